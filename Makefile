@@ -1,0 +1,40 @@
+# make demo: train and score a tiny model on real photographs, no download.  make test: all tests.
+PYTHON ?= python3
+# Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8".
+ARGS ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: setup demo test lint
+setup: .venv/ready
+demo: saves/demo_predict/generated_predictions.jsonl
+	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
+	@python -m demo.show
+test: setup
+	ruff check . && ruff format --check .
+	pytest -q -m "slow or not slow"
+lint: setup
+	ruff check --fix . && ruff format .
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
+	test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -c constraints.txt uv; }
+	uv pip install -q --python .venv/bin/python -c constraints.txt -e '.[test]'
+	touch $@
+
+# The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.
+saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export CUDA_VISIBLE_DEVICES :=
+saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export HF_HUB_OFFLINE := 1
+saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export LLAMAFACTORY_VERBOSITY := WARN
+saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export TRANSFORMERS_VERBOSITY := error
+
+data/demo/demo_test.jsonl: .venv/ready demo/photographs.py data_prep/questions.py data_prep/scales.py data_prep/sharegpt.py
+	python -m demo.photographs
+saves/demo_base/config.json: .venv/ready demo/model.py data_prep/questions.py data_prep/scales.py
+	python -m demo.model
+# A finished or outdated run starts over; an interrupted one goes on from its last whole checkpoint.
+saves/demo/train_results.json: recipes/demo.yaml data/demo/demo_test.jsonl saves/demo_base/config.json
+	@if [ -e $@ ] || [ -n "$$(find $^ -newer saves/demo 2>/dev/null)" ]; then rm -rf saves/demo; fi
+	@for c in saves/demo/checkpoint-*; do [ -e $$c/trainer_state.json ] || rm -rf $$c; done
+	llamafactory-cli train recipes/demo.yaml $(ARGS)
+saves/demo_predict/generated_predictions.jsonl: recipes/demo_predict.yaml saves/demo/train_results.json
+	llamafactory-cli train recipes/demo_predict.yaml

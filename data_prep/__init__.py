@@ -1,0 +1,1 @@
+"""Turns source datasets into ShareGPT conversations: scales, prompts, answers, and the parser back."""

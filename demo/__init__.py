@@ -1,0 +1,1 @@
+"""A rating task and a tiny model that need no download."""

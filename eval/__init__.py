@@ -1,0 +1,1 @@
+"""Scores predictions and, later, makes them."""

@@ -1,0 +1,148 @@
+"""Score predictions: python eval/score.py FILE_OR_FOLDER... [--json OUT]
+
+Reads LLaMA-Factory's generated_predictions.jsonl, one row at a time, and prints a line for each dataset in it.
+Exit code 0, or 2 if anything could not be read (what could be is still scored and printed).
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.parse import parse
+from data_prep.questions import Scale, coarse_of
+from eval.metrics import UNPARSED, accuracy, constant_baseline, mean_absolute_error, worst_mean_absolute_error
+from eval.predictions import BadRow, Row, find, read
+
+COLUMNS = {
+    "dataset": "dataset",
+    "strategy": "prompt",
+    "n": "n",
+    "acc": "ACC",
+    "mae": "MAE",
+    "mae_worst": "MAE worst",
+    "unparsed": "unparsed",
+    "coarse_acc": "coarse ACC",
+    "consistent": "consistent",
+    "constant_acc": "same ACC",
+    "constant_mae": "same MAE",
+}
+LEGEND = """\
+MAE: parsed answers only. MAE worst: an unparsed answer counts as the largest possible error. In levels, or years for
+an age dataset, which has no ACC. coarse ACC: right coarse group. consistent: of the answers with both parts, those
+whose coarse group contains the rating. same: the best answer that is always the same."""
+
+
+def score_file(path: Path) -> tuple[list[dict], list[str]]:
+    """Scores of each dataset in a predictions file, and a line if rows had to be left out. Constant memory."""
+    counts: dict[tuple[str, Scale, str], Counter] = {}
+    unparsed: dict[tuple[str, Scale, str], Row] = {}
+    first_bad, bad = None, 0
+    read_rating = lru_cache(maxsize=100_000)(parse)
+    for row in read(path):
+        if isinstance(row, BadRow):
+            first_bad, bad = first_bad or row, bad + 1
+            continue
+        key = (row.dataset, row.scale, row.strategy)
+        rating = read_rating(row.scale, row.strategy, row.predict)
+        counts.setdefault(key, Counter())[row.label, *(rating or (UNPARSED, None))] += 1
+        if rating is None:
+            unparsed.setdefault(key, row)
+    errors = []
+    if first_bad:
+        others = f" and {bad - 1} more" if bad > 1 else ""
+        errors.append(f"{path}, line {first_bad.line}: {first_bad.reason}; this row{others} left out")
+    elif not counts:
+        errors.append(f"{path}: the file is empty")
+    scores = []
+    for key, count in counts.items():
+        row = unparsed.get(key)
+        example = {"line": row.line, "predict": row.predict[:200]} if row else None
+        scores.append({"file": str(path), **_scores(*key, count), "first_unparsed": example})
+    return scores, errors
+
+
+def _scores(dataset: str, scale: Scale, strategy: str, counts: Counter) -> dict:
+    """All metrics of one dataset from counts of (label, predicted label or UNPARSED, coarse index or None)."""
+    y_true, y_pred, weight = (np.array(column) for column in zip(*((t, p, n) for (t, p, _), n in counts.items())))
+    constant_acc, constant_mae = constant_baseline(y_true, weight)
+    levels = scale.unit == "level"
+    coarse_true = np.array([scale.coarse.index(coarse_of(scale, label)) for label in y_true])
+    coarse_pred = np.array([UNPARSED if coarse is None else coarse for _, _, coarse in counts])
+    both = (coarse_pred != UNPARSED) & (y_pred != UNPARSED)
+    inside = np.array([b and coarse_of(scale, p) is scale.coarse[c] for b, p, c in zip(both, y_pred, coarse_pred)])
+    stepwise = strategy != "direct"
+    return {
+        "dataset": dataset,
+        "scale": scale.name,
+        "strategy": strategy,
+        "unit": scale.unit,
+        "n": int(weight.sum()),
+        "acc": accuracy(y_true, y_pred, weight) if levels else None,
+        "mae": mean_absolute_error(y_true, y_pred, weight),
+        "mae_worst": worst_mean_absolute_error(y_true, y_pred, weight, lo=scale.lo, hi=scale.hi),
+        "unparsed": int(weight[y_pred == UNPARSED].sum()),
+        "coarse_acc": accuracy(coarse_true, coarse_pred, weight) if stepwise else None,
+        "consistent": float(weight[inside].sum() / weight[both].sum()) if stepwise and both.any() else None,
+        "constant_acc": constant_acc if levels else None,
+        "constant_mae": constant_mae,
+    }
+
+
+def table(scores: list[dict]) -> str:
+    """The scores as aligned text, one line a dataset; a metric that does not apply is left empty."""
+    rows = [list(COLUMNS.values())]
+    for score in scores:
+        values = (score[key] for key in COLUMNS)
+        rows.append(["" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in values])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def write_json(path: Path, scores: list[dict], errors: list[str]) -> None:
+    """Scores and errors as JSON, all or nothing."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps({"scores": scores, "errors": errors}, indent=2) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Score predictions.")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or a folder of them"
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores there too")
+    args = parser.parse_args(argv)
+    scores, errors = [], []
+    for path in args.paths:
+        try:
+            for file in find(path):
+                found, wrong = score_file(file)
+                scores += found
+                errors += wrong
+        except OSError as error:
+            errors.append(str(error))
+    if scores:
+        print(table(scores))
+        print("\n" + LEGEND)
+    for score in scores:
+        if example := score["first_unparsed"]:
+            print(f"first unparsed answer: {score['file']}, line {example['line']}: {example['predict']!r}")
+    if args.json:
+        try:
+            write_json(args.json, scores, errors)
+        except OSError as error:
+            errors.append(f"--json: {error}")
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 2 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

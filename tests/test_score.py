@@ -1,0 +1,180 @@
+"""eval/score.py on files as LLaMA-Factory writes them, good and bad."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_prep.questions import answer
+from data_prep.scales import SCALES
+from eval.score import main, score_file
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def line(name: str, label: int, predict: int | str, strategy: str = "cot", **more) -> str:
+    """A row of generated_predictions.jsonl; `predict` is a label or the model's text."""
+    scale = SCALES[name]
+    said = predict if isinstance(predict, str) else answer(scale, strategy, predict)
+    row = {"prompt": "system\n<|image_pad|>", "predict": said, "label": answer(scale, strategy, label) + "\n"}
+    return json.dumps(row | more) + "\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(folder: str, *lines: str) -> Path:
+        path = tmp_path / folder / "generated_predictions.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
+
+    return write
+
+
+def run(*paths, json_to: Path | None = None) -> int:
+    return main([str(path) for path in paths] + (["--json", str(json_to)] if json_to else []))
+
+
+def test_scores_of_a_level_dataset(write):
+    path = write(
+        "spaq",
+        line("spaq", 3, 3),
+        line("spaq", 3, 4),
+        line("spaq", 0, "rate3-4(Above Fair), rate1(Poor)"),
+        line("spaq", 1, "no idea"),
+    )
+    (score,), errors = score_file(path)
+    assert errors == []
+    assert {k: score[k] for k in ("dataset", "scale", "strategy", "unit", "n", "unparsed")} == {
+        "dataset": "spaq",
+        "scale": "iqa",
+        "strategy": "cot",
+        "unit": "level",
+        "n": 4,
+        "unparsed": 1,
+    }
+    assert score["acc"] == 1 / 4
+    assert score["mae"] == pytest.approx(2 / 3)
+    assert score["mae_worst"] == (0 + 1 + 1 + 3) / 4
+    assert score["coarse_acc"] == 2 / 4  # 3 and 4 are both Above Fair; the other two are wrong or unparsed
+    assert score["consistent"] == pytest.approx(2 / 3)
+    assert (score["constant_acc"], score["constant_mae"]) == (2 / 4, 5 / 4)
+    assert score["first_unparsed"] == {"line": 4, "predict": "no idea"}
+
+
+def test_a_years_dataset_has_no_accuracy(write):
+    path = write("storm_lite_morph", line("morph", 30, 25), line("morph", 50, "99 years old"))
+    (score,), _ = score_file(path)
+    assert (score["dataset"], score["unit"], score["acc"]) == ("morph", "years", None)
+    assert (score["mae"], score["mae_worst"]) == (5, (5 + 34) / 2)
+
+
+def test_direct_answers_have_no_coarse_part(write):
+    (score,), _ = score_file(write("hci", line("hci", 2, 2, "direct"), line("hci", 2, 1, "direct")))
+    assert (score["strategy"], score["acc"], score["coarse_acc"], score["consistent"]) == ("direct", 0.5, None, None)
+
+
+def test_the_scale_of_an_unknown_dataset_comes_from_its_labels(write):
+    (score,), errors = score_file(write("my_photos", line("ava", 2, 2, "text")))
+    assert (score["dataset"], score["scale"], score["strategy"], errors) == ("my_photos", "iaa", "text", [])
+
+
+def test_rows_that_name_their_dataset_are_scored_apart(write):
+    path = write("all", line("spaq", 1, 1, dataset="spaq"), line("koniq", 1, 2, dataset="koniq"))
+    scores, _ = score_file(path)
+    assert [(s["dataset"], s["acc"]) for s in scores] == [("spaq", 1), ("koniq", 0)]
+
+
+def test_a_folder_is_searched_and_every_file_scored(write, tmp_path, capsys):
+    write("run/spaq", line("spaq", 1, 1))
+    write("run/hci", line("hci", 1, 1))
+    out = tmp_path / "scores.json"
+    assert run(tmp_path / "run", json_to=out) == 0
+    printed = capsys.readouterr().out
+    saved = json.loads(out.read_text())
+    assert [s["dataset"] for s in saved["scores"]] == ["hci", "spaq"]
+    assert "spaq" in printed and "hci" in printed and "1.000" in printed
+    assert not list(tmp_path.glob("*.part"))
+
+
+BAD_ROWS = {
+    "not json": ("{oops\n", "not JSON"),
+    "not an object": ("[1, 2]\n", "not an object with keys but '[1, 2]'"),
+    "no predict": (json.dumps({"label": "rate1-0, rate1"}) + "\n", "key 'predict' is missing (keys: label)"),
+    "no label": (json.dumps({"predict": "rate1"}) + "\n", "key 'label' is missing (keys: predict)"),
+    "a number": (json.dumps({"predict": 3, "label": "x"}) + "\n", "key 'predict' is 3, not a text"),
+    "unknown label": (json.dumps({"predict": "x", "label": "superb"}) + "\n", "label 'superb' is not an answer"),
+    "other scale": (line("hci", 1, 1), "is not an answer of the scale of spaq"),
+    "not utf-8": ("\udcff\n", "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_a_bad_row_is_named_and_the_rest_scored(kind, write, tmp_path, capsys):
+    text, reason = BAD_ROWS[kind]
+    path = write("bad/spaq")
+    good = line("spaq", 1, 1)
+    path.write_bytes((good + text + good).encode("utf-8", "surrogateescape"))
+    other = write("good/koniq", line("koniq", 2, 2))
+    out = tmp_path / "scores.json"
+    assert run(path, other, json_to=out) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith(f"error: {path}, line 2: ") and reason in captured.err
+    saved = json.loads(out.read_text())
+    assert [(s["dataset"], s["n"]) for s in saved["scores"]] == [("spaq", 2), ("koniq", 1)]
+    assert len(saved["errors"]) == 1
+
+
+def test_a_truncated_last_line_is_named_as_such(write, capsys):
+    path = write("spaq", line("spaq", 1, 1), line("spaq", 1, 1)[:40])
+    assert run(path) == 2
+    captured = capsys.readouterr()
+    assert "line 2: not JSON" in captured.err and "truncated" in captured.err
+    assert "spaq     cot  1  1.000" in " ".join(captured.out.split("\n")[2:3])
+
+
+def test_many_bad_rows_make_one_line(write, capsys):
+    assert run(write("spaq", line("spaq", 1, 1), *["{}\n"] * 1000)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "line 2: key 'predict' is missing" in captured.err
+    assert "and 999 more" in captured.err
+
+
+def test_ages_without_a_dataset_name_are_not_guessed(write, capsys):
+    assert run(write("predictions", line("cacd", 30, 30))) == 2
+    assert "fits cacd, morph, utk: name the folder after the dataset" in capsys.readouterr().err
+
+
+def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):
+    (tmp_path / "nothing").mkdir()
+    empty = write("empty/spaq")
+    good = write("good/spaq", line("spaq", 1, 1))
+    assert run(tmp_path / "absent.jsonl", tmp_path / "nothing", empty, good) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
+        f"error: {tmp_path}/absent.jsonl: no such file or folder",
+        f"error: {tmp_path}/nothing: no generated_predictions.jsonl in this folder or below it",
+        f"error: {empty}: the file is empty",
+    ]
+    assert "spaq" in captured.out
+
+
+def test_an_unwritable_json_path_does_not_cost_the_table(write, tmp_path, capsys):
+    assert run(write("spaq", line("spaq", 1, 1)), json_to=tmp_path / "absent" / "scores.json") == 2
+    captured = capsys.readouterr()
+    assert "1.000" in captured.out and captured.err.startswith("error: --json: ")
+
+
+def test_it_runs_as_a_script(write):
+    path = write("spaq", line("spaq", 1, 1), "{oops\n")
+    done = subprocess.run([sys.executable, "eval/score.py", path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and "line 2" in done.stderr and "1.000" in done.stdout
+
+
+def test_scoring_does_not_load_torch():
+    code = "import eval.score, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
