@@ -5,6 +5,7 @@ tokens and chat template as the real model, so the same recipes and code run on 
 in recipes/demo.yaml.
 """
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -105,8 +106,11 @@ def main() -> None:
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=CHAT_TEMPLATE,
     )
-    model.save_pretrained(OUT)
-    processor.save_pretrained(OUT)
+    part = OUT.with_name(OUT.name + ".part")  # so that the folder appears whole or not at all
+    model.save_pretrained(part)
+    processor.save_pretrained(part)
+    shutil.rmtree(OUT, ignore_errors=True)
+    part.rename(OUT)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{OUT}: Qwen2.5-VL, random weights, {parameters / 1e6:.2f} M parameters, {len(words)} tokens")
 

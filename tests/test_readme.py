@@ -1,0 +1,99 @@
+"""What README tells a user to type is run here, word for word, in a copy of the working tree, with few training steps."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line]
+FEW = "max_steps=12 save_steps=4"  # what the tests add to a training
+
+
+def test_readme_names_the_commands_this_file_and_ci_run():
+    assert [command for command in COMMANDS if command.startswith("make ")] == ["make demo", "make test"]
+    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_every_file_readme_names_is_there():
+    made_by_the_demo = ("saves/", "data/", ".venv")
+    named = re.findall(r"`([\w./]+/[\w.]*|[\w]+\.(?:json|md|txt|toml))`|\]\(([\w./]+)\)", README)
+    paths = [a or b for a, b in named if not (a or b).startswith(made_by_the_demo)]
+    assert len(paths) > 8
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The working tree as a clone would have it, with this .venv, so that nothing is installed twice."""
+    folder = tmp_path_factory.mktemp("clone") / "storm-recipes"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in listed.stdout.decode().splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def start(command: str, folder: Path, log: Path) -> subprocess.Popen:
+    """Run a command of README with few steps. `-o .venv/ready`: the copy must not re-install the shared .venv."""
+    command = command.replace("make demo", f"make -o .venv/ready demo ARGS={shlex.quote(FEW)}")
+    if "recipes/demo.yaml" in command:
+        command += " " + FEW
+    return subprocess.Popen(
+        ["bash", "-c", command], cwd=folder, stdout=log.open("w"), stderr=subprocess.STDOUT, start_new_session=True
+    )
+
+
+def kill_after_first_checkpoint(process: subprocess.Popen, folder: Path) -> None:
+    deadline = time.monotonic() + 240
+    while not (folder / "saves/demo/checkpoint-4/trainer_state.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint to interrupt after"
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_make_demo_goes_on_after_kill_9_and_runs_twice(copy, tmp_path):
+    log = tmp_path / "log"
+    kill_after_first_checkpoint(start("make demo", copy, log), copy)
+    assert not (copy / "saves/demo/train_results.json").exists(), "killed too late to prove anything"
+    half_written = copy / "saves/demo/checkpoint-9"
+    half_written.mkdir()
+
+    assert start("make demo", copy, log).wait() == 0, log.read_text()[-3000:]
+    steps = [json.loads(line) for line in (copy / "saves/demo/trainer_log.jsonl").read_text().splitlines()]
+    assert steps[-1]["current_steps"] == 12 and "checkpoint-4" in log.read_text(), "it went on, not from the start"
+
+    printed = log.read_text()
+    assert re.search(r"demo_predict +cot +240 ", printed)
+    predicted = copy / "saves/demo_predict"
+    score = json.loads((predicted / "score.json").read_text())["scores"][0]
+    assert (score["n"], score["scale"], score["constant_acc"], score["constant_mae"]) == (240, "iqa", 0.2, 1.2)
+    for name in ("confusion.png", "examples.png"):
+        assert (predicted / name).stat().st_size > 10_000
+        assert name in printed.splitlines()[-1]
+
+    before = (predicted / "generated_predictions.jsonl").stat().st_mtime_ns
+    assert start("make demo", copy, log).wait() == 0, log.read_text()[-3000:]
+    assert (predicted / "generated_predictions.jsonl").stat().st_mtime_ns == before, "nothing to train again"
+    assert re.search(r"demo_predict +cot +240 ", log.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make ")])
+def test_each_other_command_runs(command, copy, tmp_path):
+    log = tmp_path / "log"
+    assert start(command, copy, log).wait() == 0, log.read_text()[-3000:]
