@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import jsonlines
+
 from data_prep.questions import Scale, answer, question
 
 # LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
@@ -36,9 +38,9 @@ def write_jsonl(path: Path, rows: Iterable[dict]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     count = 0
-    with part.open("w", encoding="utf-8", newline="\n") as file:
+    with jsonlines.open(part, "w") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(row)
             count += 1
     os.replace(part, path)
     return count

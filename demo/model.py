@@ -53,7 +53,6 @@ def tokenizer() -> Qwen2Tokenizer:
     learned = Qwen2Tokenizer().train_new_from_iterator(corpus, VOCABULARY, show_progress=False)
     learned.add_special_tokens({"additional_special_tokens": SPECIAL[1:]})
     learned.eos_token, learned.pad_token = "<|im_end|>", "<|endoftext|>"
-    learned.padding_side = "left"
     return learned
 
 

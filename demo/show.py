@@ -1,9 +1,9 @@
 """Pictures of the demo's predictions: `python -m demo.show` writes confusion.png and examples.png beside them."""
 
-import json
 import sys
 from pathlib import Path
 
+import jsonlines
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
@@ -22,11 +22,11 @@ def read(data: Path, predictions: Path) -> list[tuple[Path, int, int | None]]:
     """(image, true level, predicted level or None if unparsed) of each test row.
 
     LLaMA-Factory keeps the order of the test file but no ids: rows are joined by position, and every label must agree.
-    Raises ValueError at the first line where the two files part.
+    Raises ValueError where the two files part.
     """
-    with (data / "demo_test.jsonl").open(encoding="utf-8") as tests, predictions.open(encoding="utf-8") as answers:
-        rows = []
-        for line, (test, row) in enumerate(zip(map(json.loads, tests), map(json.loads, answers), strict=True), 1):
+    rows = []
+    with jsonlines.open(data / "demo_test.jsonl") as tests, jsonlines.open(predictions) as answers:
+        for line, (test, row) in enumerate(zip(tests, answers, strict=True), 1):
             if row["label"].strip() != test["conversations"][1]["value"]:
                 raise ValueError(f"{predictions}, line {line}: label {row['label']!r} is not that of {test['id']}")
             rating = parse(IQA, "cot", row["predict"])

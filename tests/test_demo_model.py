@@ -39,7 +39,7 @@ def test_special_tokens_are_one_token_each_and_generation_stops(folder, processo
     words = processor.tokenizer
     ids = [words(token).input_ids for token in SPECIAL]
     assert all(len(i) == 1 for i in ids) and len({i[0] for i in ids}) == len(SPECIAL) == 14
-    assert (words.eos_token, words.pad_token, words.padding_side) == ("<|im_end|>", "<|endoftext|>", "left")
+    assert (words.eos_token, words.pad_token) == ("<|im_end|>", "<|endoftext|>")
     assert words.eos_token_id in GenerationConfig.from_pretrained(folder).eos_token_id
 
 
