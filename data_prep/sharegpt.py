@@ -1,9 +1,5 @@
-"""ShareGPT rows as LLaMA-Factory reads them, and the registry (dataset_info.json) that names the files.
+"""ShareGPT rows as LLaMA-Factory reads them."""
 
-Run `python -m data_prep.sharegpt` to write dataset_info.json anew; a test says when that is due.
-"""
-
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,25 +8,20 @@ import jsonlines
 
 from data_prep.questions import Scale, answer, question
 
-# LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
-_COLUMNS = {"messages": "conversations", "images": "images"}
 
-
-def conversation(scale: Scale, strategy: str, *, id: str, dataset: str, image: str, label: int) -> dict:
-    """One training or test row: question and answer, plus what scoring needs (LLaMA-Factory ignores it).
-
-    `image` is relative to the recipe's media_dir. Raises ValueError for a label off the scale.
-    """
+def turns(scale: Scale, strategy: str, label: int) -> dict:
+    """Question and answer. The same for all images of a label."""
     return {
         "conversations": [
             {"from": "human", "value": question(scale, strategy)},
             {"from": "gpt", "value": answer(scale, strategy, label)},
-        ],
-        "images": [image],
-        "id": id,
-        "dataset": dataset,
-        "label": label,
+        ]
     }
+
+
+def facts(*, id: str, dataset: str, image: str, label: int, **more: float | str) -> dict:
+    """The image, relative to the recipe's media_dir, and what scoring needs (LLaMA-Factory ignores it)."""
+    return {"images": [image], "id": id, "dataset": dataset, "label": label, **more}
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> int:
@@ -44,21 +35,3 @@ def write_jsonl(path: Path, rows: Iterable[dict]) -> int:
             count += 1
     os.replace(part, path)
     return count
-
-
-def dataset_info() -> dict[str, dict]:
-    """What dataset_info.json must hold: stanza name -> file, relative to the repository's root."""
-    files = {f"demo_{split}": f"data/demo/demo_{split}.jsonl" for split in ("train", "test")}
-    return {
-        name: {"file_name": file, "formatting": "sharegpt", "columns": dict(_COLUMNS)} for name, file in files.items()
-    }
-
-
-def main() -> None:
-    path = Path(__file__).resolve().parent.parent / "dataset_info.json"
-    path.write_text(json.dumps(dataset_info(), indent=2) + "\n", encoding="utf-8")
-    print(f"{path}: {len(dataset_info())} stanzas")
-
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_prep.scales import IQA
-from data_prep.sharegpt import conversation, write_jsonl
+from data_prep.sharegpt import facts, turns, write_jsonl
 
 OUT = Path("data/demo")
 SIZE = 112  # pixels; 4 x 4 image tokens for Qwen2.5-VL
@@ -89,7 +89,7 @@ def rows(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path)
                 if split == "train":
                     pixels = recolour(pixels, rng)
                 Image.fromarray(distort(pixels, level, rng)).save(out / image)
-                yield conversation(IQA, "cot", id=id, dataset="demo", image=image, label=level)
+                yield turns(IQA, "cot", level) | facts(id=id, dataset="demo", image=image, label=level)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,15 @@ class BadRow(NamedTuple):
     reason: str
 
 
+class Meaning(NamedTuple):
+    """What a label text stands for in one dataset and strategy."""
+
+    dataset: str
+    scale: Scale
+    strategy: str
+    label: int
+
+
 def find(path: Path) -> list[Path]:
     """The predictions files meant by a path: itself, or each generated_predictions.jsonl below a folder, sorted.
 
@@ -44,15 +52,15 @@ def find(path: Path) -> list[Path]:
     return [path]
 
 
-def read(path: Path) -> Iterator[Row | BadRow]:
+def read(path: Path, scales: dict[str, Scale] = SCALES) -> Iterator[Row | BadRow]:
     """The rows of a predictions file, one at a time. A line that cannot be read becomes a BadRow; blank lines pass."""
-    named = _dataset_of(path)
+    named, meanings = _dataset_of(path, scales), _meanings(scales)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                yield _row(number, json.loads(line), named)
+                yield _row(number, json.loads(line), named, scales, meanings)
             except UnicodeDecodeError:
                 yield BadRow(number, f"not UTF-8: {line[:60]!r}")
             except json.JSONDecodeError as error:
@@ -62,46 +70,39 @@ def read(path: Path) -> Iterator[Row | BadRow]:
                 yield BadRow(number, str(error.args[0]))
 
 
-def _row(number: int, row: object, named: str) -> Row:
+def _row(number: int, row: object, named: str, scales: dict[str, Scale], meanings: dict[str, list[Meaning]]) -> Row:
     if not isinstance(row, dict):
         raise TypeError(f"not an object with keys but {str(row)[:60]!r}")
     for key in ("predict", "label"):
         if not isinstance(row.get(key), str):
             found = f"is {row[key]!r}, not a text" if key in row else f"is missing (keys: {', '.join(row) or 'none'})"
             raise KeyError(f"key {key!r} {found}")
-    dataset = str(row.get("dataset") or named)
-    scale, strategy, label = _meaning(dataset if dataset in SCALES else None, row["label"].strip())
-    return Row(number, dataset, scale, strategy, label, row["predict"])
-
-
-@cache
-def _meaning(dataset: str | None, text: str) -> tuple[Scale, str, int]:
-    """(scale, strategy, label) that a label text stands for. Raises ValueError if it is none or several."""
-    fits = [
-        (name, scale, strategy, _answers(name, strategy)[text])
-        for name, scale in SCALES.items()
-        for strategy in STRATEGIES
-        if dataset in (None, name) and text in _answers(name, strategy)
-    ]
+    dataset, text = str(row.get("dataset") or named), row["label"].strip()
+    fits = [meaning for meaning in meanings.get(text, ()) if dataset not in scales or meaning.dataset == dataset]
     if not fits:
-        of = f"the scale of {dataset}" if dataset else "any known scale"
+        of = f"the scale of {dataset}" if dataset in scales else "any known scale (one of your own? --scale SCALE.yaml)"
         raise ValueError(f"label {text[:80]!r} is not an answer of {of}")
-    if len({(scale.name, strategy) for _, scale, strategy, _ in fits}) > 1:
-        names = ", ".join(name for name, *_ in fits)
+    if len({(fit.scale.name, fit.strategy) for fit in fits}) > 1:
+        names = ", ".join(fit.dataset for fit in fits)
         raise ValueError(f"label {text[:80]!r} fits {names}: name the folder after the dataset")
-    return fits[0][1:]
+    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"])
 
 
-@cache
-def _answers(dataset: str, strategy: str) -> dict[str, int]:
-    return answers(SCALES[dataset], strategy)
+def _meanings(scales: dict[str, Scale]) -> dict[str, list[Meaning]]:
+    """Answer text -> what it can mean."""
+    known: dict[str, list[Meaning]] = {}
+    for dataset, scale in scales.items():
+        for strategy in STRATEGIES:
+            for text, label in answers(scale, strategy).items():
+                known.setdefault(text, []).append(Meaning(dataset, scale, strategy, label))
+    return known
 
 
-def _dataset_of(path: Path) -> str:
+def _dataset_of(path: Path, scales: dict[str, Scale]) -> str:
     """The dataset that a file's or its folder's name holds as a word (storm_lite_spaq), else the folder's name."""
     names = (path.stem, path.resolve().parent.name)
     for name in names:
-        for word in re.split(r"[^a-z0-9]+", name.lower()):
-            if word in SCALES:
+        for word in (name, *re.split(r"[^a-z0-9]+", name.lower())):
+            if word in scales:
                 return word
     return names[1] if path.stem == "generated_predictions" else names[0]

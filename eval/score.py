@@ -1,4 +1,4 @@
-"""Score predictions: python eval/score.py FILE_OR_FOLDER... [--json OUT]
+"""Score predictions: python eval/score.py FILE_OR_FOLDER... [--scale SCALE.yaml] [--json OUT]
 
 Reads LLaMA-Factory's generated_predictions.jsonl, one row at a time, and prints a line for each dataset in it.
 Exit code 0, or 2 if anything could not be read (what could be is still scored and printed).
@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.own_scale import load
 from data_prep.parse import parse
 from data_prep.questions import Scale, coarse_of
+from data_prep.scales import SCALES
 from eval.metrics import UNPARSED, accuracy, constant_baseline, mean_absolute_error, worst_mean_absolute_error
 from eval.predictions import BadRow, Row, find, read
 
@@ -38,13 +40,13 @@ an age dataset, which has no ACC. coarse ACC: right coarse group. consistent: of
 whose coarse group contains the rating. same: the best answer that is always the same."""
 
 
-def score_file(path: Path) -> tuple[list[dict], list[str]]:
+def score_file(path: Path, scales: dict[str, Scale] = SCALES) -> tuple[list[dict], list[str]]:
     """Scores of each dataset in a predictions file, and a line if rows had to be left out. Constant memory."""
     counts: dict[tuple[str, Scale, str], Counter] = {}
     unparsed: dict[tuple[str, Scale, str], Row] = {}
     first_bad, bad = None, 0
     read_rating = lru_cache(maxsize=100_000)(parse)
-    for row in read(path):
+    for row in read(path, scales):
         if isinstance(row, BadRow):
             first_bad, bad = first_bad or row, bad + 1
             continue
@@ -118,12 +120,22 @@ def main(argv: list[str] | None = None) -> int:
         "paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or a folder of them"
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores there too")
+    parser.add_argument(
+        "--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)"
+    )
     args = parser.parse_args(argv)
-    scores, errors = [], []
+    scores, errors, scales = [], [], SCALES
+    if args.scale:
+        try:
+            own = load(args.scale).scale
+            scales = SCALES | {own.name: own}
+        except (OSError, ValueError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     for path in args.paths:
         try:
             for file in find(path):
-                found, wrong = score_file(file)
+                found, wrong = score_file(file, scales)
                 scores += found
                 errors += wrong
         except OSError as error:

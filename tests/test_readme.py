@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.sources import make
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line]
@@ -24,10 +26,11 @@ def test_readme_names_the_commands_this_file_and_ci_run():
 
 
 def test_every_file_readme_names_is_there():
-    made_by_the_demo = ("saves/", "data/", ".venv")
-    named = re.findall(r"`([\w./]+/[\w.]*|[\w]+\.(?:json|md|txt|toml))`|\]\(([\w./]+)\)", README)
-    paths = [a or b for a, b in named if not (a or b).startswith(made_by_the_demo)]
-    assert len(paths) > 8
+    ours = "data_prep|eval|demo|recipes|tests|bench|examples"
+    paths = re.findall(
+        rf"\b(?:(?:{ours})/[\w./]*\w|pyproject\.toml|constraints\.txt|dataset_info\.json|LICENSE)", README
+    )
+    assert len(set(paths)) > 12
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
@@ -43,6 +46,7 @@ def copy(tmp_path_factory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    make(folder / "data" / "raw", 0.001)  # stand-ins for what the user downloads
     return folder
 
 

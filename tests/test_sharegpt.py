@@ -5,23 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.registry import dataset_info
 from data_prep.scales import SCALES
-from data_prep.sharegpt import conversation, dataset_info, write_jsonl
+from data_prep.sharegpt import facts, turns, write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_dataset_info_json_is_what_the_code_implies():
     on_disk = (ROOT / "dataset_info.json").read_text(encoding="utf-8")
-    assert on_disk == json.dumps(dataset_info(), indent=2) + "\n", "run: python -m data_prep.sharegpt"
+    assert on_disk == json.dumps(dataset_info(), indent=2) + "\n", "run: python -m data_prep.registry"
 
 
 def test_a_row_has_one_turn_each_and_one_image():
-    row = conversation(SCALES["hci"], "num", id="a", dataset="hci", image="1950s/a.jpg", label=2)
+    row = turns(SCALES["hci"], "num", 2) | facts(id="a", dataset="hci", image="1950s/a.jpg", label=2, score=2.0)
     assert [turn["from"] for turn in row["conversations"]] == ["human", "gpt"]
     assert row["conversations"][0]["value"].count("<image>") == len(row["images"]) == 1
     assert row["conversations"][1]["value"] == "Coarse Classification: phase2, Predicted Phase: phase2"
-    assert (row["id"], row["dataset"], row["label"]) == ("a", "hci", 2)
+    assert (row["id"], row["dataset"], row["label"], row["score"]) == ("a", "hci", 2, 2.0)
 
 
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path):

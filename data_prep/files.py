@@ -1,0 +1,117 @@
+"""Finds and reads a dataset's files whatever the user's copy looks like: nesting, case, extensions, encodings."""
+
+import csv
+import os
+import unicodedata
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path, PurePosixPath
+
+
+def folded(name: str) -> str:
+    """A name for comparing: one Unicode form (tar files of CACD hold two), one case."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+class Files:
+    """All files below a folder, hidden ones (macOS' ._ files) left out. Paths are relative to it, with "/"."""
+
+    def __init__(self, root: Path) -> None:
+        """Reads the folder once. Raises NotADirectoryError if there is none, PermissionError if it cannot be read,
+        ValueError for a name that is not UTF-8 (unpacked with the wrong encoding), which no row could hold."""
+        self.root = root
+        if not root.is_dir():
+            raise NotADirectoryError(f"{root}: no such folder")
+        self.paths = sorted(_walk(root))
+        for path in self.paths:
+            if any("\ud800" <= letter <= "\udfff" for letter in path):
+                raise ValueError(
+                    f"{root}: the file name {ascii(path)} is not UTF-8; unpack again, or convmv -f latin1 -t utf8"
+                )
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        index: dict[str, list[str]] = {}
+        for path in self.paths:
+            index.setdefault(folded(PurePosixPath(path).stem), []).append(path)
+        return index
+
+    def one(self, *patterns: str) -> Path:
+        """The label file: the first pattern that some file name matches, the least nested if several do.
+
+        Raises FileNotFoundError, naming the patterns.
+        """
+        for pattern in patterns:
+            found = self.all(pattern)
+            if found:
+                return self.root / min(found, key=lambda path: (path.count("/"), path))
+        raise FileNotFoundError(f"{self.root}: no file {' or '.join(patterns)} in this folder or below it")
+
+    def all(self, pattern: str) -> list[str]:
+        """The files whose name (or, if the pattern has a "/", the end of whose path) matches, in order of path."""
+        pattern = folded(pattern)
+        if "/" in pattern:
+            return [path for path in self.paths if fnmatch("/" + folded(path), "*/" + pattern)]
+        return [path for path in self.paths if fnmatch(folded(path.rpartition("/")[2]), pattern)]
+
+    def find(self, *ends: str) -> str | None:
+        """The file at the end of a path, trying `ends` in turn; same extension if there is one, else any.
+
+        Only files below the root are known, so no "../" in a label file leads out of it.
+        """
+        for end in ends:
+            parts = [folded(part) for part in end.replace("\\", "/").split("/") if part]
+            if not parts:
+                continue
+            best = None
+            for path in self._by_stem.get(PurePosixPath(parts[-1]).stem, ()):
+                have = [folded(part) for part in path.split("/")]
+                if have[-len(parts) : -1] == parts[:-1]:
+                    if have[-1] == parts[-1]:
+                        return path
+                    best = best or path
+            if best:
+                return best
+        return None
+
+
+def _walk(folder: Path, below: str = "", seen: frozenset = frozenset()) -> Iterator[str]:
+    """Files below a folder; folders that are links are followed, but not in circles."""
+    seen = seen | {os.path.realpath(folder)}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if os.path.realpath(entry.path) not in seen:
+                    yield from _walk(Path(entry.path), f"{below}{entry.name}/", seen)
+            elif entry.is_file():
+                yield below + entry.name
+
+
+def table(path: Path, *needed: str, delimiter: str | None = None) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a text table with a header, as (line number, column -> text). All cells are text, stripped.
+
+    Takes a byte order mark, CRLF, quotes, and "," ";" or tabs (whichever the header holds, unless told). Raises
+    ValueError, naming the file, if it is no such table or lacks a needed column: it is then not the file meant.
+    A row cut short has "" in its last columns.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            if delimiter is None:
+                delimiter = max(",;\t", key=header.count)
+            columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+            missing = [name for name in needed if name not in columns]
+            if missing:
+                have = ", ".join(columns) or "none"
+                raise ValueError(f"{path}: no column {missing[0]!r} (there are: {have}); is it another file?")
+            reader = csv.reader(file, delimiter=delimiter)
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    stripped = [cell.strip() for cell in cells[: len(columns)]]
+                    yield reader.line_num + 1, dict(zip_longest(columns, stripped, fillvalue=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a table in UTF-8 ({error}); save it as CSV UTF-8") from None

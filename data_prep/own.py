@@ -1,0 +1,104 @@
+"""Your own ratings: python -m data_prep csv RATINGS.csv --scale SCALE.yaml [--raw FOLDER] [--out data/NAME]
+
+RATINGS.csv has columns image, rating and, if you have them, subject (the person or thing shown) and split (train or
+test). SCALE.yaml says what the ratings mean (data_prep/own_scale.py; worked example: examples/product_photos/).
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.build import prepare
+from data_prep.files import Files, table
+from data_prep.own_scale import OwnScale, load
+from data_prep.questions import STRATEGIES
+from data_prep.registry import stanza, write_info
+from data_prep.source import Dataset, Drop, Row, Sizes
+from data_prep.write import summary, write, write_summary
+from data_prep.write import table as sizes_table
+
+TEST = 10  # without a split column, one row in ten is for testing; with subjects, whole ones. Our choice.
+
+
+def dataset(ratings: Path, own: OwnScale) -> Dataset:
+    """A Dataset for a csv of ratings. Raises ValueError if a column is missing or a split is neither train nor test."""
+    rows = list(table(ratings, "image", "rating"))
+    parts = {row.get("split", "") for _, row in rows}
+    if not parts <= {"train", "test"} and parts != {""}:
+        line, row = next((line, row) for line, row in rows if row["split"] not in ("train", "test"))
+        raise ValueError(f"{ratings}, line {line}: split {row['split']!r} is neither train nor test")
+
+    def read(files: Files) -> Iterator[Row | Drop]:
+        for line, row in rows:
+            image = row["image"]
+            try:
+                score = own.score(row["rating"])
+            except ValueError as error:
+                yield Drop(image, f"{ratings.name}, line {line}", "rule", str(error))
+            else:
+                yield Row(image, (image,), score, row.get("subject", ""), row.get("split", ""))
+
+    return Dataset(
+        name=own.scale.name,
+        read=read,
+        label=lambda score, lo, hi: own.label(score),
+        low=float("-inf"),
+        high=float("inf"),
+        sizes=Sizes(train=0, lite=None, test=0),
+        test=None if parts <= {"train", "test"} else TEST,
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0; 1, with one line, if nothing could be built."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep csv", description="Turn your own ratings into conversations."
+    )
+    parser.add_argument("ratings", type=Path, metavar="RATINGS.csv")
+    parser.add_argument("--scale", type=Path, required=True, metavar="SCALE.yaml")
+    parser.add_argument("--raw", type=Path, help="the folder that image names start from (default: that of the csv)")
+    parser.add_argument("--out", type=Path, help="default: data/ and the scale's name")
+    parser.add_argument("--prompts", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), metavar="STRATEGY")
+    parser.add_argument("--check", choices=("decode", "exists"), default="decode")
+    parser.add_argument("--resize", type=int, metavar="PIXELS")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    args = parser.parse_args(argv)
+    try:
+        own = load(args.scale)
+        name, raw = own.scale.name, args.raw or args.ratings.parent
+        out = args.out or Path("data") / name
+        built = prepare(
+            dataset(args.ratings, own),
+            own.scale,
+            raw,
+            "",
+            out,
+            protocol="subject",
+            mode=args.check,
+            resize=args.resize,
+            workers=args.workers,
+        )
+        built.dataset = None  # there is no paper to compare with
+        write(built, out, args.prompts)
+        shutil.copyfile(args.scale, out / "scale.yaml")
+        write_info(out / "dataset_info.json", stanzas(name, args.prompts))
+        numbers = {name: summary(built)}
+        write_summary(out, numbers, {"check": args.check, "resize": args.resize})
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(sizes_table(numbers))
+    print(f"in a recipe: dataset_dir: {out}, media_dir: {raw}, dataset: {name}_train, eval_dataset: {name}_test")
+    return 0
+
+
+def stanzas(name: str, strategies: list[str]) -> dict[str, dict]:
+    """<out>/dataset_info.json: <name>_train and <name>_test, with _num, _text or _direct behind them."""
+    return {
+        f"{name}_{part}" + ("" if strategy == "cot" else f"_{strategy}"): stanza(f"{strategy}/{name}_{part}.jsonl")
+        for strategy in strategies
+        for part in ("train", "test")
+    }

@@ -1,0 +1,95 @@
+"""Train, lite and test, as the paper divides and, by choice, with no person on both sides.
+
+Source of the sizes: Tables 1, 6 and 7. The paper names no seed and no lists, so which rows go where is our choice:
+rows sorted by id, then shuffled by random.Random(0). The same rows give the same split on every machine.
+"""
+
+import math
+import random
+from collections import defaultdict
+from typing import NamedTuple
+
+from data_prep.source import Dataset
+
+SEED = 0
+
+
+class Rated(NamedTuple):
+    """A row with its label and a usable image (path relative to the raw root)."""
+
+    id: str
+    image: str
+    label: int
+    score: float
+    subject: str
+    part: str
+
+
+class Split(NamedTuple):
+    """Rows in shuffled order: LLaMA-Factory's max_samples takes the first ones, which are then a fair sample."""
+
+    train: list[Rated]
+    lite: list[Rated]
+    test: list[Rated]
+
+
+def split(dataset: Dataset, rows: list[Rated], protocol: str) -> Split:
+    """Divide by protocol "paper" or "subject". Raises ValueError if a subject stands on both sides of the latter."""
+    rows, rng = sorted(rows), random.Random(SEED)
+    rng.shuffle(rows)
+    if protocol == "subject" and dataset.test and not dataset.subject_part and any(row.subject for row in rows):
+        train, test = _by_subject(rows, len(rows) // dataset.test, rng)
+    elif dataset.test is None or (protocol == "subject" and dataset.subject_part):
+        train, test = ([row for row in rows if row.part == part] for part in ("train", "test"))
+    elif dataset.per_class:
+        train, test = _by_class(rows, rng)
+    else:
+        count = len(rows) // dataset.test
+        train, test = rows[count:], rows[:count]
+    divided = Split(train, train[: lite_size(dataset.lite, len(train))], test)
+    both = shared_subjects(divided)
+    if protocol == "subject" and both:
+        raise ValueError(f"{dataset.name}: subject {min(both)!r} is in train and in test ({len(both)} such subjects)")
+    return divided
+
+
+def _by_subject(rows: list[Rated], wanted: int, rng: random.Random) -> tuple[list[Rated], list[Rated]]:
+    """Whole subjects, drawn one by one until the test set has the wanted size or just over. Our choice."""
+    subjects = sorted({row.subject for row in rows})
+    rng.shuffle(subjects)
+    of_subject = defaultdict(int)
+    for row in rows:
+        of_subject[row.subject] += 1
+    chosen, count = set(), 0
+    for subject in subjects:
+        if count >= wanted:
+            break
+        chosen.add(subject)
+        count += of_subject[subject]
+    return [row for row in rows if row.subject not in chosen], [row for row in rows if row.subject in chosen]
+
+
+def _by_class(rows: list[Rated], rng: random.Random) -> tuple[list[Rated], list[Rated]]:
+    """Ten folds class by class, n // 10 to each and what is left to the last, which is the test set.
+
+    Gives EyePACS' 31,599 and 3,527 exactly; the rule is that of Ord2Seq, an earlier repository of the same group.
+    """
+    train, test = [], []
+    for label in sorted({row.label for row in rows}):
+        of_class = [row for row in rows if row.label == label]
+        cut = len(of_class) // 10 * 9
+        train += of_class[:cut]
+        test += of_class[cut:]
+    rng.shuffle(train)
+    rng.shuffle(test)
+    return train, test
+
+
+def lite_size(rule: str, train: int) -> int:
+    """Rows of the lite train set (Tables 6 and 7): all, a ninth rounded up, a quarter rounded down, or none."""
+    return {"train": train, "ninth": math.ceil(train / 9), "quarter": train // 4, "none": 0}[rule]
+
+
+def shared_subjects(divided: Split) -> set[str]:
+    """The people or patients with rows in train and in test."""
+    return {row.subject for row in divided.train if row.subject} & {row.subject for row in divided.test}

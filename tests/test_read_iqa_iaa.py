@@ -1,0 +1,346 @@
+"""The readers of the quality and aesthetics datasets, on a few rows in each owner's format, quirks included."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openpyxl import Workbook
+from scipy.io import savemat
+
+from data_prep import aesthetics, ava, challengedb, koniq, spaq, tad66k
+from data_prep.files import Files
+from data_prep.source import Drop, Row, equal_width
+
+MODULES = (spaq, challengedb, koniq, aesthetics, tad66k, ava)
+
+
+def write(path: Path, content: str | bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(module, root: Path) -> list[Row | Drop]:
+    return list(module.read(Files(root)))
+
+
+def found(root: Path, row: Row) -> str | None:
+    return Files(root).find(*row.images)
+
+
+# SPAQ
+
+SPAQ_ROWS = [
+    Row("00001", ("TestImage/00001.jpg", "00001.jpg"), 48.86),
+    Row("00002", ("TestImage/00002.jpg", "00002.jpg"), 62),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("MOS and Image attribute scores.xlsx", []),
+        ("MOS Std and Image attribute scores.xlsx", ["Std"]),
+        ("MOS_and_Image_attribute_scores.xlsx", []),
+    ],
+)
+def test_spaq_sheet_has_whole_and_broken_numbers(tmp_path, name, more):
+    book = Workbook()
+    book.active.append(["Image name", "MOS", *more, "Brightness"])
+    book.active.append(["00001.jpg", 48.86, *[1.5 for _ in more], 47.43])
+    book.active.append(["00002.jpg", 62, *[2 for _ in more], 55])
+    write(tmp_path / "SPAQ/TestImage/00001.jpg")
+    write(tmp_path / "SPAQ/TestImage/00002.JPG")
+    write(tmp_path / "SPAQ/Annotations/Scene category labels.xlsx")
+    (tmp_path / "SPAQ/Annotations").mkdir(exist_ok=True)
+    book.save(tmp_path / "SPAQ/Annotations" / name)
+    rows = read(spaq, tmp_path)
+    assert rows == SPAQ_ROWS
+    assert [type(row.score) for row in rows] == [float, int]
+    assert [found(tmp_path, row) for row in rows] == ["SPAQ/TestImage/00001.jpg", "SPAQ/TestImage/00002.JPG"]
+
+
+def test_spaq_as_csv_with_byte_order_mark_and_crlf(tmp_path):
+    write(tmp_path / "MOS.csv", "\ufeffImage name,MOS,Brightness\r\n00001.jpg,48.86,47.43\r\n00002.jpg,62,55\r\n")
+    assert [row._replace(score=float(row.score)) for row in read(spaq, tmp_path)] == SPAQ_ROWS
+
+
+# ChallengeDB
+
+CHALLENGEDB = [
+    ("t1.bmp", 63.963406174124174, "Images/trainingImages/t1.bmp"),
+    ("100.bmp", 32.56107532210109, "Images/100.bmp"),
+    ("1023.JPG", 3.42, "Images/1023.JPG"),
+]
+CHALLENGEDB_ROWS = [
+    Row("t1", ("Images/t1.bmp", "Images/trainingImages/t1.bmp", "t1.bmp"), 63.963406174124174),
+    Row("100", ("Images/100.bmp", "Images/trainingImages/100.bmp", "100.bmp"), 32.56107532210109),
+    Row("1023", ("Images/1023.JPG", "Images/trainingImages/1023.JPG", "1023.JPG"), 3.42),
+]
+
+
+def challengedb_release(root: Path, names: np.ndarray, mos: np.ndarray) -> Path:
+    data = root / "ChallengeDB_release/Data"
+    data.mkdir(parents=True)
+    savemat(data / "AllImages_release.mat", {"AllImages_release": names})
+    savemat(data / "AllMOS_release.mat", {"AllMOS_release": mos})
+    return data
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3)], ids=["column", "row"])
+def test_challengedb_joins_two_mat_files_by_order(tmp_path, shape):
+    names = np.array([name for name, _, _ in CHALLENGEDB], dtype=object).reshape(shape)
+    data = challengedb_release(tmp_path, names, np.array([[mos for _, mos, _ in CHALLENGEDB]]))
+    savemat(data / "AllStdDev_release.mat", {"AllStdDev_release": np.zeros((1, 3))})
+    for _, _, image in CHALLENGEDB:
+        write(tmp_path / "ChallengeDB_release" / image)
+    rows = read(challengedb, tmp_path)
+    assert rows == CHALLENGEDB_ROWS
+    assert [found(tmp_path, row) for row in rows] == [f"ChallengeDB_release/{image}" for _, _, image in CHALLENGEDB]
+
+
+def test_challengedb_finds_the_practice_images_when_all_lie_together_in_lower_case(tmp_path):
+    write(tmp_path / "all/t1.bmp")
+    write(tmp_path / "all/1023.jpg")
+    assert found(tmp_path, CHALLENGEDB_ROWS[0]) == "all/t1.bmp"
+    assert found(tmp_path, CHALLENGEDB_ROWS[2]) == "all/1023.jpg"
+
+
+def test_challengedb_as_csv(tmp_path):
+    lines = "".join(f"{name},{mos},18.4\r\n" for name, mos, _ in CHALLENGEDB)
+    write(tmp_path / "meta_info_LIVEChallengeDataset.CSV", "img_name,mos,std\r\n" + lines)
+    assert [row._replace(score=float(row.score)) for row in read(challengedb, tmp_path)] == CHALLENGEDB_ROWS
+
+
+def test_challengedb_mat_files_of_different_length(tmp_path):
+    names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
+    challengedb_release(tmp_path, names, np.array([[1.0, 2.0, 3.0]]))
+    with pytest.raises(ValueError, match=r"AllImages_release\.mat: 2 names but 3 ratings"):
+        read(challengedb, tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 60, 140, 200])
+def test_challengedb_damaged_mat_file_is_named(tmp_path, keep):
+    names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
+    damaged = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]])) / "AllMOS_release.mat"
+    write(damaged, damaged.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release' \(.*copy"):
+        read(challengedb, tmp_path)
+
+
+def test_challengedb_mat_file_of_another_variable(tmp_path):
+    names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
+    data = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]]))
+    savemat(data / "AllMOS_release.mat", {"AllStdDev_release": np.zeros((1, 2))})
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release'"):
+        read(challengedb, tmp_path)
+
+
+# KonIQ
+
+KONIQ_SITE = """\
+"image_name","c1","c2","c3","c4","c5","c_total","MOS","SD","MOS_zscore"
+"10004473376.jpg",0,0,25,73,7,105,3.82857142857143,0.527277894494174,77.3836206896552
+"-826373.jpg",50,40,5,1,0,96,1.55,0.58,3.91
+"10007903636.jpg",1,0,20,73,2,96,3.78125,0.53,88.39
+"""
+KONIQ_SETS = """\
+image_name,c1,c2,c3,c4,c5,c_total,MOS,SD,set
+10004473376.jpg,0.0,0.0,0.238095238095,0.695238095238,0.0666666666667,105,77.3836206897,0.527277894494,training
+-826373.jpg,0.52,0.42,0.05,0.01,0.0,96,3.91,0.58,test
+10007903636.jpg,0.0104166666667,0.0,0.208333333333,0.760416666667,0.0208333333333,96,88.39,0.53,validation
+"""
+SITE, SETS = "koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv"
+
+
+def koniq_row(id: str, score: str) -> Row:
+    return Row(id, (f"1024x768/{id}.jpg", f"512x384/{id}.jpg", f"{id}.jpg"), score)
+
+
+def test_koniq_reads_the_z_score_of_either_file(tmp_path):
+    write(tmp_path / "site" / SITE, "\ufeff" + KONIQ_SITE.replace("\n", "\r\n"))
+    write(tmp_path / "sets" / SETS, KONIQ_SETS)
+    site, sets = read(koniq, tmp_path / "site"), read(koniq, tmp_path / "sets")
+    assert site == [
+        koniq_row("10004473376", "77.3836206896552"),
+        koniq_row("-826373", "3.91"),
+        koniq_row("10007903636", "88.39"),
+    ]
+    assert sets == [site[0]._replace(score="77.3836206897"), *site[1:]]
+    assert [[equal_width(float(row.score), 3.91, 88.39) for row in rows] for rows in (site, sets)] == [[4, 0, 4]] * 2
+
+
+def test_koniq_takes_the_site_file_if_both_are_there(tmp_path):
+    write(tmp_path / SITE, KONIQ_SITE)
+    write(tmp_path / SETS, KONIQ_SETS)
+    write(tmp_path / "koniq10k_indicators.csv", "image_name,brightness\n")
+    assert read(koniq, tmp_path)[0].score == "77.3836206896552"
+
+
+def test_koniq_refuses_raw_means(tmp_path):
+    raw = "\n".join(line.rpartition(",")[0] for line in KONIQ_SITE.splitlines())
+    write(tmp_path / SITE, raw)
+    with pytest.raises(ValueError, match=rf"{SITE}: 'MOS' has no value above 5.*use {SITE} or {SETS}"):
+        read(koniq, tmp_path)
+
+
+def test_koniq_refuses_a_table_without_ratings(tmp_path):
+    write(tmp_path / "koniq10k_indicators.csv", "image_name,brightness\n10004473376.jpg,0.5\n")
+    with pytest.raises(ValueError, match=r"koniq10k_indicators\.csv: no column 'MOS' .*another file"):
+        read(koniq, tmp_path)
+
+
+def test_koniq_leaves_a_rating_that_is_no_number_to_the_checks(tmp_path):
+    write(tmp_path / SETS, KONIQ_SETS.replace("77.3836206897", "n/a") + "10009096245.jpg,0.0\n")
+    rows = read(koniq, tmp_path)
+    assert (rows[0].score, rows[-1]) == ("n/a", koniq_row("10009096245", ""))
+
+
+def test_koniq_prefers_the_larger_images(tmp_path):
+    row = koniq_row("10004473376", "77.4")
+    write(tmp_path / "elsewhere/10004473376.JPG")
+    assert found(tmp_path, row) == "elsewhere/10004473376.JPG"
+    write(tmp_path / "koniq/512x384/10004473376.jpg")
+    assert found(tmp_path, row) == "koniq/512x384/10004473376.jpg"
+    write(tmp_path / "koniq/1024x768/10004473376.jpg")
+    assert found(tmp_path, row) == "koniq/1024x768/10004473376.jpg"
+
+
+# Aesthetics
+
+HEADER = "#flickr_photo_id\tcategory\tbeauty_scores\n"
+
+
+def test_aesthetics_header_is_no_comment_and_ids_are_text(tmp_path):
+    lines = "5194879628\turban\t3,3,3,3,4\n0023442\tnature\t5,5,5,4,5,5,5,5,5,5\n"
+    write(tmp_path / "beauty-icwsm15-dataset.tsv", HEADER + lines)
+    write(tmp_path / "img_files/5194879628.jpg")
+    write(tmp_path / "nature/0023442.JPG")
+    rows = read(aesthetics, tmp_path)
+    assert rows == [Row("5194879628", ("5194879628.jpg",), 3.2), Row("0023442", ("0023442.jpg",), 4.9)]
+    assert [found(tmp_path, row) for row in rows] == ["img_files/5194879628.jpg", "nature/0023442.JPG"]
+
+
+@pytest.mark.parametrize("votes", ["", "3,,4", "3,six", "3,0,4", "3,6", "3.5,4", "3;4", "n/a"])
+def test_aesthetics_votes_that_are_none_are_dropped_with_their_line(tmp_path, votes):
+    write(tmp_path / "beauty.tsv", f"{HEADER}1\turban\t3\n2\turban\t{votes}\n3\turban\t4\n")
+    reason = f"beauty.tsv, line 3: {votes!r} is not a list of votes 1 to 5"
+    assert read(aesthetics, tmp_path) == [
+        Row("1", ("1.jpg",), 3.0),
+        Drop("2", "2.jpg", "rule", reason),
+        Row("3", ("3.jpg",), 4.0),
+    ]
+
+
+def test_aesthetics_line_cut_short(tmp_path):
+    write(tmp_path / "beauty.tsv", f"{HEADER}1\turban\t3\n2\turb")
+    assert [type(item) for item in read(aesthetics, tmp_path)] == [Row, Drop]
+
+
+def test_aesthetics_refuses_another_file(tmp_path):
+    write(tmp_path / "beauty-icwsm15-dataset.tsv", "photo\tscore\n1\t3\n")
+    with pytest.raises(ValueError, match=r"beauty-icwsm15-dataset\.tsv: no column '#flickr_photo_id'"):
+        read(aesthetics, tmp_path)
+
+
+def test_aesthetics_rounds_half_up_for_every_possible_vote():
+    """Against whole-number arithmetic, for all sums of up to 17 votes."""
+    for votes in range(1, 18):
+        for total in range(votes, 5 * votes + 1):
+            assert aesthetics.rounded(total / votes, 1, 5) == (2 * total + votes) // (2 * votes) - 1, (total, votes)
+    assert [aesthetics.rounded(mean, 1, 5) for mean in (1, 1.5, 2.5, 3.5, 4.5, 5)] == [0, 1, 2, 3, 4, 4]
+
+
+# TAD66K
+
+TAD_TRAIN = "image,score\r\nlanphere54810922.jpg,2.85\r\n43751877@N085618633908.jpg,2.21\r\n-alias_1.jpg,3.0\r\n"
+TAD_TEST = "image,score\r\n0054810922.jpg,9.28\r\n"
+TAD_ROWS = [
+    Row("lanphere54810922", ("lanphere54810922.jpg",), "2.85", part="train"),
+    Row("43751877@N085618633908", ("43751877@N085618633908.jpg",), "2.21", part="train"),
+    Row("-alias_1", ("-alias_1.jpg",), "3.0", part="train"),
+    Row("0054810922", ("0054810922.jpg",), "9.28", part="test"),
+]
+
+
+@pytest.mark.parametrize("folder", ["dataset/merge", "labels", "."])
+def test_tad66k_takes_the_owners_split_of_merge(tmp_path, folder):
+    write(tmp_path / folder / "train.csv", TAD_TRAIN)
+    write(tmp_path / folder / "test.csv", "\ufeff" + TAD_TEST)
+    write(tmp_path / "dataset/unmerge/train/animal.csv", "image,score\r\n0054810922.jpg,9\r\n")
+    images = [f"TAD66K/{row.images[0]}" for row in TAD_ROWS]
+    images[0] = "TAD66K/lanphere54810922.JPG"
+    for image in images:
+        write(tmp_path / image)
+    rows = read(tad66k, tmp_path)
+    assert rows == TAD_ROWS
+    assert [found(tmp_path, row) for row in rows] == images
+
+
+def test_tad66k_prefers_merge_to_other_files_of_the_name(tmp_path):
+    for part, text in (("train", TAD_TRAIN), ("test", TAD_TEST)):
+        write(tmp_path / f"dataset/merge/{part}.csv", text)
+        write(tmp_path / f"{part}.csv", "image,score\nother.jpg,1\n")
+        write(tmp_path / f"dataset/unmerge/{part}.csv", "image,score\nother.jpg,1\n")
+    assert read(tad66k, tmp_path) == TAD_ROWS
+
+
+def test_tad66k_line_cut_short(tmp_path):
+    write(tmp_path / "train.csv", "image,score\r\nlanphere54810922.jpg")
+    write(tmp_path / "test.csv", TAD_TEST)
+    assert read(tad66k, tmp_path)[0].score == ""
+
+
+def test_tad66k_without_merge_says_what_is_missing(tmp_path):
+    write(tmp_path / "dataset/unmerge/train/animal.csv", TAD_TRAIN)
+    with pytest.raises(FileNotFoundError, match=r"no file merge/train\.csv or train\.csv"):
+        read(tad66k, tmp_path)
+
+
+# AVA
+
+
+def test_ava_id_is_the_second_column(tmp_path):
+    write(
+        tmp_path / "AVA_dataset/AVA.txt",
+        "1 953619 0 1 5 17 38 36 15 6 5 1 1 22 1396\r\n2 1 10 0 0 0 0 0 0 0 0 10 1 21 1396\r\n",
+    )
+    write(tmp_path / "images/953619.jpg")
+    write(tmp_path / "images/1.JPG")
+    rows = read(ava, tmp_path)
+    mean = (2 * 1 + 3 * 5 + 4 * 17 + 5 * 38 + 6 * 36 + 7 * 15 + 8 * 6 + 9 * 5 + 10 * 1) / 124
+    assert rows == [Row("953619", ("953619.jpg",), mean), Row("1", ("1.jpg",), 5.5)]
+    assert [found(tmp_path, row) for row in rows] == ["images/953619.jpg", "images/1.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("line", "id", "reason"),
+    [
+        ("2 77 0 1 5 17 38 36 15 6 5 1 1 22", "77", "14 columns instead of 15"),
+        ("2", "2", "1 columns instead of 15"),
+        ("2 77 0 0 0 0 0 0 0 0 0 0 1 22 1396", "77", "no votes (0 0 0 0 0 0 0 0 0 0)"),
+        ("2 77 0 0 0 0 -5 0 0 0 0 0 1 22 9", "77", "'77 0 0 0 0 -5 0 0 0 0 0' is not an id and ten counts"),
+        ("2 a.jpg 0 0 0 0 5 0 0 0 0 0 1 22 9", "a.jpg", "'a.jpg 0 0 0 0 5 0 0 0 0 0' is not an id and ten counts"),
+        ("2 77 0 0 0 0 5.5 0 0 0 0 0 1 22 9", "77", "'77 0 0 0 0 5.5 0 0 0 0 0' is not an id and ten counts"),
+    ],
+)
+def test_ava_lines_that_are_none_are_dropped_with_their_number(tmp_path, line, id, reason):
+    good = "1 953619 0 0 0 0 1 0 0 0 0 0 1 22 1396"
+    write(tmp_path / "AVA.txt", f"\ufeff{good}\n\n{line}\n")
+    assert read(ava, tmp_path) == [
+        Row("953619", ("953619.jpg",), 5.0),
+        Drop(id, f"{id}.jpg", "rule", f"AVA.txt, line 3: {reason}"),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", "id,score\n1,5\n".encode("utf-16")])
+def test_ava_refuses_another_file(tmp_path, content):
+    write(tmp_path / "AVA.txt", content)
+    with pytest.raises(ValueError, match=r"AVA\.txt: no line of 15 numbers with votes; is it"):
+        read(ava, tmp_path)
+
+
+def test_a_folder_without_labels_names_the_file(tmp_path):
+    for module in MODULES:
+        with pytest.raises(FileNotFoundError, match="no file .* in this folder or below it"):
+            read(module, tmp_path)
