@@ -1,15 +1,16 @@
 """python -m data_prep [NAME ...]: from the owners' downloads to registered conversations. See --help and README."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from tqdm import tqdm
 
 from data_prep import own, release
 from data_prep.build import Built, prepare, without
 from data_prep.datasets import DATASETS
 from data_prep.leaks import Picture, find_leaks, uninformative, write_leaks
-from data_prep.questions import STRATEGIES
+from data_prep.options import add_options
 from data_prep.scales import SCALES
 from data_prep.write import summary, table, write, write_summary
 
@@ -25,11 +26,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="holds a folder for each dataset")
     parser.add_argument("--out", type=Path, default=Path("data/storm"))
     parser.add_argument("--split", choices=("paper", "subject"), default="paper", help="subject: nobody on both sides")
-    parser.add_argument("--prompts", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), metavar="STRATEGY")
-    parser.add_argument("--check", choices=("decode", "exists"), default="decode", help="what every image must pass")
-    parser.add_argument("--resize", type=int, metavar="PIXELS", help="write RGB copies at most so large, and use them")
     parser.add_argument("--drop-leaks", action="store_true", help="take duplicates of test images out of train")
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    add_options(parser)
     return parser
 
 
@@ -81,41 +79,47 @@ def main(argv: list[str]) -> int:
         names = chosen(args.names, args.raw)
     except ValueError as error:
         parser.error(str(error))
-    built, errors = [], []
-    for dataset in DATASETS:
-        if dataset.name in names:
-            try:
-                built.append(
-                    prepare(
-                        dataset,
-                        SCALES[dataset.name],
-                        args.raw,
-                        dataset.name,
-                        args.out,
-                        protocol=args.split,
-                        mode=args.check,
-                        resize=args.resize,
-                        workers=args.workers,
-                    )
-                )
-            except (OSError, ValueError) as error:
-                errors.append(f"{dataset.name}: {error}")
-    said = leaks(built, args.out, args.drop_leaks) if built and args.check == "decode" else ""
-    summaries = {}
-    for b in built:
+    built, errors, summaries, said = [], [], {}, "no look for copies between train and test: that takes --check decode"
+    for dataset in tqdm([dataset for dataset in DATASETS if dataset.name in names], "read", unit="dataset"):
         try:
-            write(b, args.out, args.prompts)
-            summaries[b.name] = summary(b)
-        except OSError as error:
-            errors.append(f"{b.name}: {error}")
+            built.append(
+                prepare(
+                    dataset,
+                    SCALES[dataset.name],
+                    args.raw,
+                    dataset.name,
+                    args.out,
+                    protocol=args.split,
+                    mode=args.check,
+                    resize=args.resize,
+                    workers=args.workers,
+                )
+            )
+        except (OSError, ValueError) as error:
+            errors.append(f"{dataset.name}: {error}")
+    try:
+        if built and (args.check == "decode" or args.resize):
+            said = leaks(built, args.out, args.drop_leaks)
+        for b in tqdm(built, "write", unit="dataset"):
+            try:
+                write(b, args.out, args.prompts)
+                summaries[b.name] = summary(b)
+            except OSError as error:
+                errors.append(f"{b.name}: {error}")
+        if summaries:
+            write_summary(args.out, summaries, {"split": args.split, "check": args.check, "resize": args.resize})
+    except OSError as error:
+        errors.append(str(error))
     if summaries:
-        write_summary(args.out, summaries, {"split": args.split, "check": args.check, "resize": args.resize})
         print(table(summaries))
-        print(said or "no look for copies between train and test: that takes --check decode")
+        print(said)
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     return 1 if errors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")

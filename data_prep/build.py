@@ -58,7 +58,9 @@ def prepare(
             end = files.find(*row.images)
             path = f"{below}{end}"
             if end is None:
-                drops.append(Drop(row.id, row.images[0], "missing", "no such image"))
+                drops.append(
+                    Drop(row.id, row.images[0], "missing", f"no such image below {files.root.name or files.root}")
+                )
             elif path in found:
                 drops.append(Drop(row.id, end, "duplicate", f"the image of {found[path].id!r}"))
             else:

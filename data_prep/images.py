@@ -38,7 +38,8 @@ CHUNK = 8  # images a worker takes at a time
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, TypeError, struct.error, zlib.error)
 FAULTS += (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# EXIF orientations, in the order of Pillow's Transpose. ImageOps.exif_transpose also writes the EXIF anew, and raises where that is broken.
+# EXIF orientations, in the order of Pillow's Transpose. Not ImageOps.exif_transpose: it writes the EXIF anew, and
+# raises where that is broken.
 UPRIGHT = dict(zip((2, 4, 8, 3, 6, 5, 7), Transpose))
 
 
@@ -114,9 +115,9 @@ def decode(data: bytes, resize: int | None) -> Image.Image:
     """The image in a file's bytes: RGB, upright, its first frame, at most `resize` pixels. Raises one of FAULTS.
 
     A JPEG comes at 1/2, 1/4 or 1/8 of its size where that suffices: libjpeg shrinks while decoding, which is most of
-    the speed. It still reads all bytes, so a missing end is noticed. Without `resize` that is enough for a hash.
+    the speed. It still reads all bytes, so a missing end is noticed. Without `resize` what comes is large enough to
+    hash. Sets Pillow's limit on pixels, which is global.
     """
-    Image.init()
     Image.MAX_IMAGE_PIXELS = PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # broken EXIF and the like

@@ -4,13 +4,14 @@ Several datasets are crawls of the same sites, and a random split puts a picture
 """
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from data_prep.together import together
 
 # Our choice. imagehash.phash sets 32 of its 64 bits, so two hashes differ by an even number and 3 would mean 2.
 # Of 403 photographs and crops of them, 97% are found within 2 bits as a JPEG of quality 60 and 99% at half the size;
@@ -111,11 +112,8 @@ def _nearest(train: Iterable[int], test: Iterable[int], bits: int) -> dict[int, 
 
 
 def write_leaks(path: Path, leaks: list[Leak]) -> None:
-    """Write leaks to path as CSV with a header, all or nothing (temporary file, then rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    """Write leaks to path as CSV with a header, all or nothing."""
+    with together() as open_:
+        writer = csv.writer(open_(path), lineterminator="\n")
         writer.writerow(Leak._fields)
         writer.writerows(leaks)
-    os.replace(part, path)

@@ -5,7 +5,6 @@ test). SCALE.yaml says what the ratings mean (data_prep/own_scale.py; worked exa
 """
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from data_prep.build import prepare
 from data_prep.files import Files, table
+from data_prep.options import add_options
 from data_prep.own_scale import OwnScale, load
-from data_prep.questions import STRATEGIES
 from data_prep.registry import stanza, write_info
 from data_prep.source import Dataset, Drop, Row, Sizes
 from data_prep.write import summary, write, write_summary
@@ -61,10 +60,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--scale", type=Path, required=True, metavar="SCALE.yaml")
     parser.add_argument("--raw", type=Path, help="the folder that image names start from (default: that of the csv)")
     parser.add_argument("--out", type=Path, help="default: data/ and the scale's name")
-    parser.add_argument("--prompts", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), metavar="STRATEGY")
-    parser.add_argument("--check", choices=("decode", "exists"), default="decode")
-    parser.add_argument("--resize", type=int, metavar="PIXELS")
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    add_options(parser)
     args = parser.parse_args(argv)
     try:
         own = load(args.scale)

@@ -4,11 +4,11 @@ Run `python -m data_prep.registry` to write it anew; a test says when that is du
 """
 
 import json
-import os
 from pathlib import Path
 
 from data_prep.datasets import DATASETS
 from data_prep.questions import STRATEGIES
+from data_prep.together import together
 
 # LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
 _COLUMNS = {"messages": "conversations", "images": "images"}
@@ -36,9 +36,8 @@ def dataset_info() -> dict[str, dict]:
 
 def write_info(path: Path, stanzas: dict[str, dict]) -> None:
     """Write a registry, all or nothing."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(stanzas, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with together() as open_:
+        open_(path).write(json.dumps(stanzas, indent=2) + "\n")
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ its dataset or its label stands in quarantine/.
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections import defaultdict
@@ -18,6 +17,7 @@ from pathlib import Path
 from data_prep.build import Built
 from data_prep.files import Files, folded
 from data_prep.images import check
+from data_prep.options import add_options
 from data_prep.parse import parse
 from data_prep.questions import STRATEGIES
 from data_prep.scales import SCALES
@@ -127,10 +127,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--raw", type=Path, default=Path("data/raw"), help="holds a folder for each dataset")
     parser.add_argument("--out", type=Path, default=Path("data/storm"))
-    parser.add_argument("--prompts", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), metavar="STRATEGY")
-    parser.add_argument("--check", choices=("decode", "exists"), default="decode")
-    parser.add_argument("--resize", type=int, metavar="PIXELS")
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    add_options(parser)
     args = parser.parse_args(argv)
     try:
         parts, drops = read(args.files, args.part, args.raw)

@@ -1,12 +1,12 @@
 """ShareGPT rows as LLaMA-Factory reads them."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import jsonlines
 
 from data_prep.questions import Scale, answer, question
+from data_prep.together import together
 
 
 def turns(scale: Scale, strategy: str, label: int) -> dict:
@@ -25,13 +25,10 @@ def facts(*, id: str, dataset: str, image: str, label: int, **more: float | str)
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> int:
-    """Write rows to path, all or nothing (temporary file, then rename). Returns how many there were."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    count = 0
-    with jsonlines.open(part, "w") as file:
+    """Write rows to path, all or nothing. Returns how many there were."""
+    with together() as open_:
+        writer, count = jsonlines.Writer(open_(path)), 0
         for row in rows:
-            file.write(row)
+            writer.write(row)
             count += 1
-    os.replace(part, path)
     return count

@@ -2,37 +2,15 @@
 
 import csv
 import json
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from data_prep.build import Built, dropped
+from data_prep.build import KINDS, Built, dropped
+from data_prep.options import aligned
 from data_prep.questions import STRATEGIES
 from data_prep.sharegpt import facts, turns
 from data_prep.split import Rated, shared_subjects
-
-
-@contextmanager
-def together() -> Iterator:
-    """Yields open_(path): files to write. They get their names when all are whole; after an error, none does."""
-    parts: list[tuple[Path, Path]] = []
-    try:
-        with ExitStack() as stack:
-
-            def open_(path: Path) -> IO[str]:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(path.name + ".part")
-                parts.append((part, path))
-                return stack.enter_context(part.open("w", encoding="utf-8", newline="\n"))
-
-            yield open_
-        for part, path in parts:
-            os.replace(part, path)
-    finally:
-        for part, _ in parts:
-            part.unlink(missing_ok=True)
+from data_prep.together import together
 
 
 def write(built: Built, out: Path, strategies: list[str]) -> None:
@@ -106,37 +84,15 @@ def write_summary(out: Path, summaries: dict[str, dict], settings: dict) -> None
 
 def table(summaries: dict[str, dict]) -> str:
     """One line a dataset: rows read and dropped, splits beside the paper's, people on both sides. Then the reasons."""
-    kinds = ("rule", "missing", "unreadable", "duplicate", "leak")
-    lines = [
-        [
-            "dataset",
-            "read",
-            *kinds,
-            "train",
-            "lite",
-            "test",
-            "paper train",
-            "paper lite",
-            "paper test",
-            "off by",
-            "people shared",
-        ]
-    ]
-    reasons = []
+    sizes_head = ["train", "paper", "lite", "paper", "test", "paper", "off by", "people shared"]
+    lines, reasons = [["dataset", "read", *KINDS, "unlabelled", *sizes_head]], []
     for name, numbers in summaries.items():
         sizes, paper = numbers["sizes"], numbers["paper"]
         off = sizes["all"] - paper["train"] - paper["test"] if paper else None
-        lines.append(
-            [name, numbers["read"], *(numbers["dropped"][kind] for kind in kinds)]
-            + [sizes[part] for part in ("train", "lite", "test")]
-            + ([paper[part] for part in ("train", "lite", "test")] if paper else [None] * 3)
-            + [off, numbers["shared_subjects"]]
-        )
+        pairs = [size for part in ("train", "lite", "test") for size in (sizes[part], paper[part] if paper else None)]
+        dropped = [numbers["dropped"][kind] for kind in KINDS]
+        unlabelled = numbers["images_without_label"]
+        lines.append([name, numbers["read"], *dropped, unlabelled, *pairs, off, numbers["shared_subjects"]])
         if numbers["difference"] and off:
             reasons.append(f"{name}: {numbers['difference']}")
-    cells = [
-        ["" if cell is None else f"{cell:,}" if isinstance(cell, int) else cell for cell in line] for line in lines
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    text = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
-    return "\n".join([text[0], "-" * len(text[0]), *text[1:], *reasons])
+    return "\n".join([aligned(lines), *reasons])

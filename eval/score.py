@@ -6,7 +6,6 @@ Exit code 0, or 2 if anything could not be read (what could be is still scored a
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from functools import lru_cache
@@ -14,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.options import aligned
 from data_prep.own_scale import load
 from data_prep.parse import parse
 from data_prep.questions import Scale, coarse_of
 from data_prep.scales import SCALES
+from data_prep.together import together
 from eval.metrics import UNPARSED, accuracy, constant_baseline, mean_absolute_error, worst_mean_absolute_error
 from eval.predictions import BadRow, Row, find, read
 
@@ -98,20 +99,13 @@ def _scores(dataset: str, scale: Scale, strategy: str, counts: Counter) -> dict:
 
 def table(scores: list[dict]) -> str:
     """The scores as aligned text, one line a dataset; a metric that does not apply is left empty."""
-    rows = [list(COLUMNS.values())]
-    for score in scores:
-        values = (score[key] for key in COLUMNS)
-        rows.append(["" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in values])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return aligned([list(COLUMNS.values())] + [[score[key] for key in COLUMNS] for score in scores])
 
 
 def write_json(path: Path, scores: list[dict], errors: list[str]) -> None:
     """Scores and errors as JSON, all or nothing."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({"scores": scores, "errors": errors}, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with together() as open_:
+        open_(path).write(json.dumps({"scores": scores, "errors": errors}, indent=2) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:

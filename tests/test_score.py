@@ -163,7 +163,8 @@ def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):
 
 
 def test_an_unwritable_json_path_does_not_cost_the_table(write, tmp_path, capsys):
-    assert run(write("spaq", line("spaq", 1, 1)), json_to=tmp_path / "absent" / "scores.json") == 2
+    path = write("spaq", line("spaq", 1, 1))
+    assert run(path, json_to=path / "scores.json") == 2  # a file is no folder
     captured = capsys.readouterr()
     assert "1.000" in captured.out and captured.err.startswith("error: --json: ")
 

@@ -1,0 +1,37 @@
+"""What the three ways into data_prep (sources, release, csv) share: command-line options and text tables."""
+
+import argparse
+import os
+
+from data_prep.questions import STRATEGIES
+
+
+def pixels(text: str) -> int:
+    """A number of pixels above 0, for argparse."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} pixels are no image")
+    return count
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompts", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), metavar="STRATEGY")
+    parser.add_argument("--check", choices=("decode", "exists"), default="decode", help="what every image must pass")
+    parser.add_argument(
+        "--resize", type=pixels, metavar="PIXELS", help="write RGB copies at most so large, and use them"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+
+
+def aligned(lines: list[list[str | int | float | None]]) -> str:
+    """A table as text: the first line is the header, None is left empty, fractions have three places."""
+    cells = [[_cell(value) for value in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    text = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+
+
+def _cell(value: str | int | float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
