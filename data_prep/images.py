@@ -32,7 +32,7 @@ PIXELS = 200_000_000  # the largest phone sensors give 16,320 x 12,240; what is 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 QUALITY = 95  # of the copies; the highest that Pillow's documentation advises
 SKETCH = (256, 256)  # least size to hash, where there is no copy to make; the hash shrinks it to 32 x 32 itself
-CHUNK = 8  # images a worker takes at a time
+CHUNK = 4  # images a worker takes at a time: a third of a second for 12 megapixels
 
 # What Pillow raises for bytes that are no sound image; a test breaks files of every format to see that this is all.
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, TypeError, struct.error, zlib.error)
@@ -179,7 +179,8 @@ def _examine(raw: Path, out: Path, resize: int | None, image: str) -> dict:
     jpeg = io.BytesIO()
     try:
         picture = decode(data, resize)
-        entry["phash"] = str(imagehash.phash(picture))
+        # Halving, thirding ... first changes next to nothing, and imagehash's own filter takes 9 ms for a megapixel.
+        entry["phash"] = str(imagehash.phash(picture.reduce(max(1, min(picture.size) // SKETCH[0]))))
         if resize:
             picture.save(jpeg, "JPEG", quality=QUALITY, comment=b"")  # a GIF's comment may be too long for a JPEG
     except UnidentifiedImageError:  # its message holds an address in memory
