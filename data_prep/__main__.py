@@ -100,7 +100,7 @@ def main(argv: list[str]) -> int:
     try:
         if built and (args.check == "decode" or args.resize):
             said = leaks(built, args.out, args.drop_leaks)
-        for b in tqdm(built, "write", unit="dataset"):
+        for b in tqdm(built, "write", unit="dataset", disable=not built):
             try:
                 write(b, args.out, args.prompts)
                 summaries[b.name] = summary(b)
