@@ -3,6 +3,8 @@ PYTHON ?= python3
 # Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8".
 ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Photographs and model are made at the same time.
+MAKEFLAGS += --jobs=2
 
 .PHONY: setup demo test lint
 setup: .venv/ready
@@ -18,7 +20,7 @@ lint: setup
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
 	test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -c constraints.txt uv; }
-	uv pip install -q --compile-bytecode --python .venv/bin/python -c constraints.txt -e '.[test]'
+	uv pip install -q --python .venv/bin/python -c constraints.txt -e '.[test]'
 	touch $@
 
 # The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.
