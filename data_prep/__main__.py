@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
@@ -75,6 +76,9 @@ def main(argv: list[str]) -> int:
         return (release.main if argv[0] == "release" else own.main)(argv[1:])
     parser = arguments()
     args = parser.parse_args(argv)
+    hashed = args.check == "decode" or args.resize
+    if args.drop_leaks and not hashed:
+        parser.error("--drop-leaks must look into the images: leave --check exists out")
     try:
         names = chosen(args.names, args.raw)
     except ValueError as error:
@@ -95,10 +99,10 @@ def main(argv: list[str]) -> int:
                     workers=args.workers,
                 )
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BrokenProcessPool) as error:  # the last: a worker was killed, for memory perhaps
             errors.append(f"{dataset.name}: {error}")
     try:
-        if built and (args.check == "decode" or args.resize):
+        if built and hashed:
             said = leaks(built, args.out, args.drop_leaks)
         for b in tqdm(built, "write", unit="dataset", disable=not built):
             try:
@@ -108,8 +112,8 @@ def main(argv: list[str]) -> int:
                 errors.append(f"{b.name}: {error}")
         if summaries:
             write_summary(args.out, summaries, {"split": args.split, "check": args.check, "resize": args.resize})
-    except OSError as error:
-        errors.append(str(error))
+    except (OSError, ValueError) as error:  # ValueError: a summary.json that is no JSON
+        errors.append(f"{args.out}: {error}")
     if summaries:
         print(table(summaries))
         print(said)

@@ -1,1 +1,1 @@
-"""Scores predictions and, later, makes them."""
+"""Reads predictions and scores them."""

@@ -180,6 +180,20 @@ def test_unknown_names_and_an_empty_root_are_refused(tmp_path, capsys):
     assert "no dataset 'imagenet'" in capsys.readouterr().err
 
 
+def test_dropping_leaks_without_looking_is_refused(raw, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        exists(raw, tmp_path / "out", "hci", "--drop-leaks")
+    assert stop.value.code == 2 and "leave --check exists out" in capsys.readouterr().err
+
+
+def test_a_damaged_summary_is_one_line(raw, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("{oops")
+    assert exists(raw, tmp_path / "out", "hci") == 1
+    assert f"error: {tmp_path}/out: " in capsys.readouterr().err
+    assert manifest(tmp_path / "out", "hci")
+
+
 def test_fewer_strategies_remove_those_of_the_build_before(raw, tmp_path):
     out = tmp_path / "out"
     assert exists(raw, out, "spaq") == 0 and (out / "num" / "spaq_train.jsonl").exists()
