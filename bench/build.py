@@ -28,7 +28,7 @@ def main() -> None:
             seconds = time.perf_counter() - start
             sizes = [numbers["sizes"]["all"] for numbers in json.loads((out / "summary.json").read_text()).values()]
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # kB on Linux
-        print(f"\n{sum(sizes):,} rows x 4 strategies: {seconds:.0f} s, at most {memory:.0f} MB\n")
+        print(f"\n{sum(sizes):,} rows x 4 strategies: {seconds:.1f} s, at most {memory:.0f} MB\n")
 
 
 if __name__ == "__main__":
