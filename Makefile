@@ -1,4 +1,5 @@
-# make demo: train and score a tiny model on real photographs, no download.  make test: all tests.
+# make demo: train and score a tiny model on real photographs, no download.  make sweep-demo: the same with all four
+# prompt strategies.  make test: all tests.
 PYTHON ?= python3
 # Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8".
 ARGS ?=
@@ -6,11 +7,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: setup demo test lint
+.PHONY: setup demo sweep-demo test lint
 setup: .venv/ready
 demo: saves/demo_predict/generated_predictions.jsonl
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python -m demo.show
+sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
+	python recipes/sweep.py demo $(ARGS)
 test: setup
 	ruff check . && ruff format --check .
 	pytest -q -m "slow or not slow"
@@ -24,10 +27,10 @@ lint: setup
 	touch $@
 
 # The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.
-saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export CUDA_VISIBLE_DEVICES :=
-saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export HF_HUB_OFFLINE := 1
-saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export LLAMAFACTORY_VERBOSITY := WARN
-saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export TRANSFORMERS_VERBOSITY := error
+sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export CUDA_VISIBLE_DEVICES :=
+sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export HF_HUB_OFFLINE := 1
+sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export LLAMAFACTORY_VERBOSITY := WARN
+sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export TRANSFORMERS_VERBOSITY := error
 
 data/demo/demo_test.jsonl: .venv/ready demo/photographs.py data_prep/questions.py data_prep/scales.py data_prep/sharegpt.py
 	python -m demo.photographs

@@ -14,6 +14,7 @@ from data_prep.build import prepare
 from data_prep.files import Files, table
 from data_prep.options import add_options
 from data_prep.own_scale import OwnScale, load
+from data_prep.questions import suffix
 from data_prep.registry import stanza, write_info
 from data_prep.source import Dataset, Drop, Row, Sizes
 from data_prep.write import summary, write, write_summary
@@ -94,7 +95,7 @@ def main(argv: list[str]) -> int:
 def stanzas(name: str, strategies: list[str]) -> dict[str, dict]:
     """<out>/dataset_info.json: <name>_train and <name>_test, with _num, _text or _direct behind them."""
     return {
-        f"{name}_{part}" + ("" if strategy == "cot" else f"_{strategy}"): stanza(f"{strategy}/{name}_{part}.jsonl")
+        f"{name}_{part}{suffix(strategy)}": stanza(f"{strategy}/{name}_{part}.jsonl")
         for strategy in strategies
         for part in ("train", "test")
     }

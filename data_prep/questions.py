@@ -10,6 +10,11 @@ from num2words import num2words
 STRATEGIES = ("cot", "num", "text", "direct")  # Table 4: Num. + Text, Only Num., Only Text, w/o CoT
 
 
+def suffix(strategy: str) -> str:
+    """What stands behind a stanza's name for a strategy: nothing for cot."""
+    return "" if strategy == "cot" else f"_{strategy}"
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One thing the model may say, with or without its word. Covers the labels lo..hi, both included."""

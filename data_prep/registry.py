@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from data_prep.datasets import DATASETS
-from data_prep.questions import STRATEGIES
+from data_prep.questions import STRATEGIES, suffix
 from data_prep.together import together
 
 # LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
@@ -24,13 +24,13 @@ def dataset_info() -> dict[str, dict]:
 
     storm_<dataset>_<train|lite|test>, with _num, _text or _direct behind it for the strategies that are not cot.
     """
-    info = {f"demo_{split}": stanza(f"data/demo/demo_{split}.jsonl") for split in ("train", "test")}
+    demo = [f"demo_{split}{suffix(strategy)}" for strategy in STRATEGIES for split in ("train", "test")]
+    info = {name: stanza(f"data/demo/{name}.jsonl") for name in demo}
     for strategy in STRATEGIES:
-        suffix = "" if strategy == "cot" else f"_{strategy}"
         for dataset in DATASETS:
             for part in ("train", "test") if dataset.lite == "none" else ("train", "lite", "test"):
                 file = f"data/storm/{strategy}/{dataset.name}_{part}.jsonl"
-                info[f"storm_{dataset.name}_{part}{suffix}"] = stanza(file)
+                info[f"storm_{dataset.name}_{part}{suffix(strategy)}"] = stanza(file)
     return info
 
 

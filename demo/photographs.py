@@ -1,7 +1,8 @@
 """Rate how noisy a crop of a photograph is: a small image quality task that needs no download.
 
 `python -m demo.photographs` cuts crops from photographs that ship inside scikit-image, scikit-learn and
-matplotlib, adds one of five strengths of noise (Bad .. Excellent) and writes ShareGPT conversations to data/demo/.
+matplotlib, adds one of five strengths of noise (Bad .. Excellent) and writes ShareGPT conversations to data/demo/, in
+all four prompt strategies.
 No test crop comes from a photograph that a training crop comes from.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from data_prep.questions import STRATEGIES, suffix
 from data_prep.scales import IQA
 from data_prep.sharegpt import facts, turns, write_jsonl
 
@@ -77,7 +79,7 @@ def distort(pixels: np.ndarray, level: int, rng: np.random.Generator) -> np.ndar
 
 
 def rows(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path) -> Iterator[dict]:
-    """Write `crops` crops of each photograph at each of the five levels as PNG; yield their conversations."""
+    """Write `crops` crops of each photograph at each of the five levels as PNG; yield their facts."""
     for package, name in tqdm(photos, desc=f"demo {split}", unit="photo"):
         photo, stem = load(package, name), Path(name).stem
         rng = np.random.default_rng([SEED, *stem.encode()])
@@ -89,16 +91,18 @@ def rows(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path)
                 if split == "train":
                     pixels = recolour(pixels, rng)
                 Image.fromarray(distort(pixels, level, rng)).save(out / image)
-                yield turns(IQA, "cot", level) | facts(id=id, dataset="demo", image=image, label=level)
+                yield facts(id=id, dataset="demo", image=image, label=level)
 
 
 def main() -> None:
     table = []
     for split, photos, crops in (("train", TRAIN, TRAIN_CROPS), ("test", TEST, TEST_CROPS)):
         (OUT / "images" / split).mkdir(parents=True, exist_ok=True)
-        path = OUT / f"demo_{split}.jsonl"
-        count = write_jsonl(path, rows(split, photos, crops, OUT))
-        table.append(f"  {split:5s}  {count:5d} crops of {len(photos):2d} photographs  {path}")
+        made = list(rows(split, photos, crops, OUT))
+        for strategy in reversed(STRATEGIES):  # cot comes last: make takes demo_test.jsonl for the end of all this
+            path = OUT / f"demo_{split}{suffix(strategy)}.jsonl"
+            write_jsonl(path, (turns(IQA, strategy, row["label"]) | row for row in made))
+        table.append(f"  {split:5s}  {len(made):5d} crops of {len(photos):2d} photographs  {path} and three like it")
     print("\n".join(table))
 
 

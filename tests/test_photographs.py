@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.parse import parse
+from data_prep.questions import STRATEGIES, suffix
 from data_prep.scales import IQA
 from demo import photographs
 from demo.photographs import SIGMA, SIZE, TEST, TRAIN, crop, distort, load, recolour, rows
@@ -49,7 +50,6 @@ def test_the_same_files_are_written_every_time(split, photos, tmp_path):
     lines, images = written[0]
     assert len(lines) == len(images) == 2 * 2 * 5
     for row in map(json.loads, lines):
-        assert parse(IQA, "cot", row["conversations"][1]["value"]).label == row["label"]
         assert (tmp_path / "a" / row["images"][0]).is_file()
 
 
@@ -58,6 +58,10 @@ def test_main_writes_both_splits(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(photographs, "TRAIN_CROPS", 1)
     monkeypatch.setattr(photographs, "TEST_CROPS", 1)
     photographs.main()
-    counts = {split: (tmp_path / f"demo_{split}.jsonl").read_text().count("\n") for split in ("train", "test")}
-    assert counts == {"train": 12 * 5, "test": 4 * 5}
+    for split, count in (("train", 12 * 5), ("test", 4 * 5)):
+        for strategy in STRATEGIES:
+            written = (tmp_path / f"demo_{split}{suffix(strategy)}.jsonl").read_text().splitlines()
+            assert len(written) == count
+            for row in map(json.loads, written):
+                assert parse(IQA, strategy, row["conversations"][1]["value"]).label == row["label"]
     assert "60 crops of 12 photographs" in capsys.readouterr().out

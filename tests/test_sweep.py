@@ -1,0 +1,342 @@
+"""The sweep finishes what is left, goes on after a failure, mixes no results. The host is tests/fake_llamafactory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_prep.questions import STRATEGIES, suffix
+from data_prep.registry import dataset_info
+from data_prep.scales import IQA, SCALES
+from data_prep.sharegpt import facts, turns, write_jsonl
+from recipes import origin, paper_table, sweep
+from recipes.launch import sick
+from recipes.steps import batch, commands, dataset_of, plan
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = ("demo_direct", "demo_num", "demo_text", "demo")
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch) -> Path:
+    """The repository's recipes beside a small demo task and one row of each of the 14 datasets."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dataset_info.json", tmp_path)
+    for strategy in STRATEGIES:
+        for split in ("train", "test"):
+            rows = (
+                turns(IQA, strategy, n % 5) | facts(id=str(n), dataset="demo", image="x.png", label=n % 5)
+                for n in range(10)
+            )
+            write_jsonl(tmp_path / "data" / "demo" / f"demo_{split}{suffix(strategy)}.jsonl", rows)
+    for name, stanza in dataset_info().items():
+        if name.startswith("storm_"):
+            scale = SCALES[dataset_of(name)]
+            strategy = Path(stanza["file_name"]).parent.name
+            row = facts(id="0", dataset=dataset_of(name), image="x.png", label=scale.lo)
+            write_jsonl(tmp_path / stanza["file_name"], [turns(scale, strategy, scale.lo) | row])
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    fake = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {ROOT}/tests/fake_llamafactory "$@"\n'
+    (bin / "llamafactory-cli").write_text(fake)
+    (bin / "llamafactory-cli").chmod(0o755)
+    (bin / "srun").symlink_to(ROOT / "tests" / "fake_srun")
+    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
+    for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sweep, "_preflight", lambda run, processes, gpus: None)  # has tests of its own
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 0)
+    monkeypatch.chdir(tmp_path)
+    _forget()
+    return tmp_path
+
+
+def _forget() -> None:
+    for cached in (origin.commit, origin.stanzas, origin.file_hash, origin.rows):
+        cached.cache_clear()
+
+
+def calls() -> list[dict]:
+    path = Path("calls.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def fate(monkeypatch, **what: str) -> None:
+    monkeypatch.setenv("FAKE", json.dumps(what))
+
+
+def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
+    assert sweep.main(["demo"]) == 0
+    assert len(calls()) == 8  # four trainings, four predictions
+    out = capsys.readouterr().out
+    assert "| Num. + Text, ours | 1.000 |" in out and "| w/o CoT, ours | 1.000 |" in out
+    results = json.loads(Path("results/demo_num.json").read_text())
+    assert results["seed"] == 42 and set(results["data"]) == {"demo_train_num", "demo_test_num"}
+    assert results["versions"]["llamafactory"] == "0.9.5" and results["recipe"]["learning_rate"] == 1e-3
+    assert [(s["dataset"], s["n"], s["of"], s["acc"]) for s in results["scores"]] == [("demo", 10, 10, 1.0)]
+    _forget()
+    begin = time.time()
+    assert sweep.main(["demo"]) == 0
+    assert len(calls()) == 8 and "was finished" in capsys.readouterr().out
+    assert time.time() - begin < 2 * len(DEMO), "at most 2 s for a finished run"
+
+
+def test_a_failing_run_is_reported_and_the_others_go_on(tree, monkeypatch, capsys):
+    fate(monkeypatch, demo_num="crash")
+    assert sweep.main(["demo"]) == 1
+    captured = capsys.readouterr()
+    assert "demo_num: exit code 1: torch.OutOfMemoryError: CUDA out of memory." in captured.err
+    assert "saves/demo_num/output.log" in captured.err
+    assert sorted(path.stem for path in Path("results").iterdir()) == ["demo", "demo_direct", "demo_text"]
+    assert "| Only Num., ours |  |" in captured.out, "an empty cell, nothing invented"
+
+
+@pytest.mark.parametrize(("what", "said"), [("nan", "the loss is nan"), ("zero", "the loss is exactly 0")])
+def test_a_run_that_learns_nothing_is_stopped(tree, monkeypatch, capsys, what, said):
+    fate(monkeypatch, demo=what)
+    begin = time.time()
+    assert sweep.main(["demo", "--only", "demo"]) == 1
+    assert f"demo: stopped at step 2: {said}" in capsys.readouterr().err
+    assert time.time() - begin < 20 and not Path("results/demo.json").exists()
+
+
+def test_only_a_loss_of_exactly_0_or_no_number_is_sick():
+    assert sick(0.0) and sick(float("nan")) and sick(float("inf"))
+    assert sick(1e-9) is None and sick(6.7) is None
+
+
+def test_an_interrupted_training_goes_on(tree, monkeypatch, capsys):
+    fate(monkeypatch, demo="half")
+    monkeypatch.setattr("recipes.steps.discard_broken", lambda folder: [])  # the fake's checkpoint holds no weights
+    assert sweep.main(["demo", "--only", "demo"]) == 1
+    assert "exit code -9" in capsys.readouterr().err
+    assert sweep.main(["demo", "--only", "demo"]) == 0
+    assert "resumed" in capsys.readouterr().out
+    steps = [
+        json.loads(line)["current_steps"] for line in Path("saves/demo/trainer_log.jsonl").read_text().splitlines()
+    ]
+    assert steps == [1, 2, 3, 3, 4], "from checkpoint 2 on"
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_leaves_a_training_that_nobody_writes_beside(tree, monkeypatch):
+    """SIGKILL of the sweep cannot be caught: its child lives on, and holds the lock of its folder."""
+    fate(monkeypatch, demo="hang")
+    code = (
+        "import recipes.sweep as s; s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
+        "raise SystemExit(s.main(['demo', '--only', 'demo']))"
+    )
+    command = [sys.executable, "-c", code]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    _wait_for(lambda: Path("saves/demo/trainer_log.jsonl").exists())
+    first.kill()
+    first.wait()
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1 and "another process is writing there" in second.stderr
+    subprocess.run(
+        ["pkill", "-9", "-f", "fake_llamafactory train recipes/demo.yaml.*output_dir=saves/demo"], check=True
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_sigterm_end_the_training_too(tree, monkeypatch):
+    fate(monkeypatch, demo="hang")
+    code = (
+        "import recipes.sweep as s; s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
+        "raise SystemExit(s.main(['demo', '--only', 'demo']))"
+    )
+    for sent, rc in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        shutil.rmtree("saves", ignore_errors=True)
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _wait_for(lambda: Path("saves/demo/trainer_log.jsonl").exists())
+        process.send_signal(sent)
+        assert process.wait(timeout=40) == rc
+        alive = subprocess.run(["pgrep", "-f", "fake_llamafactory train recipes/demo.yaml"], capture_output=True)
+        assert alive.stdout == b"", "its child is still there"
+
+
+def _wait_for(condition) -> None:
+    end = time.time() + 30
+    while not condition():
+        assert time.time() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda old: old | {"commit": "0123456789ab"}, "another commit (0123456789ab, now "),
+        (lambda old: old | {"data": {**old["data"], "demo_train": "x"}}, "another data build (demo_train)"),
+        (lambda old: old | {"versions": {**old["versions"], "torch": "2.0"}}, "other versions (torch 2.0, now "),
+    ],
+)
+def test_results_of_another_commit_or_data_build_are_refused(tree, capsys, change, said):
+    assert sweep.main(["demo", "--only", "demo"]) == 0
+    path = Path("results/demo.json")
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    before = len(calls())
+    assert sweep.main(["demo", "--only", "demo"]) == 1
+    error = capsys.readouterr().err
+    assert f"results/demo.json is of {said}" in error and "mv results/demo.json" in error
+    assert len(calls()) == before, "no GPU time spent"
+    assert sweep.main(["demo", "--only", "demo", "--any-commit"]) == (1 if "data build" in said else 0)
+
+
+def test_a_training_with_other_settings_is_not_gone_on_with(tree, capsys):
+    assert sweep.main(["demo", "--only", "demo", "max_steps=3"]) == 0
+    Path("results/demo.json").unlink()
+    assert sweep.main(["demo", "--only", "demo"]) == 1
+    assert "saves/demo holds a training of other settings (max_steps: 3, now None): mv" in capsys.readouterr().err
+
+
+def test_a_prediction_older_than_its_training_or_cut_short_is_made_again(tree):
+    assert sweep.main(["demo", "--only", "demo"]) == 0
+    file = Path("saves/predict/demo/demo/generated_predictions.jsonl")
+    for damage in (lambda: os.utime(file, (0, 0)), lambda: file.write_text(file.read_text()[:200])):
+        damage()
+        Path("results/demo.json").unlink()
+        _forget()
+        before = len(calls())
+        assert sweep.main(["demo", "--only", "demo"]) == 0
+        assert len(calls()) == before + 1
+    assert json.loads(Path("results/demo.json").read_text())["scores"][0]["n"] == 10
+
+
+def test_a_part_of_a_test_set_is_no_cell_of_the_table(tree, capsys):
+    assert sweep.main(["demo", "--only", "demo", "max_samples=4"]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "| Num. + Text, ours |  |" in out and "demo: not the whole test set, so not in the table: demo 4 of 10." in out
+    )
+
+
+def test_table4_predicts_fourteen_sets_a_run_and_prints_paper_and_ours(tree, capsys):
+    assert sweep.main(["table4", "--only", "ablation_num", "--gpus", "4"]) == 0
+    made = calls()
+    assert len(made) == 15 and made[0]["env"]["FORCE_TORCHRUN"] == "1" and made[0]["env"]["NPROC_PER_NODE"] == "4"
+    train, predicted = made[0]["recipe"], [call["recipe"] for call in made[1:]]
+    assert train["per_device_train_batch_size"] * train["gradient_accumulation_steps"] * 4 == 128
+    assert [p["eval_dataset"] for p in predicted] == [f"storm_{name}_test_num" for name in SCALES]
+    assert {p["model_name_or_path"] for p in predicted} == {"saves/ablation_num"}
+    assert all(p["do_sample"] is False for p in predicted)
+    out = capsys.readouterr().out
+    assert "| Only Num., paper | 0.573 | 0.399 |" in out and "| Only Num., ours | 1.000 | 1.000 |" in out
+    assert "| Only Text, ours |  |  |" in out and "| ~1.02 | 2.516 |" in out
+
+
+def test_some_datasets_only(tree, capsys):
+    assert sweep.main(["table4", "--only", "ablation_text", "--datasets", "spaq,koniq", "--gpus", "1"]) == 0
+    made = [call["recipe"] for call in calls()]
+    assert made[0]["dataset"] == "storm_spaq_lite_text"
+    assert [call["eval_dataset"] for call in made[1:]] == ["storm_spaq_test_text", "storm_koniq_test_text"]
+    assert "ablation_text: trained on spaq, koniq only" in capsys.readouterr().out
+
+
+def test_a_lora_run_is_predicted_with_its_adapter_on_the_base(tree):
+    steps = commands(plan("ablation_lora", ["model_name_or_path=/models/qwen"], []), 8)
+    predict = " ".join(steps["storm_hci_test"])
+    assert "adapter_name_or_path=saves/ablation_lora finetuning_type=lora" in predict
+    assert predict.count("model_name_or_path=/models/qwen") == 1 and "model_name_or_path=saves" not in predict
+
+
+@pytest.mark.parametrize(
+    ("gpus", "size", "steps"), [(1, 4, 32), (2, 4, 16), (8, 4, 4), (32, 4, 1), (64, 2, 1), (128, 1, 1)]
+)
+def test_the_global_batch_is_kept_on_any_number_of_gpus(tree, gpus, size, steps):
+    run = plan("storm_lite", [], [])
+    assert batch(run, gpus) == [f"per_device_train_batch_size={size}", f"gradient_accumulation_steps={steps}"]
+    assert batch(plan("demo", [], []), gpus) == [], "promises no batch"
+
+
+def test_gpus_that_cannot_share_the_batch(tree, capsys):
+    assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "6"]) == 1
+    assert "6 GPUs cannot share a batch of 128 evenly: use 4 (--gpus 4)" in capsys.readouterr().err
+
+
+def test_four_machines_train_together_through_srun(tree, monkeypatch):
+    for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), ("SLURM_NNODES", "2")):
+        monkeypatch.setenv(name, value)
+    assert sweep.main(["demo", "--only", "demo", "--gpus", "1"]) == 0
+    made = calls()
+    assert sorted(call["env"]["NODE_RANK"] for call in made) == ["0", "0", "1", "1"]
+    assert {call["env"]["FORCE_TORCHRUN"] for call in made} == {"1"}
+
+
+def test_several_machines_need_slurm(tree, monkeypatch, capsys):
+    monkeypatch.setenv("NNODES", "4")
+    assert sweep.main(["demo"]) == 2
+    assert "sbatch recipes/slurm.sh" in capsys.readouterr().err
+
+
+def test_dry_run_prints_commands_that_work(tree, capsys):
+    assert sweep.main(["demo", "--only", "demo", "--dry-run", "max_steps=3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert calls() == [] and len(lines) == 3
+    for line in lines[1:]:
+        subprocess.run(["bash", "-c", line], check=True)
+    assert Path("saves/predict/demo/demo/generated_predictions.jsonl").exists()
+    assert calls()[0]["recipe"]["max_steps"] == 3
+
+
+def test_a_training_by_hand_is_scored_and_said_so(tree, capsys):
+    Path("saves/demo").mkdir(parents=True)
+    Path("saves/demo/train_results.json").write_text("{}")
+    assert sweep.main(["demo", "--only", "demo"]) == 0
+    assert len(calls()) == 1 and json.loads(Path("results/demo.json").read_text())["said"] == "was trained by hand"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["table9"], "table9: neither one of table2"),
+        (["demo", "--only", "storm_lite"], "--only storm_lite: demo runs demo_direct"),
+        (["demo", "output_dir=x"], "output_dir=x: the sweep sets"),
+        (["demo", "learning_rate"], "setting 'learning_rate': write key=value"),
+        (["demo", "--datasets", "spaq"], "--datasets spaq: not a test set of demo_direct"),
+        (["storm_lite", "--datasets", "koniq"], "--datasets koniq: storm_lite trains on none of them"),
+        (["demo", "--gpus", "0"], "--gpus 0: name one or more"),
+    ],
+)
+def test_a_command_that_cannot_be_understood(tree, capsys, argv, said):
+    assert sweep.main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said}") and error.count("\n") == 1 and calls() == []
+
+
+def test_missing_data_is_one_line(tree, capsys):
+    Path("data/demo/demo_train.jsonl").unlink()
+    assert sweep.main(["demo", "--only", "demo"]) == 1
+    assert "demo_train.jsonl: no such file; python -m demo.photographs writes it" in capsys.readouterr().err
+
+
+def test_table_prints_what_there_is_at_any_time(tree, capsys):
+    for name in ("table2", "table4", "table5", "table8", "all", "demo"):
+        assert sweep.main([name, "--table"]) == 0
+        assert "ours |  |" in capsys.readouterr().out
+    Path("results").mkdir()
+    Path("results/demo.json").write_text("{")
+    assert sweep.main(["demo", "--table"]) == 2
+    assert "results/demo.json: not a results file" in capsys.readouterr().err
+
+
+def test_averages_need_every_dataset(tmp_path):
+    levels = [name for name in SCALES if SCALES[name].unit == "level"]
+    score = {"n": 1, "of": 1, "unparsed": 0}
+    all14 = [score | {"dataset": name, "acc": 0.5 if name in levels else None, "mae": 2.0} for name in SCALES]
+    (tmp_path / "storm_lite.json").write_text(json.dumps({"scores": all14}))
+    table = paper_table.markdown("table4", tmp_path)
+    assert "| Num. + Text, ours |" in table and table.count("| 0.500 |\n") == 1
+    (tmp_path / "storm_lite.json").write_text(json.dumps({"scores": all14[1:]}))
+    assert "| 0.500 |\n" not in paper_table.markdown("table4", tmp_path)
+
+
+def test_every_recipe_of_the_papers_tables_is_in_a_sweep():
+    trained = {path.stem for path in (ROOT / "recipes").glob("*.yaml") if "Table" in path.read_text().splitlines()[0]}
+    demo = {name for name in trained if name.startswith("demo")}
+    assert trained - demo == set(paper_table.RUNS["all"])
