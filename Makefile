@@ -16,7 +16,7 @@ sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
 	python recipes/sweep.py demo $(ARGS)
 test: setup
 	ruff check . && ruff format --check .
-	pytest -q -m "slow or not slow"
+	pytest -q -n 2 --dist loadfile -m "slow or not slow"
 lint: setup
 	ruff check --fix . && ruff format .
 
@@ -39,7 +39,7 @@ saves/demo_base/config.json: .venv/ready demo/model.py data_prep/questions.py da
 # A finished or outdated run starts over; an interrupted one goes on from its last whole checkpoint.
 saves/demo/train_results.json: recipes/demo.yaml data/demo/demo_test.jsonl saves/demo_base/config.json
 	@if [ -e $@ ] || [ -n "$$(find $^ -newer saves/demo 2>/dev/null)" ]; then rm -rf saves/demo; fi
-	@for c in saves/demo/checkpoint-*; do [ -e $$c/trainer_state.json ] || rm -rf $$c; done
+	@python -m recipes.checkpoints saves/demo
 	llamafactory-cli train recipes/demo.yaml $(ARGS)
 saves/demo_predict/generated_predictions.jsonl: recipes/demo_predict.yaml saves/demo/train_results.json
 	llamafactory-cli train recipes/demo_predict.yaml

@@ -5,6 +5,7 @@ A prediction that could not be parsed is UNPARSED. Error is in the scale's unit:
 """
 
 import numpy as np
+from scipy import stats
 from sklearn import metrics
 
 UNPARSED = -1  # below every label, so it is equal to none
@@ -31,6 +32,13 @@ def worst_mean_absolute_error(
     farthest = np.where(y_true - lo > hi - y_true, lo, hi)
     filled = np.where(y_pred == UNPARSED, farthest, y_pred)
     return float(metrics.mean_absolute_error(y_true, filled, sample_weight=sample_weight))
+
+
+def correlation(y_true: np.ndarray, y_pred: np.ndarray, *, ranks: bool = False) -> float | None:
+    """Pearson's, or Spearman's if ranks: -1 .. 1, best 1. None where one side is constant. One value a row."""
+    if len(y_true) < 2 or np.ptp(y_true) == 0 or np.ptp(y_pred) == 0:
+        return None
+    return float((stats.spearmanr if ranks else stats.pearsonr)(y_true, y_pred).statistic)
 
 
 def constant_baseline(y_true: np.ndarray, sample_weight: np.ndarray) -> tuple[float, float]:

@@ -11,7 +11,10 @@ from data_prep.scales import SCALES
 
 
 class Row(NamedTuple):
-    """One prediction: line number in its file (from 1), dataset, scale, strategy, true label, the model's text."""
+    """One prediction: line number in its file (from 1), dataset, scale, strategy, true label, the model's text.
+
+    probs: of every level from the lowest, if eval/predict.py computed them.
+    """
 
     line: int
     dataset: str
@@ -19,6 +22,7 @@ class Row(NamedTuple):
     strategy: str
     label: int
     predict: str
+    probs: tuple[float, ...] | None = None
 
 
 class BadRow(NamedTuple):
@@ -38,15 +42,17 @@ class Meaning(NamedTuple):
 
 
 def find(path: Path) -> list[Path]:
-    """The predictions files meant by a path: itself, or each generated_predictions.jsonl below a folder, sorted.
+    """The predictions files meant by a path: itself, or those below a folder, sorted.
 
-    Raises FileNotFoundError, naming the path, if there is none.
+    These are LLaMA-Factory's generated_predictions.jsonl and, beside a run.json, what eval/predict.py writes.
+    FileNotFoundError, naming the path, if there is none.
     """
     if path.is_dir():
-        found = sorted(path.rglob("generated_predictions.jsonl"))
+        found = set(path.rglob("generated_predictions.jsonl"))
+        found |= {file for run in path.rglob("run.json") for file in run.parent.glob("*.jsonl")}
         if not found:
             raise FileNotFoundError(f"{path}: no generated_predictions.jsonl in this folder or below it")
-        return found
+        return sorted(found)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file or folder")
     return [path]
@@ -85,7 +91,18 @@ def _row(number: int, row: object, named: str, scales: dict[str, Scale], meaning
     if len({(fit.scale.name, fit.strategy) for fit in fits}) > 1:
         names = ", ".join(fit.dataset for fit in fits)
         raise ValueError(f"label {text[:80]!r} fits {names}: name the folder after the dataset")
-    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"])
+    probs = _probs(row["probs"], fits[0].scale) if "probs" in row else None
+    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"], probs)
+
+
+def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
+    """The distribution in a row. Raises ValueError if it is none over the scale's levels."""
+    levels = scale.hi - scale.lo + 1
+    if not isinstance(probs, list) or len(probs) != levels:
+        raise ValueError(f"key 'probs' holds no {levels} numbers, one for each level")
+    if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > 1e-3:
+        raise ValueError(f"key 'probs': not probabilities that sum to one: {str(probs)[:60]}")
+    return tuple(probs)
 
 
 def _meanings(scales: dict[str, Scale]) -> dict[str, list[Meaning]]:

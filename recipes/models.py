@@ -58,6 +58,10 @@ def config(name: str) -> PretrainedConfig:
         raise ValueError(f"{name}: no config.json in it, so it is no model folder (a training that did not finish?)")
     if name in SHAPES:
         return SHAPES[name]()
+    if Path(name).parts[:1] == ("saves",):
+        stem = Path(name).parts[-1]
+        command = "python -m demo.model" if stem == "demo_base" else f"llamafactory-cli train recipes/{stem}.yaml"
+        raise ValueError(f"{name}: no such model folder; it is made by {command}")
     try:
         return AutoConfig.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError):

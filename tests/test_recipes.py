@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from data_prep.datasets import DATASETS
-from data_prep.questions import STRATEGIES, answers, question
+from data_prep.questions import STRATEGIES, answers, question, suffix
 from data_prep.registry import dataset_info
 from data_prep.scales import HDE, IAA, IQA, MDG, SCALES
 
@@ -19,7 +19,7 @@ PREDICT = [path for path in RECIPES if RECIPES[path].get("do_predict")]
 BY_NAME = {path.name: recipe for path, recipe in RECIPES.items()}
 # What a user puts in another registry than ours: the worked example of `python -m data_prep csv`.
 OWN = {"appeal_train"}
-ONE_GPU_DEMO = {"demo"}  # a batch of its own
+DEMO = {"demo", "demo_num", "demo_text", "demo_direct"}  # a batch of their own, on a CPU
 
 
 def each(paths):
@@ -31,7 +31,7 @@ def header(path: Path) -> list[str]:
 
 
 def test_how_many_there_are():
-    assert (len(RECIPES), len(TRAIN), len(PREDICT)) == (23, 18, 4)
+    assert (len(RECIPES), len(TRAIN), len(PREDICT)) == (27, 22, 4)
 
 
 @each(RECIPES)
@@ -39,7 +39,8 @@ def test_header_says_the_command(path):
     verb = "export" if "export_dir" in RECIPES[path] else "train"
     command = header(path)[1]
     assert f"llamafactory-cli {verb} recipes/{path.name}" in command
-    assert command.startswith("FORCE_TORCHRUN=1 ") == ("deepspeed" in RECIPES[path]), "DeepSpeed needs torchrun"
+    if path.stem != "storm_lite_ray":  # Ray starts the processes itself
+        assert command.startswith("FORCE_TORCHRUN=1 ") == ("deepspeed" in RECIPES[path]), "DeepSpeed needs torchrun"
 
 
 @each(RECIPES)
@@ -54,7 +55,13 @@ def test_a_recipe_differs_from_its_base_only_in_what_its_header_says(path):
     assert sorted(changed) == keys.split(", ")
 
 
-@each([path for path in TRAIN if path.stem not in ONE_GPU_DEMO])
+@each(TRAIN)
+def test_the_header_promises_how_much_is_trained(path):
+    """recipes/preflight.py compares it with what LLaMA-Factory would train."""
+    assert re.fullmatch(r"Trains [\d,]+ parameters\.", header(path)[2])
+
+
+@each([path for path in TRAIN if path.stem not in DEMO])
 def test_the_global_batch_is_the_papers_128(path):
     recipe, said = RECIPES[path], header(path)[1].split("    ")[1].strip()
     gpus = 32 if "deepspeed" in recipe else 1
@@ -117,6 +124,7 @@ def test_every_deepspeed_file_is_used_and_there():
 
 def test_every_stanza_of_the_demo_has_a_recipe():
     used = {name for r in BY_NAME.values() for key in ("dataset", "eval_dataset") for name in r.get(key, "").split(",")}
+    used |= {f"demo_test{suffix(strategy)}" for strategy in STRATEGIES}  # what recipes/sweep.py predicts
     assert {name for name in dataset_info() if name.startswith("demo_")} <= used
 
 

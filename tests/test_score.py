@@ -133,7 +133,7 @@ def test_a_truncated_last_line_is_named_as_such(write, capsys):
     assert run(path) == 2
     captured = capsys.readouterr()
     assert "line 2: not JSON" in captured.err and "truncated" in captured.err
-    assert "spaq     cot  1  1.000" in " ".join(captured.out.split("\n")[2:3])
+    assert "spaq     cot    text  1  1.000" in " ".join(captured.out.split("\n")[2:3])
 
 
 def test_many_bad_rows_make_one_line(write, capsys):
@@ -179,3 +179,52 @@ def test_it_runs_as_a_script(write):
 def test_scoring_does_not_load_torch():
     code = "import eval.score, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def exact(label: int, probs: list[float], **more) -> str:
+    best = max(range(5), key=probs.__getitem__)
+    return line("spaq", label, best, id=f"{label}{probs}", dataset="spaq", probs=probs, **more)
+
+
+def test_each_metric_has_its_decision_from_the_distribution(tmp_path):
+    rows = [
+        exact(0, [0.4, 0.0, 0.3, 0.3, 0.0]),
+        exact(4, [0.0, 0.0, 0.0, 0.1, 0.9]),
+        exact(2, [0.1, 0.1, 0.7, 0.1, 0.0]),
+    ]
+    (tmp_path / "spaq_test.jsonl").write_text("".join(rows))
+    (tmp_path / "run.json").write_text("{}")
+    path = tmp_path / "scores.json"
+    assert run(tmp_path, json_to=path) == 0
+    (score,) = json.loads(path.read_text())["scores"]
+    assert score["decode"] == "exact" and score["acc"] == 1.0, "by the mode"
+    assert score["mae"] == pytest.approx(2 / 3) == score["mae_worst"], "by the median, which is 2, 4, 2"
+    assert score["srcc"] == pytest.approx(0.5, abs=0.51) and 0 < score["rps"] < 0.2 and 0 < score["ece"] < 0.5
+
+
+def test_an_unreadable_image_counts_as_unparsed_beside_distributions(write):
+    path = write("spaq", exact(3, [0, 0, 0, 1.0, 0]), line("spaq", 0, "", error="x.png: no such image"))
+    (score,), errors = score_file(path)
+    assert errors == [] and (score["unparsed"], score["acc"], score["mae"], score["mae_worst"]) == (1, 0.5, 0.0, 2.0)
+
+
+@pytest.mark.parametrize("probs", [[0.5, 0.4, 0, 0, 0], [1.0], [2, -1, 0, 0, 0], "x"])
+def test_what_is_no_distribution_is_named(write, capsys, probs):
+    assert run(write("spaq", line("spaq", 1, 1), line("spaq", 1, 1, probs=probs))) == 2
+    captured = capsys.readouterr()
+    assert "line 2: key 'probs'" in captured.err and "spaq" in captured.out
+
+
+def test_the_temperature_is_fitted_to_other_rows(tmp_path, capsys):
+    sure = [0.0, 0.01, 0.98, 0.01, 0.0]  # right in six of ten rows only
+    held = tmp_path / "held.jsonl"
+    held.write_text("".join(exact(label, sure) for label in [2] * 6 + [1, 1, 3, 3]))
+    assert main([str(held), "--calibrate", str(held), "--json", str(tmp_path / "s.json")]) == 0
+    (score,) = json.loads((tmp_path / "s.json").read_text())["scores"]
+    (before,), _ = score_file(held)
+    assert score["temperature"] > 2 and score["ece"] < before["ece"] / 2 and score["rps"] < before["rps"]
+    assert (score["acc"], score["mae"]) == (before["acc"], before["mae"])
+    text = tmp_path / "text.jsonl"
+    text.write_text(line("spaq", 1, 1))
+    assert main([str(held), "--calibrate", str(text)]) == 2
+    assert "no row with probs" in capsys.readouterr().err

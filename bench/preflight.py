@@ -1,0 +1,61 @@
+"""How long recipes/preflight.py takes for the 123,000 rows of a lite recipe: python bench/preflight.py
+
+Makes stand-ins for the nine sources of storm_lite (bench/sources.py; the images of SPAQ and EyePACS get 12 megapixels,
+as theirs have), runs data_prep on them, and times `python recipes/preflight.py recipes/storm_lite.yaml`. CPU seconds
+are those of a machine that does nothing else. Needs 2 GB of disk. Results are in bench/README.md; budget: 60 s.
+"""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+from images import photograph
+from sources import SOURCES, put
+
+ROOT = Path(__file__).resolve().parent.parent
+LITE = ("spaq", "challengedb", "tad66k", "ava", "adience", "cacd", "morph", "eyepacs", "deepdr")
+LARGE = ("spaq", "eyepacs")
+
+
+def enlarge(folder: Path) -> None:
+    """Give all images of a folder 12 megapixels. They are links to few files, so that writes few."""
+    seen = set()
+    for path in folder.rglob("*.jp*g"):
+        if (inode := path.stat().st_ino) not in seen:
+            seen.add(inode)
+            photograph(len(seen), path)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for source in SOURCES:
+            if source.__name__ in LITE:
+                raw = folder / "raw" / source.__name__
+                raw.mkdir(parents=True)
+                put(raw, source(raw, 1.0, Random(source.__name__)))
+        for large in LARGE:
+            enlarge(folder / "raw" / large)
+        build = [sys.executable, "-m", "data_prep", "--raw", folder / "raw", "--out", folder / "data/storm"]
+        subprocess.run(
+            [*build, "--check", "exists", "--prompts", "cot"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        shutil.copy(ROOT / "dataset_info.json", folder)
+        settings = [f"dataset_dir={folder}", f"media_dir={folder / 'raw'}", f"output_dir={folder / 'saves'}"]
+        command = [sys.executable, "recipes/preflight.py", "recipes/storm_lite.yaml", *settings, "--gpus", "32"]
+        env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(command, check=False, cwd=ROOT, env=env)
+        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"\n{seconds:.0f} s, {cpu:.0f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()

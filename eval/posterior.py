@@ -1,0 +1,96 @@
+"""What to say, given the probability of every level: the best answer for each metric, and how calibrated it is.
+
+Probabilities are arrays of shape (n, K), a row an image, a column a level in order, each row summing to 1. Labels are
+column numbers, 0 .. K-1.
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from eval.metrics import correlation
+
+BINS = 15  # of confidence, equally wide (Guo et al. 2017, On Calibration of Modern Neural Networks)
+
+
+def normalise(logp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of answers, (n, K), to (probabilities, log of the mass of all answers together, (n,))."""
+    mass = logsumexp(logp, axis=1)
+    return np.exp(logp - mass[:, None]), mass
+
+
+def mode(probs: np.ndarray) -> np.ndarray:
+    """The likeliest column: best for accuracy. The lowest of equals."""
+    return probs.argmax(1)
+
+
+def median(probs: np.ndarray) -> np.ndarray:
+    """The first column at which half of the probability is reached: best for the mean absolute error."""
+    return (probs.cumsum(1) >= 0.5 - 1e-12).argmax(1)
+
+
+def mean(probs: np.ndarray) -> np.ndarray:
+    """The expected column, a fraction: best for correlations and the squared error."""
+    return probs @ np.arange(probs.shape[1])
+
+
+def entropy(probs: np.ndarray) -> np.ndarray:
+    """In nats: 0 for certainty, log K for no idea."""
+    safe = np.where(probs > 0, probs, 1)
+    return -(probs * np.log(safe)).sum(1)
+
+
+def temper(probs: np.ndarray, temperature: float) -> np.ndarray:
+    """Flattened (temperature above 1) or sharpened, and normalised again. The mode stays."""
+    logp = np.log(np.maximum(probs, 1e-12)) / temperature
+    return normalise(logp)[0]
+
+
+def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature, 0.05 .. 20, under which the labels are likeliest. Fit it on rows not in the test set."""
+
+    def surprise(log_temperature: float) -> float:
+        tempered = temper(probs, float(np.exp(log_temperature)))
+        return -float(np.log(np.maximum(tempered[np.arange(len(labels)), labels], 1e-12)).mean())
+
+    return float(np.exp(minimize_scalar(surprise, bounds=np.log([0.05, 20]), method="bounded").x))
+
+
+def reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict]:
+    """For each bin of confidence in the mode that has rows: n, mean confidence and accuracy."""
+    confidence, right = probs.max(1), mode(probs) == labels
+    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        {"n": int(here.sum()), "confidence": float(confidence[here].mean()), "accuracy": float(right[here].mean())}
+        for here in (which == number for number in range(BINS))
+        if here.any()
+    ]
+
+
+def expected_calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean distance of confidence and accuracy over the bins, 0..1, weighted by their rows. 0 is best."""
+    return sum(bin["n"] * abs(bin["confidence"] - bin["accuracy"]) for bin in reliability(probs, labels)) / len(labels)
+
+
+def ranked_probability_score(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean squared distance of the cumulative distributions, over K-1: 0 best, 1 worst (Epstein 1969)."""
+    columns = np.arange(probs.shape[1])
+    reached = columns >= labels[:, None]
+    return float(((probs.cumsum(1) - reached) ** 2).sum(1).mean() / max(1, len(columns) - 1))
+
+
+def distribution_scores(labels: np.ndarray, probs: np.ndarray, temperature: float | None = None) -> dict:
+    """What a score says of distributions instead of texts: MAE of the median, correlations of the mean, calibration."""
+    probs = temper(probs, temperature) if temperature else probs
+    points = mean(probs)
+    error = float(np.abs(median(probs) - labels).mean())
+    return {
+        "decode": "exact",
+        "mae": error,
+        "srcc": correlation(labels, points, ranks=True),
+        "plcc": correlation(labels, points),
+        "temperature": temperature,
+        "ece": expected_calibration_error(probs, labels),
+        "rps": ranked_probability_score(probs, labels),
+        "reliability": reliability(probs, labels),
+    }

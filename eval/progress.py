@@ -1,0 +1,108 @@
+"""The output folder of a prediction: what is finished, what goes on, and that no two runs mix.
+
+<out>/run.json says which model, data and settings the answers are of. One process appends to <out>/<name>.jsonl; with
+several, each appends to <name>.<rank>.part, and the first one puts them together in the data's order at the end.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.together import together
+
+
+def fingerprint(folder: str) -> str:
+    """Of a model or adapter: its configuration whole, and of each file of weights its size, beginning and end.
+
+    A name on the hub is its own fingerprint. Training changes the end of the weights; to read all of 7 GB would cost
+    more than to load them.
+    """
+    path, digest = Path(folder), hashlib.sha256()
+    if not path.is_dir():
+        return folder
+    for file in sorted(path.glob("*.safetensors")) + sorted(path.glob("*config.json")):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as data:
+            digest.update(data.read(1 << 20))
+            data.seek(max(0, size - (1 << 20)))
+            digest.update(data.read())
+    return digest.hexdigest()[:16]
+
+
+def claim(out: Path, facts: dict) -> None:
+    """Write <out>/run.json, or check that it says the same. Raises ValueError naming the first difference."""
+    path = out / "run.json"
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if any(out.glob("*.jsonl")):
+            raise ValueError(f"{out}: holds predictions of unknown origin (no run.json): name another --out") from None
+        with together() as open_:
+            open_(path).write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        return
+    except ValueError:
+        raise ValueError(f"{path}: damaged: name another --out") from None
+    for key, value in facts.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):  # data: other files may be added
+            changed = [name for name in value if name in old[key] and old[key][name] != value[name]]
+            if changed:
+                raise ValueError(f"{out} holds predictions of another {changed[0]} ({key}): name another --out")
+        elif old.get(key) != value:
+            raise ValueError(f"{out} holds predictions with {key} {old.get(key)}, not {value}: name another --out")
+    merged = {key: old[key] | value if isinstance(value, dict) else value for key, value in facts.items()}
+    if merged != old:
+        with together() as open_:
+            open_(path).write(json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[int, int, str]]:
+    """(begin, end, id) of each whole row of a file; a half-written last line is cut off."""
+    with path.open("rb+") as file:
+        begin = 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(begin)
+                return
+            yield begin, begin + len(line), json.loads(line)["id"]
+            begin += len(line)
+
+
+def parts(out: Path, name: str) -> list[Path]:
+    return sorted(out.glob(f"{name}.*.part"))
+
+
+def finished(out: Path, name: str) -> set[str]:
+    """The ids that have an answer, whoever wrote it."""
+    whole = out / f"{name}.jsonl"
+    files = [*parts(out, name), *([whole] if whole.exists() else [])]
+    return {id for path in files for _, _, id in _whole_lines(path)}
+
+
+def append(path: Path, rows: list[dict]) -> None:
+    """Rows at the end of a file, on the disk when this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def merge(out: Path, name: str, order: list[str]) -> None:
+    """All parts and what there is of the whole, into <name>.jsonl in the order of the ids; then the parts go."""
+    whole, found = out / f"{name}.jsonl", parts(out, name)
+    if not found:
+        return
+    files = [*found, *([whole] if whole.exists() else [])]
+    where = {id: (path, begin, end) for path in files for begin, end, id in _whole_lines(path)}
+    with together() as open_:
+        made = open_(whole)
+        for id in order:
+            if id in where:
+                path, begin, end = where[id]
+                with path.open("rb") as file:
+                    file.seek(begin)
+                    made.write(file.read(end - begin).decode())
+    for path in found:
+        path.unlink()

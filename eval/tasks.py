@@ -1,0 +1,75 @@
+"""The rows that a prediction is about: image, question and right answer, read from a built test file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, ImageFile
+
+from data_prep.questions import STRATEGIES, Scale, question
+from data_prep.scales import SCALES
+
+# Pillow refuses twice as many: an image of 100 megapixels is a photograph, one of 200 a bomb.
+Image.MAX_IMAGE_PIXELS = 100_000_000
+
+
+class Task(NamedTuple):
+    """One row of a built file."""
+
+    id: str
+    dataset: str
+    image: str  # relative to the media folder
+    question: str
+    answer: str  # the right one
+    scale: Scale
+    strategy: str
+
+
+@cache
+def _asked(scales: tuple[Scale, ...]) -> dict[str, tuple[str, Scale, str]]:
+    """What a question asks for: its text -> (itself, scale, strategy). All rows then share one text in memory."""
+    asked = ((question(scale, strategy), scale, strategy) for scale in scales for strategy in STRATEGIES)
+    return {known[0]: known for known in asked}
+
+
+def tasks(path: Path, scales: Mapping[str, Scale] = SCALES) -> Iterator[Task]:
+    """The rows of a file of conversations. Raises ValueError naming file, line and what is wrong."""
+    asked = _asked(tuple(dict.fromkeys(scales.values())))
+    seen: set[str] = set()
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+                human, gpt = (turn["value"] for turn in row["conversations"])
+                [image] = row["images"]
+                id, dataset = str(row["id"]), str(row["dataset"])
+            except (ValueError, KeyError, TypeError) as error:
+                what = f"no {error}" if isinstance(error, KeyError) else str(error)
+                need = "conversations, images, id and dataset (python -m data_prep writes them)"
+                raise ValueError(f"{path}, line {number}: {what}; a row needs {need}") from None
+            if human not in asked:
+                raise ValueError(
+                    f"{path}, line {number}: no question of a known scale (one of your own? --scale SCALE.yaml)"
+                )
+            if id in seen:
+                raise ValueError(f"{path}, line {number}: id {id!r} a second time")
+            seen.add(id)
+            text, scale, strategy = asked[human]
+            yield Task(id, dataset, image, text, gpt, scale, strategy)
+
+
+def opened(media: Path, image: str) -> Image.Image:
+    """The image, RGB, wholly decoded. Raises ValueError for one that cannot be read or lies outside of media."""
+    path = media / image
+    if not path.resolve().is_relative_to(media.resolve()):
+        raise ValueError(f"{image}: outside of {media}")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such image") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: cannot be read ({str(error)[:100]})") from None
