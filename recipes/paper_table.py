@@ -60,7 +60,9 @@ def _by_dataset(table: str, lines: Sequence[Line], results: dict[str, dict], dat
                 printed = [_printed(table, line, metric, name) for name in columns]
                 rows.append([f"{line.name}, paper", *printed, getattr(line, f"{metric}_average")])
             rows.append([f"{line.name}, ours", *(ours.get(name) for name in columns), mean])
-        parts.append(_markdown([metric.upper(), *columns, "average"], rows))
+        head = [metric.upper(), *columns, "average"]
+        cut = len(head) - (len(datasets) == 1)  # the average of one is itself
+        parts.append(_markdown(head[:cut], [row[:cut] for row in rows]))
     return parts
 
 

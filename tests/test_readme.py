@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -12,47 +11,32 @@ from pathlib import Path
 
 import pytest
 
-from bench.sources import make
-
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line]
+SWEEP = 'make sweep-demo ARGS="max_steps=4"'  # run by tests/test_sweep_demo.py
 FEW = "max_steps=12 save_steps=4 save_total_limit=3"  # what the tests add to a training
 
 
 def test_readme_names_the_commands_this_file_and_ci_run():
-    assert [command for command in COMMANDS if command.startswith("make ")] == ["make demo", "make test"]
+    assert [command for command in COMMANDS if command.startswith("make ")] == ["make demo", "make test", SWEEP]
     assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_every_file_readme_names_is_there():
     ours = "data_prep|eval|demo|recipes|tests|bench|examples"
     paths = re.findall(
-        rf"\b(?:(?:{ours})/[\w./]*\w|pyproject\.toml|constraints\.txt|dataset_info\.json|LICENSE)", README
+        rf"(?<![\w/])(?:(?:{ours})/[\w./]*\w|pyproject\.toml|constraints\.txt|dataset_info\.json|LICENSE)", README
     )
     assert len(set(paths)) > 12
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory) -> Path:
-    """The working tree as a clone would have it, with this .venv, so that nothing is installed twice."""
-    folder = tmp_path_factory.mktemp("clone") / "storm-recipes"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-    )
-    for name in listed.stdout.decode().splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    make(folder / "data" / "raw", 0.001)  # stand-ins for what the user downloads
-    return folder
-
-
 def start(command: str, folder: Path, log: Path) -> subprocess.Popen:
     """Run a command of README with few steps. `-o .venv/ready`: the copy must not re-install the shared .venv."""
-    command = command.replace("make demo", f"make -o .venv/ready demo ARGS={shlex.quote(FEW)}")
+    command = command.replace("make sweep-demo", "make -o .venv/ready sweep-demo").replace(
+        "make demo", f"make -o .venv/ready demo ARGS={shlex.quote(FEW)}"
+    )
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # not a make in a make
     with log.open("w") as output:
         return subprocess.Popen(
