@@ -67,6 +67,17 @@ def reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict]:
     ]
 
 
+def diagram(bins: list[dict], width: int = 50) -> str:
+    """reliability() as text: a bar of # is the accuracy, | the confidence that it should reach."""
+    lines = []
+    for bin in bins:
+        bar = "#" * round(bin["accuracy"] * width)
+        place = min(width - 1, round(bin["confidence"] * width))
+        bar = bar.ljust(width)[:place] + "|" + bar.ljust(width)[place + 1 :]
+        lines.append(f"  {bin['confidence']:.2f} sure, {bin['accuracy']:.2f} right  {bar}  n {bin['n']:,}")
+    return "\n".join(lines)
+
+
 def expected_calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
     """Mean distance of confidence and accuracy over the bins, 0..1, weighted by their rows. 0 is best."""
     return sum(bin["n"] * abs(bin["confidence"] - bin["accuracy"]) for bin in reliability(probs, labels)) / len(labels)

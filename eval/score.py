@@ -29,7 +29,7 @@ from eval.metrics import (
     mean_absolute_error,
     worst_mean_absolute_error,
 )
-from eval.posterior import distribution_scores, fit_temperature
+from eval.posterior import diagram, distribution_scores, fit_temperature
 from eval.predictions import BadRow, Row, find, read
 
 COLUMNS = {
@@ -212,6 +212,9 @@ def main(argv: list[str] | None = None) -> int:
         print("\n" + LEGEND)
         if any(score["decode"] == "exact" for score in scores):
             print(LEGEND_EXACT)
+    for score in scores:
+        if score["decode"] == "exact":
+            print(f"\nreliability, {score['dataset']} ({score['file']})\n{diagram(score['reliability'])}")
     for score in scores:
         if example := score["first_unparsed"]:
             print(f"first unparsed answer: {score['file']}, line {example['line']}: {example['predict']!r}")

@@ -65,3 +65,13 @@ def test_ranked_probability_score_by_hand_and_at_its_ends():
     sure = np.array([[0.0, 0.0, 1.0]])
     assert posterior.ranked_probability_score(sure, np.array([2])) == 0
     assert posterior.ranked_probability_score(sure, np.array([0])) == 1
+
+
+def test_the_reliability_diagram_shows_what_should_be_and_what_is():
+    drawn = posterior.diagram(
+        [{"n": 4, "confidence": 0.9, "accuracy": 0.5}, {"n": 2, "confidence": 0.2, "accuracy": 0.4}], 10
+    )
+    assert drawn.splitlines() == [
+        "  0.90 sure, 0.50 right  #####    |  n 4",
+        "  0.20 sure, 0.40 right  ##|#        n 2",
+    ]
