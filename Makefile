@@ -1,5 +1,5 @@
 # make demo: train and score a tiny model on real photographs, no download.  make sweep-demo: the same with all four
-# prompt strategies.  make test: all tests.
+# prompt strategies.  make app: a page in the browser that rates photographs.  make test: all tests.
 PYTHON ?= python3
 # Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8".
 ARGS ?=
@@ -7,16 +7,22 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: setup demo sweep-demo test lint
+.PHONY: setup demo sweep-demo app browser test lint
 setup: .venv/ready
 demo: saves/demo_predict/generated_predictions.jsonl
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python -m demo.show
 sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
 	python recipes/sweep.py demo $(ARGS)
-test: setup
+app: saves/demo/train_results.json
+	python eval/app.py --model saves/demo --image-max-pixels 12544 $(ARGS)
+test: setup browser
 	ruff check . && ruff format --check .
 	pytest -q -n 2 --dist loadfile -m "slow or not slow"
+# The page's tests drive Debian's Chromium, and are skipped where there is none and it cannot be installed.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && \
+	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || echo "no chromium: tests of the page are skipped"
 lint: setup
 	ruff check --fix . && ruff format .
 
@@ -27,10 +33,10 @@ lint: setup
 	touch $@
 
 # The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.
-sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export CUDA_VISIBLE_DEVICES :=
-sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export HF_HUB_OFFLINE := 1
-sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export LLAMAFACTORY_VERBOSITY := WARN
-sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export TRANSFORMERS_VERBOSITY := error
+app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export CUDA_VISIBLE_DEVICES :=
+app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export HF_HUB_OFFLINE := 1
+app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export LLAMAFACTORY_VERBOSITY := WARN
+app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export TRANSFORMERS_VERBOSITY := error
 
 data/demo/demo_test.jsonl: .venv/ready demo/photographs.py data_prep/questions.py data_prep/scales.py data_prep/sharegpt.py
 	python -m demo.photographs

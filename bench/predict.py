@@ -1,14 +1,13 @@
 """How fast rating is: python bench/predict.py [--models demo,half,3b] [--rows N] [--repeats N] [--out FILE.json].
 
 Every way of answering on the same model, rows and machine, in turns (A, B, C, A, B, C ...), so that a noisy machine
-slows all of them alike: the medians of the seconds, and the medians over the turns of the ratios. The inputs are made
-before the clock starts. Then, for the demo's model, from files to answers: eval/predict.py's Rater against
-LLaMA-Factory's own run_exp with do_predict on the same rows, its clock being `predict_runtime` (decoding and
-preprocessing of images, generation, BLEU and ROUGE; not its tokenization, which ours is charged with).
+slows all of them alike: medians of the seconds, and of the ratios of each turn. Inputs are made before the clock
+starts. Then, for the demo's model, from files to answers: eval/predict.py's Rater against LLaMA-Factory's own run_exp
+with do_predict, timed by its `predict_runtime`: images, generation, BLEU and ROUGE, not its tokenization (ours counts).
 
 A random model would never end its answer, so it generates as many tokens as the longest right answer has: no fewer, no
-more. The trained demo ends its answers itself. All models have the demo's tokenizer, with digits and words split as
-Qwen's splits them; its prompts are 210 (IQA) and 236 (ages) tokens and an image.
+more. The trained demo ends its answers itself. All models have the demo's tokenizer, which splits digits and words as
+Qwen's does: prompts of 240 (IQA) and 266 (ages) tokens and an image, answers of 12.
 """
 
 import argparse
@@ -25,30 +24,24 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from llamafactory.train.tuner import run_exp
 from PIL import Image
-from transformers import AutoConfig, AutoModelForImageTextToText, PretrainedConfig, Qwen2_5_VLConfig
+from transformers import AutoModelForImageTextToText, PretrainedConfig, Qwen2_5_VLConfig
 
 from data_prep.questions import Scale, question
 from data_prep.scales import IQA, SCALES
 from demo import model as demo
 from eval.exact import log_probabilities, trie
 from eval.model import Loaded, answer_ids, batch, generate, load
+from eval.predict import blocks
+from eval.rater import Rater
 from recipes import models
 from recipes.recipe import load as recipe
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 AGES = SCALES["utk"]  # 116 of them
-TRAINED, BASE = Path("saves/demo"), "demo_base"
-ROWS = Path("data/demo/demo_test.jsonl")
-CONTENDERS = {  # name -> what its ratio is to
-    "prefill": "prefill",
-    "exact": "prefill",
-    "prefill, ages": "prefill, ages",
-    "exact, 116 ages": "prefill, ages",
-    "generate, batched": "prefill",
-    "generate, one by one": "prefill",
-}
+TRAINED, ROWS = Path("saves/demo"), Path("data/demo/demo_test.jsonl")
 HEAD = "| model | batch | contender | s/batch | images/s | × prefill | × images/s of generate | peak GB |"
 
 
@@ -57,13 +50,13 @@ class Case(NamedTuple):
 
     side: int  # pixels of its square images
     sizes: tuple[int, ...]  # images at once
-    repeats: int
+    turns: int
+    warm_up: int  # turns before those, not counted
     config: Callable[[], PretrainedConfig] | None  # None: the demo's
-    about: str
 
 
 def half() -> Qwen2_5_VLConfig:
-    """Qwen2.5-0.5B's text model with a vision tower to match."""
+    """Qwen2.5-0.5B's text model and a small vision tower: 551 M parameters."""
     text = {"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2}
     text |= {"intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": True}
     text |= {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]}}
@@ -73,38 +66,30 @@ def half() -> Qwen2_5_VLConfig:
 
 
 CASES = {
-    "demo": Case(112, (32,), 15, None, "the demo's model"),
-    "half": Case(448, (8,), 3, half, "Qwen2.5-0.5B's shape and a small vision tower, random weights"),
-    "3b": Case(
-        448,
-        (1, 2, 4, 8, 16, 32, 64),
-        5,
-        lambda: models.config("Qwen/Qwen2.5-VL-3B-Instruct"),
-        "Qwen2.5-VL-3B's shape, random weights",
-    ),
+    "demo": Case(112, (32,), 15, 1, None),
+    "half": Case(448, (8,), 3, 0, half),
+    "3b": Case(448, (1, 2, 4, 8, 16, 32, 64), 5, 1, lambda: models.config("Qwen/Qwen2.5-VL-3B-Instruct")),
 }
 
 
 def prepare(case: Case, folder: str) -> Loaded:
-    """The case's model with the demo's tokenizer: fp32, a large one on a GPU bf16."""
+    """The case's model with the demo's tokenizer: the demo's own in fp32, others on a GPU in bf16."""
     loaded = load(folder, None, case.side**2, 2048, DEVICE)
     if case.config is None:
         return loaded
-    config, small = case.config(), AutoConfig.from_pretrained(folder)
-    for key in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"):
-        setattr(config, key, getattr(small, key))
-    torch.manual_seed(0)
-    with DEVICE:
-        dtype = torch.bfloat16 if CUDA else torch.float32
-        model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
+    config, dtype = case.config(), torch.bfloat16 if CUDA else torch.float32
+    for kind in ("image", "video", "vision_start", "vision_end"):
+        setattr(config, f"{kind}_token_id", getattr(loaded.model.config, f"{kind}_token_id"))
     loaded.collator.compute_dtype = dtype
-    return loaded._replace(model=model)
+    with DEVICE:
+        model = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation="sdpa")
+    return loaded._replace(model=model.eval())
 
 
-def contenders(loaded: Loaded, case: Case, size: int, count: int, trained: bool) -> dict[str, Callable[[], object]]:
-    """Name -> answers `count` images, `size` at once, whose inputs are ready."""
+def contenders(loaded: Loaded, side: int, size: int, count: int, trained: bool) -> dict[str, Callable[[], object]]:
+    """Name -> answers `count` images of `side` pixels, `size` at once, whose inputs are ready."""
     model, rng = loaded.model, np.random.default_rng(0)
-    images = [Image.fromarray(rng.integers(0, 255, (case.side, case.side, 3), dtype=np.uint8)) for _ in range(count)]
+    images = [Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)) for _ in range(count)]
 
     def inputs(scale: Scale, size: int) -> list[dict]:
         asked = [images[start : start + size] for start in range(0, count, size)]
@@ -118,152 +103,116 @@ def contenders(loaded: Loaded, case: Case, size: int, count: int, trained: bool)
 
     @torch.inference_mode()
     def prefill(rows: dict) -> torch.Tensor:
-        last = model.model(**rows, use_cache=True).last_hidden_state[:, -1]  # padded on the left
-        return model.get_output_embeddings()(last).float()
+        hidden = model.model(**rows, use_cache=True).last_hidden_state
+        return model.get_output_embeddings()(hidden[:, -1]).float()  # padded on the left
 
-    ways = (
-        lambda: [prefill(rows) for rows in iqa],
-        lambda: [log_probabilities(model, rows, few) for rows in iqa],
-        lambda: [prefill(rows) for rows in ages],
-        lambda: [log_probabilities(model, rows, many) for rows in ages],
-        lambda: [generate(loaded, rows, longest) for rows in iqa],
-        lambda: [generate(loaded, rows, longest) for rows in single],
-    )
-    return dict(zip(CONTENDERS, ways))
+    return {
+        "prefill": lambda: [prefill(rows) for rows in iqa],
+        "exact": lambda: [log_probabilities(model, rows, few) for rows in iqa],
+        "prefill, ages": lambda: [prefill(rows) for rows in ages],
+        "exact, 116 ages": lambda: [log_probabilities(model, rows, many) for rows in ages],
+        "generate, batched": lambda: [generate(loaded, rows, longest) for rows in iqa],
+        "generate, one by one": lambda: [generate(loaded, rows, longest) for rows in single],
+    }
 
 
 def clocked(way: Callable[[], object]) -> tuple[float, float]:
-    """(seconds, peak GB of the GPU's memory, of 1e9 bytes) of a call."""
-    if not CUDA:
-        start = time.perf_counter()
-        way()
-        return time.perf_counter() - start, 0.0
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
+    """(seconds, peak GB of the GPU's memory, of 1e9 bytes; 0 without one) of a call."""
+    torch.cuda.synchronize() if CUDA else None
+    torch.cuda.reset_peak_memory_stats() if CUDA else None
     start = time.perf_counter()
     way()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start, torch.cuda.max_memory_allocated() / 1e9
+    torch.cuda.synchronize() if CUDA else None
+    return time.perf_counter() - start, torch.cuda.max_memory_allocated() / 1e9 if CUDA else 0.0
 
 
-def in_turns(ways: dict[str, Callable], repeats: int, warm: bool = True) -> dict[str, dict]:
-    """Name -> {"s": seconds of each turn, "gb": peak} or {"error": ...}. One more turn, the first, warms up."""
-    runs = {name: {"s": [], "gb": 0.0} for name in ways}
-    for turn in range(repeats + warm):
-        for name, way in ways.items():
-            if "error" in runs[name]:
-                continue
+def in_turns(ways: dict[str, Callable], turns: int, warm_up: int) -> dict[str, dict]:
+    """Name -> seconds "s" of each turn and peak memory "gb"; no seconds if it did not fit the memory."""
+    runs, full = {name: {"s": [], "gb": 0.0} for name in ways}, set()
+    for turn in range(-warm_up, turns):
+        for name in [name for name in ways if name not in full]:
             try:
-                seconds, memory = clocked(way)
+                seconds, memory = clocked(ways[name])
             except torch.OutOfMemoryError:
-                runs[name] = {"s": [], "gb": 0.0, "error": "out of memory"}
+                full.add(name)
                 torch.cuda.empty_cache()
                 continue
-            if turn >= warm:
-                runs[name]["s"].append(seconds)
-                runs[name]["gb"] = max(runs[name]["gb"], memory)
-    return runs
+            if turn >= 0:
+                runs[name] = {"s": [*runs[name]["s"], seconds], "gb": max(runs[name]["gb"], memory)}
+    return {name: {"s": [], "gb": 0.0} if name in full else run for name, run in runs.items()}
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> float | None:
-    """The median over the turns of one's seconds by the other's; None if one of them never ran."""
-    return statistics.median(a / b for a, b in zip(above, below)) if above and below else None
+def ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """The median over the turns of the one's seconds by the other's; not a number if one of them did not run."""
+    return statistics.median(a / b for a, b in zip(above, below)) if above and below else float("nan")
 
 
 def table(name: str, size: int, count: int, runs: dict[str, dict]) -> list[str]:
-    """Rows under HEAD."""
+    """Rows under HEAD. "× prefill" is of the same question's prompt."""
     lines = []
     for way, run in runs.items():
-        if "error" in run:
-            lines.append(f"| {name} | {size} | {way} | {run['error']} |" + " |" * 4)
+        if not run["s"]:
+            lines.append(f"| {name} | {size} | {way} | out of memory |" + " |" * 4)
             continue
-        run["s_per_batch"], run["images_per_s"] = (median := statistics.median(run["s"])) * size / count, count / median
-        run["by_prefill"] = ratio(run["s"], runs[CONTENDERS[way]]["s"])
-        run["by_generate"] = ratio(runs["generate, batched"]["s"], run["s"])
-        ratios = [f"{run[key]:.2f}" if run[key] else "" for key in ("by_prefill", "by_generate")]
-        memory = f"{run['gb']:.1f}" if CUDA else ""
-        speed = f"{run['s_per_batch']:.3f} | {run['images_per_s']:.2f}"
-        lines.append(f"| {name} | {size} | {way} | {speed} | {ratios[0]} | {ratios[1]} | {memory} |")
+        by_prefill = ratio(run["s"], runs["prefill, ages" if "ages" in way else "prefill"]["s"])
+        by_generate, seconds = ratio(runs["generate, batched"]["s"], run["s"]), statistics.median(run["s"])
+        speed = f"{seconds * size / count:.3f} | {count / seconds:.2f} | {by_prefill:.2f} | {by_generate:.2f}"
+        lines.append(f"| {name} | {size} | {way} | {speed} | {run['gb'] or '':.3} |")
     return lines
 
 
-def end_to_end(loaded: Loaded, folder: str, trained: bool, limit: int | None, repeats: int, work: Path) -> dict:
-    """Images/s from files to answers of the demo's test rows, exact by our Rater and greedy by LLaMA-Factory."""
-    from llamafactory.train.tuner import run_exp
-
-    from eval.predict import blocks
-    from eval.rater import Rater
-
-    settings = recipe(Path("recipes/demo_predict.yaml"))
-    size, longest = settings["per_device_eval_batch_size"], settings["max_new_tokens"]
-    rows = list(blocks(ROWS, SCALES, limit, size))
-    if not trained:
-        longest = max(map(len, answer_ids(loaded, IQA, "cot").values()))
-    settings |= {"model_name_or_path": folder, "output_dir": str(work / "host"), "max_new_tokens": longest}
-    settings |= {"max_samples": sum(map(len, rows)), "overwrite_cache": True, "disable_tqdm": True}
-    ours, theirs, media = [], [], Path(settings["media_dir"])
-    for turn in range(repeats + 1):
-        rater = Rater(loaded, "exact", 0, media)
+def end_to_end(loaded: Loaded, folder: str, limit: int | None, turns: int, work: Path) -> dict:
+    """Seconds from files to answers of the demo's test rows, exact by our Rater and greedy by LLaMA-Factory."""
+    settings, out = recipe(Path("recipes/demo_predict.yaml")), work / "host"
+    rows = list(blocks(ROWS, SCALES, limit, settings["per_device_eval_batch_size"]))
+    settings |= {"model_name_or_path": folder, "output_dir": str(out), "max_samples": sum(map(len, rows))}
+    settings |= {"max_new_tokens": max(map(len, answer_ids(loaded, IQA, "cot").values()))}
+    found = {"rows": settings["max_samples"], "exact_s": [], "do_predict_s": []}
+    for turn in range(-1, turns):  # the first warms up
+        rater = Rater(loaded, "exact", 0, Path(settings["media_dir"]))
         seconds, _ = clocked(lambda rater=rater: [rater.rate(block) for block in rows])
         with contextlib.redirect_stdout(io.StringIO()):
             run_exp(dict(settings))
-        if turn:  # the first warms up
-            ours.append(seconds)
-            theirs.append(json.loads((work / "host" / "predict_results.json").read_text())["predict_runtime"])
-    return {"rows": settings["max_samples"], "batch": size, "exact_s": ours, "do_predict_s": theirs}
+        if turn >= 0:
+            found["exact_s"].append(seconds)
+            found["do_predict_s"].append(json.loads((out / "predict_results.json").read_text())["predict_runtime"])
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", default="demo,half,3b" if CUDA else "demo,half", help="default: %(default)s")
-    parser.add_argument("--rows", type=int, help="images of each contender; default: one batch (end to end: all)")
-    parser.add_argument("--repeats", type=int, help="turns; default: demo 15 (end to end 3), half 3, 3b 5")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="the seconds of each turn")
-    args = parser.parse_args()
-    if unknown := set(names := args.models.split(",")) - set(CASES):
+    parser.add_argument("--rows", type=int, help="images of each contender; default: one batch (from files: all 240)")
+    parser.add_argument("--repeats", type=int, help="turns; default: demo 15 (from files 3 at most), half 3, 3b 5")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="seconds of each turn")
+    args, notes = parser.parse_args(), []
+    if unknown := set(args.models.split(",")) - set(CASES):
         parser.error(f"no such model: {', '.join(sorted(unknown))}")
-    device = torch.cuda.get_device_name() if CUDA else f"{torch.get_num_threads()} CPU cores"
-    found = {"device": device, "torch": torch.__version__, "load": os.getloadavg()[0], "models": {}}
-    print(
-        f"{device}, torch {torch.__version__}, load {found['load']:.1f}",
-        "",
-        HEAD,
-        "|---" * 8 + "|",
-        sep="\n",
-        flush=True,
-    )
-    notes = []
+    device = f"{torch.cuda.get_device_name() if CUDA else f'{os.cpu_count()} CPU cores'}, torch {torch.__version__}"
+    found = {"device": device, "load": [os.getloadavg()[0]], "models": {}}
+    print(device, "", HEAD, "|---" * 8 + "|", sep="\n", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        demo.OUT = Path(temporary) / BASE
+        demo.OUT = Path(temporary) / "demo_base"
         with contextlib.redirect_stdout(io.StringIO()):
             demo.main()
-        for name in names:
+        for name in args.models.split(","):
             case, trained = CASES[name], name == "demo" and (TRAINED / "train_results.json").is_file()
-            folder = str(TRAINED if trained else demo.OUT)
-            loaded, repeats = prepare(case, folder), args.repeats or case.repeats
+            folder, kept = str(TRAINED if trained else demo.OUT), found["models"].setdefault(name, {})
+            loaded, turns = prepare(case, folder), args.repeats or case.turns
             millions = sum(parameter.numel() for parameter in loaded.model.parameters()) / 1e6
-            notes.append(f"{name}: {case.about}, {millions:,.1f} M parameters, {loaded.model.dtype}, {case.side} px")
-            kept = found["models"][name] = {"about": notes[-1], "sizes": {}}
-            for size in case.sizes:
-                count = args.rows or size
-                runs = in_turns(contenders(loaded, case, min(size, count), count, trained), repeats)
-                print(*table(name, min(size, count), count, runs), sep="\n", flush=True)
-                kept["sizes"][size] = runs
+            notes.append(f"{name}: {millions:,.1f} M parameters, {'trained' if trained else 'random'}, {case.side} px")
+            for most in case.sizes:
+                count, size = args.rows or most, min(args.rows or most, most)
+                kept[size] = in_turns(contenders(loaded, case.side, size, count, trained), turns, case.warm_up)
+                print(*table(name, size, count, kept[size]), sep="\n", flush=True)
             if name == "demo":
-                run = end_to_end(loaded, folder, trained, args.rows, args.repeats or 3, Path(temporary))
-                speed = [run["rows"] / statistics.median(run[key]) for key in ("exact_s", "do_predict_s")]
-                times = ratio(run["do_predict_s"], run["exact_s"])
-                which = folder if trained else "random weights (no saves/demo: make demo)"
-                kept["end_to_end"] = run
-                notes.append(
-                    f"demo, files to answers, {run['rows']} rows, batch {run['batch']}, {which}: "
-                    f"eval/predict.py {speed[0]:.0f} images/s, do_predict {speed[1]:.0f} images/s, ratio {times:.2f}"
-                )
-            del loaded
-            found["load_after"] = os.getloadavg()[0]
+                kept["from_files"] = run = end_to_end(loaded, folder, args.rows, min(turns, 3), Path(temporary))
+                ours, host = (run["rows"] / statistics.median(run[key]) for key in ("exact_s", "do_predict_s"))
+                notes[-1] += f"; {run['rows']} rows from files, images/s: exact {ours:.0f}, do_predict {host:.0f}"
+            found["load"].append(os.getloadavg()[0])
             if args.out:
                 args.out.write_text(json.dumps(found, indent=1) + "\n")
-    print("", *notes, f"load at the end {found['load_after']:.1f}", sep="\n")
+    print("", *notes, "load: " + ", ".join(f"{load:.1f}" for load in found["load"]), sep="\n")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ LARGEST = 8  # samples in the largest step of all variants
 PHOTOGRAPHS, SIZE, TINY_SIZE, TINY = 32, (1120, 896), (112, 112), 80  # 1,280 and 16 tokens
 
 # What LLaMA-Factory's examples/train_full/qwen2_5vl_full_sft.yaml (for the 7B) has otherwise than our recipe and a step
-# shows. Its ZeRO-3 file differs from ours in overlap_comm alone, and one GPU has no communication to overlap.
+# shows. Its ZeRO-3 file is in effect ours.
 STOCK = {"image_max_pixels": 262144, "freeze_vision_tower": True, "freeze_multi_modal_projector": True}
 STOCK |= {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
 STOCK |= {"learning_rate": 1e-5, "warmup_ratio": 0.1}

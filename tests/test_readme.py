@@ -45,7 +45,7 @@ def start(command: str, folder: Path, log: Path) -> subprocess.Popen:
 
 
 def kill_after(checkpoint: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 480
     while not checkpoint.exists():
         assert process.poll() is None and time.monotonic() < deadline, "no checkpoint to interrupt after"
         time.sleep(0.1)

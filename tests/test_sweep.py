@@ -20,6 +20,13 @@ from recipes.launch import sick
 from recipes.steps import batch, commands, dataset_of, plan
 
 ROOT = Path(__file__).resolve().parent.parent
+# The sweep of one run as a process of its own, without preflight.
+ONE_RUN = [
+    sys.executable,
+    "-c",
+    "import recipes.sweep as s; s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
+    "raise SystemExit(s.main(['demo', '--only', 'demo']))",
+]
 DEMO = ("demo_direct", "demo_num", "demo_text", "demo")
 
 
@@ -128,16 +135,11 @@ def test_an_interrupted_training_goes_on(tree, monkeypatch, capsys):
 def test_a_killed_sweep_leaves_a_training_that_nobody_writes_beside(tree, monkeypatch):
     """SIGKILL of the sweep cannot be caught: its child lives on, and holds the lock of its folder."""
     fate(monkeypatch, demo="hang")
-    code = (
-        "import recipes.sweep as s; s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
-        "raise SystemExit(s.main(['demo', '--only', 'demo']))"
-    )
-    command = [sys.executable, "-c", code]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    first = subprocess.Popen(ONE_RUN, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     _wait_for(lambda: Path("saves/demo/trainer_log.jsonl").exists())
     first.kill()
     first.wait()
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    second = subprocess.run(ONE_RUN, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1 and "another process is writing there" in second.stderr
     subprocess.run(
         ["pkill", "-9", "-f", "fake_llamafactory train recipes/demo.yaml.*output_dir=saves/demo"], check=True
@@ -147,13 +149,9 @@ def test_a_killed_sweep_leaves_a_training_that_nobody_writes_beside(tree, monkey
 @pytest.mark.slow
 def test_ctrl_c_and_sigterm_end_the_training_too(tree, monkeypatch):
     fate(monkeypatch, demo="hang")
-    code = (
-        "import recipes.sweep as s; s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
-        "raise SystemExit(s.main(['demo', '--only', 'demo']))"
-    )
     for sent, rc in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         shutil.rmtree("saves", ignore_errors=True)
-        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(ONE_RUN, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         _wait_for(lambda: Path("saves/demo/trainer_log.jsonl").exists())
         process.send_signal(sent)
         assert process.wait(timeout=40) == rc
