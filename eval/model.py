@@ -17,6 +17,7 @@ from PIL import Image
 from data_prep.questions import Scale, answers
 from recipes.models import config
 
+PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred sizes of images
 TEMPLATES = {"qwen2_5_vl": "qwen2_vl", "qwen2_vl": "qwen2_vl", "llava": "llava"}  # model type -> the host's template
 
 
@@ -27,6 +28,7 @@ class Loaded(NamedTuple):
     tokenizer: Any
     encoder: UnsupervisedDatasetProcessor
     collator: SFTDataCollatorWith4DAttentionMask
+    prompts: dict[tuple[str, tuple[int, int]], list[int]]  # tokens of a question and an image of a size
 
 
 def load(name: str, adapter: str | None, image_max_pixels: int, cutoff_len: int, device: torch.device) -> Loaded:
@@ -55,7 +57,7 @@ def load(name: str, adapter: str | None, image_max_pixels: int, cutoff_len: int,
         compute_dtype=next(model.parameters()).dtype,
         **modules,
     )
-    return Loaded(model, modules["tokenizer"], encoder, collator)
+    return Loaded(model, modules["tokenizer"], encoder, collator, {})
 
 
 def _check_adapter(adapter: str, base: str) -> None:
@@ -71,22 +73,34 @@ def _check_adapter(adapter: str, base: str) -> None:
 
 def batch(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
     """The model's inputs for questions with an image each: left-padded, on its device, in its precision."""
-    empty = [None] * len(questions)
-    encoded = loaded.encoder.preprocess_dataset(
-        {
-            "_prompt": [[{"role": "user", "content": question}] for question in questions],
-            "_response": [[] for _ in questions],
-            "_system": [""] * len(questions),
-            "_tools": [""] * len(questions),
-            "_images": [[image] for image in images],
-            "_videos": empty,
-            "_audios": empty,
-        }
-    )
-    rows = [{key: values[row] for key, values in encoded.items()} for row in range(len(questions))]
+    rows = []
+    for question, image in zip(questions, images):
+        ids = _prompt(loaded, question, image)
+        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [], "images": [image]})
     made = loaded.collator(rows)
     device = next(loaded.model.parameters()).device
     return {key: value.to(device) for key, value in made.items() if key not in ("labels", "rope_deltas")}
+
+
+def _prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
+    """The tokens of a prompt, which depend on the image's size only: encoded once, by the host, for each of them."""
+    key = question, image.size
+    if key not in loaded.prompts:
+        encoded = loaded.encoder.preprocess_dataset(
+            {
+                "_prompt": [[{"role": "user", "content": question}]],
+                "_response": [[]],
+                "_system": [""],
+                "_tools": [""],
+                "_images": [[image]],
+                "_videos": [None],
+                "_audios": [None],
+            }
+        )
+        if len(loaded.prompts) >= PROMPTS:
+            loaded.prompts.clear()
+        loaded.prompts[key] = encoded["input_ids"][0]
+    return list(loaded.prompts[key])
 
 
 def answer_ids(loaded: Loaded, scale: Scale, strategy: str) -> dict[int, list[int]]:
