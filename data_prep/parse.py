@@ -72,7 +72,9 @@ def parse(scale: Scale, strategy: str, text: str) -> Rating | None:
 
 
 def _label(mention: _Mention) -> int | None:
-    return next((label for kind, label in mention.names if kind == "fine"), None)
+    """The label it names, or None if it names none, or several."""
+    labels = [label for kind, label in mention.names if kind == "fine"]
+    return labels[0] if len(labels) == 1 else None
 
 
 def _clean(text: str) -> str:
