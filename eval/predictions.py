@@ -2,18 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.questions import STRATEGIES, Scale, answers
 from data_prep.scales import SCALES
 
+WORD = re.compile(r"[^a-z0-9]+")
+
 
 class Row(NamedTuple):
     """One prediction: line number in its file (from 1), dataset, scale, strategy, true label, the model's text.
 
-    probs: of every level from the lowest, if eval/predict.py computed them.
+    probs: of every level from the lowest, if eval/predict.py computed them. id: None where LLaMA-Factory wrote it.
     """
 
     line: int
@@ -23,6 +25,7 @@ class Row(NamedTuple):
     label: int
     predict: str
     probs: tuple[float, ...] | None = None
+    id: str | None = None
 
 
 class BadRow(NamedTuple):
@@ -58,9 +61,14 @@ def find(path: Path) -> list[Path]:
     return [path]
 
 
-def read(path: Path, scales: dict[str, Scale] = SCALES) -> Iterator[Row | BadRow]:
-    """The rows of a predictions file, one at a time. A line that cannot be read becomes a BadRow; blank lines pass."""
-    named, meanings = _dataset_of(path, scales), _meanings(scales)
+def read(path: Path, scales: dict[str, Scale] = SCALES, datasets: Iterable[str] = ()) -> Iterator[Row | BadRow]:
+    """The rows of a predictions file, one at a time. A line that cannot be read becomes a BadRow; blank lines pass.
+
+    Three kinds, told apart row by row: LLaMA-Factory's {prompt, predict, label} (do_predict and vllm_infer),
+    eval/predict.py's, and the {label, answer} of the authors' test scripts, whose answer may be a list of one text.
+    datasets: names that a file's name may hold besides the scales'.
+    """
+    named, meanings = dataset_of(path, {*scales, *datasets}), _meanings(scales)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -79,6 +87,9 @@ def read(path: Path, scales: dict[str, Scale] = SCALES) -> Iterator[Row | BadRow
 def _row(number: int, row: object, named: str, scales: dict[str, Scale], meanings: dict[str, list[Meaning]]) -> Row:
     if not isinstance(row, dict):
         raise TypeError(f"not an object with keys but {str(row)[:60]!r}")
+    if "predict" not in row and "answer" in row:
+        answer = row["answer"]
+        row = row | {"predict": answer[0] if isinstance(answer, list) and len(answer) == 1 else answer}
     for key in ("predict", "label"):
         if not isinstance(row.get(key), str):
             found = f"is {row[key]!r}, not a text" if key in row else f"is missing (keys: {', '.join(row) or 'none'})"
@@ -92,7 +103,8 @@ def _row(number: int, row: object, named: str, scales: dict[str, Scale], meaning
         names = ", ".join(fit.dataset for fit in fits)
         raise ValueError(f"label {text[:80]!r} fits {names}: name the folder after the dataset")
     probs = _probs(row["probs"], fits[0].scale) if "probs" in row else None
-    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"], probs)
+    id = str(row["id"]) if "id" in row else None
+    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"], probs, id)
 
 
 def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
@@ -115,11 +127,27 @@ def _meanings(scales: dict[str, Scale]) -> dict[str, list[Meaning]]:
     return known
 
 
-def _dataset_of(path: Path, scales: dict[str, Scale]) -> str:
+def dataset_of(path: Path, datasets: Collection[str]) -> str:
     """The dataset that a file's or its folder's name holds as a word (storm_lite_spaq), else the folder's name."""
     names = (path.stem, path.resolve().parent.name)
     for name in names:
-        for word in (name, *re.split(r"[^a-z0-9]+", name.lower())):
-            if word in scales:
+        for word in (name, *WORD.split(name.lower())):
+            if word in datasets:
                 return word
     return names[1] if path.stem == "generated_predictions" else names[0]
+
+
+def run_of(path: Path, datasets: Collection[str]) -> Path:
+    """The run that a predictions file belongs to: its path without the dataset, the same for all files of a run.
+
+    saves/predict/storm_lite/spaq/generated_predictions.jsonl, saves/storm_lite_spaq/generated_predictions.jsonl and
+    saves/storm_lite/spaq_test.jsonl are of .../storm_lite.
+    """
+    parts = path.parts[:-1] if path.stem in ("generated_predictions", *datasets) else (*path.parts[:-1], path.stem)
+    if len(parts) == len(path.parts) and re.search(r"_(test|train|lite)(_[a-z]+)?$", path.stem):
+        parts = parts[:-1]  # eval/predict.py names its files after the data's
+    if parts and any(word in datasets for word in WORD.split(parts[-1].lower())):
+        kept = [word for word in re.split(r"([^A-Za-z0-9]+)", parts[-1]) if word.lower() not in datasets]
+        name = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$|([^A-Za-z0-9])[^A-Za-z0-9]+", r"\1", "".join(kept))
+        parts = (*parts[:-1], name) if name else parts[:-1]
+    return Path(*parts)

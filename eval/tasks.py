@@ -25,6 +25,7 @@ class Task(NamedTuple):
     answer: str  # the right one
     scale: Scale
     strategy: str
+    subject: str = ""  # the person or patient, where the source names one
 
 
 @cache
@@ -44,7 +45,7 @@ def tasks(path: Path, scales: Mapping[str, Scale] = SCALES) -> Iterator[Task]:
                 row = json.loads(line)
                 human, gpt = (turn["value"] for turn in row["conversations"])
                 [image] = row["images"]
-                id, dataset = str(row["id"]), str(row["dataset"])
+                id, dataset, subject = str(row["id"]), str(row["dataset"]), str(row.get("subject") or "")
             except (ValueError, KeyError, TypeError) as error:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 need = "conversations, images, id and dataset (python -m data_prep writes them)"
@@ -57,7 +58,7 @@ def tasks(path: Path, scales: Mapping[str, Scale] = SCALES) -> Iterator[Task]:
                 raise ValueError(f"{path}, line {number}: id {id!r} a second time")
             seen.add(id)
             text, scale, strategy = asked[human]
-            yield Task(id, dataset, image, text, gpt, scale, strategy)
+            yield Task(id, dataset, image, text, gpt, scale, strategy, subject)
 
 
 def opened(media: Path, image: str) -> Image.Image:
