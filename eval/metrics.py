@@ -38,13 +38,16 @@ def worst_mean_absolute_error(y_true: np.ndarray, y_pred: np.ndarray, *, lo: int
     return float(metrics.mean_absolute_error(y_true, filled(y_true, y_pred, lo, hi)))
 
 
-def quadratic_weighted_kappa(y_true: np.ndarray, y_pred: np.ndarray) -> float | None:
-    """Agreement beyond chance over the parsed answers, -1 .. 1, best 1; an error counts by its square."""
+def quadratic_weighted_kappa(y_true: np.ndarray, y_pred: np.ndarray, *, lo: int, hi: int) -> float | None:
+    """Agreement beyond chance over the parsed answers, -1 .. 1, best 1; an error counts by its square.
+
+    lo..hi: the scale. Without it scikit-learn would count levels that nobody has as no distance.
+    """
     parsed = y_pred != UNPARSED
     y_true, y_pred = y_true[parsed], y_pred[parsed]
     if not len(y_true) or (np.ptp(y_true) == 0 and np.array_equal(y_true, y_pred)):
         return None
-    return float(metrics.cohen_kappa_score(y_true, y_pred, weights="quadratic"))
+    return float(metrics.cohen_kappa_score(y_true, y_pred, labels=list(range(lo, hi + 1)), weights="quadratic"))
 
 
 def correlation(y_true: np.ndarray, y_pred: np.ndarray, *, ranks: bool = False) -> float | None:

@@ -196,3 +196,10 @@ def average(values: dict[str, float | None], over: tuple[str, ...]) -> float | N
 def averages(acc: dict[str, float | None], mae: dict[str, float | None]) -> tuple[float | None, float | None]:
     """(ACC over the 11 level datasets, MAE over the 14): "Average" in the paper's tables."""
     return average(acc, LEVELS), average(mae, DATASETS)
+
+
+def printed(table: str, line: Line, metric: str, name: str) -> str | float | None:
+    """A cell of the paper; ~ before one that our copy does not show and only the row's average gives, roughly."""
+    value = getattr(line, metric).get(name)
+    guessed = UNSURE.get((table, line.name, metric, name), "").startswith("recovered from the average")
+    return f"~{value:.2f}" if guessed and value is not None else value

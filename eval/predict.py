@@ -135,7 +135,8 @@ def run(args: argparse.Namespace) -> int:
         rate = count["answered"] / (time.perf_counter() - begin)
         _wait_for_all()
         if rank == 0:
-            progress.merge(args.out, file.stem, [task.id for task in islice(tasks(file, scales), args.limit)])
+            # Whatever --limit is: an earlier run may have answered more.
+            progress.merge(args.out, file.stem, (task.id for task in tasks(file, scales)))
         errors += count["errors"]
         lines.append([file.stem, rows_of(file), len(done[file]), count["answered"], count["errors"], round(rate, 2)])
     if rank == 0:

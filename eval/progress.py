@@ -7,7 +7,8 @@ several, each appends to <name>.<rank>.part, and the first one puts them togethe
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_prep.together import together
@@ -71,7 +72,8 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, int, str]]:
 
 
 def parts(out: Path, name: str) -> list[Path]:
-    return sorted(out.glob(f"{name}.*.part"))
+    """What the processes wrote of a file; not <name>.jsonl.part, a merge that was killed, nor <name>.more's parts."""
+    return sorted(path for path in out.glob("*.part") if re.fullmatch(re.escape(name) + r"\.\d+\.part", path.name))
 
 
 def finished(out: Path, name: str) -> set[str]:
@@ -89,8 +91,11 @@ def append(path: Path, rows: list[dict]) -> None:
         os.fsync(file.fileno())
 
 
-def merge(out: Path, name: str, order: list[str]) -> None:
-    """All parts and what there is of the whole, into <name>.jsonl in the order of the ids; then the parts go."""
+def merge(out: Path, name: str, order: Iterable[str]) -> None:
+    """All parts and what there is of the whole, into <name>.jsonl in the order of the ids; then the parts go.
+
+    order: of all rows of the data, as an answer whose id is not in it would be lost.
+    """
     whole, found = out / f"{name}.jsonl", parts(out, name)
     if not found:
         return

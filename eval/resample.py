@@ -98,8 +98,8 @@ def metrics(found: Cells, counts: np.ndarray, names: tuple[str, ...]) -> dict[st
         made["qwk"] = 1 - (xx + yy - 2 * sums["xy"]) / (xx + yy - 2 * x * y / n)
         made["plcc"] = _correlation(n, x, m, xx, sums["mm"], sums["xm"])
         made["srcc"] = _spearman(found, counts)
-    if "ece" in names:
-        made["ece"] = sum(np.abs(sums[f"gap{number}"]) for number in range(BINS)) / n
+        if "ece" in names:
+            made["ece"] = sum(np.abs(sums[f"gap{number}"]) for number in range(BINS)) / n
     return made
 
 

@@ -1,226 +1,158 @@
-"""Score predictions: python eval/score.py FILE_OR_FOLDER... [--scale SCALE.yaml] [--json OUT]
+"""Score predictions: python eval/score.py FILE_OR_FOLDER... [--baseline RUN] [--table 2|3|4|5] [--json OUT]
 
-Reads LLaMA-Factory's generated_predictions.jsonl and what eval/predict.py writes, one row at a time, and prints a line
-for each dataset. --calibrate: predictions of rows that were not trained on, to which the temperature is fitted.
-Exit code 0, or 2 if anything could not be read (what could be is still scored and printed).
+Reads LLaMA-Factory's generated_predictions.jsonl (do_predict, vllm_infer), eval/predict.py's files and the authors'
+{"label", "answer"} ones. Prints all metrics of each dataset with 95% intervals, domain and paper averages, whether a
+run differs from --baseline, and the paper's tables with ours below. --calibrate: predictions of rows that were not
+trained on, to which the temperature is fitted. Exit code 0, or 2 if anything could not be used (the rest is printed).
 """
 
 import argparse
 import json
 import sys
-from array import array
-from collections import Counter
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from data_prep.options import aligned
-from data_prep.own_scale import load
-from data_prep.parse import parse
-from data_prep.questions import Scale, coarse_of
+from data_prep.own_scale import load as load_scale
+from data_prep.questions import Scale
 from data_prep.scales import SCALES
 from data_prep.together import together
-from eval.metrics import (
-    UNPARSED,
-    accuracy,
-    constant_baseline,
-    correlation,
-    mean_absolute_error,
-    worst_mean_absolute_error,
-)
-from eval.posterior import diagram, distribution_scores, fit_temperature
-from eval.predictions import BadRow, Row, find, read
+from eval import built
+from eval.beside import TABLES, beside, cell
+from eval.compare import compare
+from eval.posterior import diagram
+from eval.runs import load
+from eval.scored import averages, calibrated, score
 
-COLUMNS = {
-    "dataset": "dataset",
-    "strategy": "prompt",
-    "decode": "decode",
-    "n": "n",
-    "acc": "ACC",
-    "mae": "MAE",
-    "mae_worst": "MAE worst",
-    "unparsed": "unparsed",
-    "coarse_acc": "coarse ACC",
-    "consistent": "consistent",
-    "constant_acc": "same ACC",
-    "constant_mae": "same MAE",
-    "srcc": "SRCC",
-    "plcc": "PLCC",
-    "temperature": "temperature",
-    "ece": "ECE",
-    "rps": "RPS",
-}
-ONLY_EXACT = ("temperature", "ece", "rps")  # columns that stand there only if something is in them
+FACTS = {"run": "run", "dataset": "dataset", "strategy": "prompt", "decode": "decode"}
+COLUMNS = (  # of three tables
+    {"n": "n", "of": "test rows", "paper_n": "paper's n", "people": "people"}
+    | {"acc": "ACC", "mae": "MAE", "mae_worst": "MAE worst", "unparsed": "unparsed"},
+    {"off_by_one": "off by one", "cs5": "CS@5", "qwk": "QWK", "srcc": "SRCC", "plcc": "PLCC"},
+    {"coarse_acc": "coarse ACC", "consistent": "consistent", "constant_acc": "same ACC", "constant_mae": "same MAE"}
+    | {"temperature": "temperature", "ece": "ECE", "rps": "RPS"},
+)
 LEGEND = """\
-MAE: parsed answers only. MAE worst: an unparsed answer counts as the largest possible error. In levels, or years for
-an age dataset, which has no ACC. coarse ACC: right coarse group. consistent: of the answers with both parts, those
-whose coarse group contains the rating. same: the best answer that is always the same. SRCC, PLCC: rank and linear
-correlation with the right rating (no logistic fit)."""
+In brackets: 95% intervals by the bootstrap, over people where the test file names them. MAE: parsed answers only, in
+levels, or years for an age dataset, which has no ACC. MAE worst: an unparsed answer counts as the largest possible
+error. off by one, CS@5: at most one level, or five years, off. QWK: quadratic weighted kappa. SRCC, PLCC: rank and
+linear correlation with the right rating (no logistic fit). coarse ACC: right coarse group. consistent: of the answers
+with both parts, those whose coarse group contains the rating. same: the best answer that is always the same."""
 LEGEND_EXACT = """\
 exact: not the paper's protocol. Each metric has the best decision for it, from one distribution: ACC its mode, MAE its
 median, SRCC and PLCC its mean; consistent by construction. ECE: calibration error of the mode's probability in 15 bins,
 RPS: ranked probability score; 0 is best for both."""
+LEGEND_BASELINE = """\
+difference: the run less the baseline, on the rows that both answered, paired. p: of the bootstrap; Holm: corrected for
+the number of datasets. "cannot tell": p is .05 or more."""
 
 
-def score_file(
-    path: Path, scales: dict[str, Scale] = SCALES, temperatures: dict[tuple[Scale, str], float] | None = None
-) -> tuple[list[dict], list[str]]:
-    """Scores of each dataset in a predictions file, and a line if rows had to be left out.
-
-    Memory does not grow with the rows, but for their distributions (4 bytes a level). temperatures: of a scale and
-    strategy, by which distributions are flattened first.
-    """
-    counts: dict[tuple[str, Scale, str], Counter] = {}
-    distributions: dict[tuple[str, Scale, str], tuple[array, array]] = {}
-    unparsed: dict[tuple[str, Scale, str], Row] = {}
-    first_bad, bad = None, 0
-    read_rating = lru_cache(maxsize=100_000)(parse)
-    for row in read(path, scales):
-        if isinstance(row, BadRow):
-            first_bad, bad = first_bad or row, bad + 1
-            continue
-        key = (row.dataset, row.scale, row.strategy)
-        rating = read_rating(row.scale, row.strategy, row.predict)
-        counts.setdefault(key, Counter())[row.label, *(rating or (UNPARSED, None))] += 1
-        if row.probs:
-            labels, probs = distributions.setdefault(key, (array("i"), array("f")))
-            labels.append(row.label - row.scale.lo)
-            probs.extend(row.probs)
-        if rating is None:
-            unparsed.setdefault(key, row)
-    errors = []
-    if first_bad:
-        others = f" and {bad - 1} more" if bad > 1 else ""
-        errors.append(f"{path}, line {first_bad.line}: {first_bad.reason}; this row{others} left out")
-    elif not counts:
-        errors.append(f"{path}: the file is empty")
-    scores = []
-    for key, count in counts.items():
-        row = unparsed.get(key)
-        example = {"line": row.line, "predict": row.predict[:200]} if row else None
-        score = {"file": str(path), **_scores(*key, count)}
-        if key in distributions:
-            temperature = (temperatures or {}).get(key[1:])
-            score |= _with_distribution(score, *_arrays(key[1], *distributions[key]), temperature)
-        scores.append(score | {"first_unparsed": example})
-    return scores, errors
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="eval/score.py", description="Score predictions.")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or folders of them")
+    parser.add_argument("--baseline", type=Path, metavar="RUN", help="does a run differ from this one?")
+    parser.add_argument("--table", choices=TABLES, help="print a table of the paper with ours below")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores there too")
+    parser.add_argument("--calibrate", type=Path, metavar="PREDICTIONS", help="fit the temperature to these")
+    parser.add_argument("--data", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help=DATA_HELP)
+    parser.add_argument("--scale", type=Path, metavar="SCALE.yaml", help="of your own (python -m data_prep csv)")
+    return parser
 
 
-def _with_distribution(score: dict, labels: np.ndarray, probs: np.ndarray, temperature: float | None) -> dict:
-    """The distributions' scores; an unreadable image, which has none, still counts as the largest possible error."""
-    found, n, parsed = distribution_scores(labels, probs, temperature), score["n"], score["n"] - score["unparsed"]
-    worst = (score["mae_worst"] * n + (found["mae"] - (score["mae"] or 0)) * parsed) / n
-    return found | {"mae_worst": worst}
+DATA_HELP = f"test files as built (default: those in {' and '.join(map(str, built.PLACES))}, and beside --scale)"
 
 
-def _arrays(scale: Scale, labels: array, probs: array) -> tuple[np.ndarray, np.ndarray]:
-    """(columns of the right levels, probabilities (n, levels) that sum to 1 whatever digits the file has)."""
-    table = np.array(probs, dtype=np.float64).reshape(-1, scale.hi - scale.lo + 1)
-    return np.array(labels), table / table.sum(1, keepdims=True)
+def known(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], built.Index]:
+    """The scales and the test files there are. Raises ValueError or OSError for one that cannot be read."""
+    scales = dict(SCALES)
+    places = [place for place in built.PLACES if place.exists()]
+    if scale:
+        own = load_scale(scale).scale
+        scales[own.name] = own
+        places.append(scale.parent)
+    return scales, built.index(data or places, scales)
 
 
-def temperatures_of(paths: list[Path], scales: dict[str, Scale]) -> dict[tuple[Scale, str], float]:
-    """Scale and strategy -> the temperature that fits these predictions best. Raises ValueError if none has probs."""
-    found: dict[tuple[Scale, str], tuple[array, array]] = {}
-    for row in (row for path in paths for row in read(path, scales) if isinstance(row, Row) and row.probs):
-        labels, probs = found.setdefault((row.scale, row.strategy), (array("i"), array("f")))
-        labels.append(row.label - row.scale.lo)
-        probs.extend(row.probs)
-    if not found:
-        raise ValueError(f"--calibrate {paths[0]}: no row with probs (eval/predict.py --decode exact writes them)")
-    return {key: fit_temperature(*reversed(_arrays(key[0], *rows))) for key, rows in found.items()}
+def tables(scores: Sequence[dict]) -> str:
+    """All scores as aligned text, a line a dataset; what does not apply is left empty, or out."""
+    facts = [key for key in FACTS if key != "run" or len({score["run"] for score in scores}) > 1]
+    parts = []
+    for columns in COLUMNS:
+        shown = [key for key in columns if any(score[key] is not None for score in scores)]
+        head = [*(FACTS[key] for key in facts), *(columns[key] for key in shown)]
+        lines = [
+            [*(s[key] for key in facts), *(cell(s[key], s["intervals"].get(key)) for key in shown)] for s in scores
+        ]
+        parts.append(aligned([head, *lines]))
+    return "\n\n".join(parts)
 
 
-def _scores(dataset: str, scale: Scale, strategy: str, counts: Counter) -> dict:
-    """All metrics of one dataset from counts of (label, predicted label or UNPARSED, coarse index or None)."""
-    y_true, y_pred, weight = (np.array(column) for column in zip(*((t, p, n) for (t, p, _), n in counts.items())))
-    constant_acc, constant_mae = constant_baseline(y_true, weight)
-    levels = scale.unit == "level"
-    coarse_true = np.array([scale.coarse.index(coarse_of(scale, label)) for label in y_true])
-    coarse_pred = np.array([UNPARSED if coarse is None else coarse for _, _, coarse in counts])
-    both = (coarse_pred != UNPARSED) & (y_pred != UNPARSED)
-    inside = np.array([b and coarse_of(scale, p) is scale.coarse[c] for b, p, c in zip(both, y_pred, coarse_pred)])
-    stepwise = strategy != "direct"
-    parsed = y_pred != UNPARSED
-    points = [np.repeat(column[parsed], weight[parsed]) for column in (y_true, y_pred)]
-    return {
-        "dataset": dataset,
-        "scale": scale.name,
-        "strategy": strategy,
-        "decode": "text",
-        "unit": scale.unit,
-        "n": int(weight.sum()),
-        "acc": accuracy(y_true, y_pred, weight) if levels else None,
-        "mae": mean_absolute_error(y_true, y_pred, weight),
-        "mae_worst": worst_mean_absolute_error(y_true, y_pred, weight, lo=scale.lo, hi=scale.hi),
-        "unparsed": int(weight[y_pred == UNPARSED].sum()),
-        "coarse_acc": accuracy(coarse_true, coarse_pred, weight) if stepwise else None,
-        "consistent": float(weight[inside].sum() / weight[both].sum()) if stepwise and both.any() else None,
-        "constant_acc": constant_acc if levels else None,
-        "constant_mae": constant_mae,
-        "srcc": correlation(*points, ranks=True),
-        "plcc": correlation(*points),
-        "temperature": None,
-        "ece": None,
-        "rps": None,
-    }
+def average_table(rows: Sequence[dict]) -> str:
+    """Domain and paper averages, then what is missing for those that cannot be."""
+    lines, missing = [["run", "average", "ACC", "MAE"]], []
+    for row in rows:
+        shown = [cell(row[metric], row[f"{metric}_interval"]) for metric in ("acc", "mae")]
+        lines.append([f"{row['run']} {row['strategy']} {row['decode']}", row["average"], *shown])
+        for metric in ("acc", "mae"):
+            if row[f"{metric}_missing"]:
+                what = f"no {metric.upper()} of {row['average']}: {', '.join(row[f'{metric}_missing'])} missing"
+                missing.append(what)
+    return "\n".join([aligned(lines), *missing])
 
 
-def table(scores: list[dict]) -> str:
-    """The scores as aligned text, one line a dataset; a metric that does not apply is left empty."""
-    keys = [key for key in COLUMNS if key not in ONLY_EXACT or any(score[key] is not None for score in scores)]
-    return aligned([[COLUMNS[key] for key in keys]] + [[score[key] for key in keys] for score in scores])
-
-
-def write_json(path: Path, scores: list[dict], errors: list[str]) -> None:
-    """Scores and errors as JSON, all or nothing."""
-    with together() as open_:
-        open_(path).write(json.dumps({"scores": scores, "errors": errors}, indent=2) + "\n")
+def comparison_table(rows: Sequence[dict]) -> str:
+    lines = [["dataset", "n", "", "run", "baseline", "difference", "p", "Holm", "so the run is"]]
+    for row in rows:
+        difference = cell(row["difference"], row["interval"])
+        numbers = [row["metric"].upper(), row["ours"], row["base"], difference, row["p"], row["holm"], row["better"]]
+        lines.append([row["dataset"], row["n"], *numbers])
+    return aligned(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Score predictions.")
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or a folder of them"
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores there too")
-    parser.add_argument("--calibrate", type=Path, metavar="PREDICTIONS", help="fit the temperature to these")
-    parser.add_argument(
-        "--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)"
-    )
-    args = parser.parse_args(argv)
-    scores, errors, scales = [], [], SCALES
+    args = arguments().parse_args(argv)
     try:
-        if args.scale:
-            own = load(args.scale).scale
-            scales = SCALES | {own.name: own}
-        temperatures = temperatures_of(find(args.calibrate), scales) if args.calibrate else None
+        scales, tests = known(args.scale, args.data)
+        runs, errors = load(args.paths, scales, tests)
+        if args.calibrate:
+            held_out, wrong = load([args.calibrate], scales)
+            errors += wrong
+            calibrated(runs, held_out)
+        base, wrong = load([args.baseline], scales, tests) if args.baseline else ([], [])
+        errors += wrong
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for path in args.paths:
-        try:
-            for file in find(path):
-                found, wrong = score_file(file, scales, temperatures)
-                scores += found
-                errors += wrong
-        except OSError as error:
-            errors.append(str(error))
+    scored = [score(answers) for answers in runs]
+    scores, resamples = [one for one, _ in scored], [some for _, some in scored]
+    means, compared = averages(scores, resamples), []
     if scores:
-        print(table(scores))
+        print(tables(scores))
+        if means:
+            print("\n" + average_table(means))
+    for run in dict.fromkeys(answers.run for answers in runs) if args.baseline else ():
+        rows, wrong = compare([answers for answers in runs if answers.run == run], base)
+        errors += wrong
+        compared += [row | {"run": str(run), "baseline": str(args.baseline)} for row in rows]
+        if rows:
+            print(f"\n{run} against {args.baseline}\n{comparison_table(rows)}")
+    if args.table and scores:
+        print("\n" + beside(args.table, scores, means))
+    if scores:
         print("\n" + LEGEND)
-        if any(score["decode"] == "exact" for score in scores):
-            print(LEGEND_EXACT)
-    for score in scores:
-        if score["decode"] == "exact":
-            print(f"\nreliability, {score['dataset']} ({score['file']})\n{diagram(score['reliability'])}")
-    for score in scores:
-        if example := score["first_unparsed"]:
-            print(f"first unparsed answer: {score['file']}, line {example['line']}: {example['predict']!r}")
+        print(
+            *[LEGEND_EXACT] * any(s["decode"] == "exact" for s in scores), *[LEGEND_BASELINE] * bool(compared), sep="\n"
+        )
+    for one in scores:
+        if one["decode"] == "exact":
+            print(f"\nreliability, {one['dataset']} ({one['file']})\n{diagram(one['reliability'])}")
+        if example := one["first_unparsed"]:
+            print(f"first unparsed answer: {one['file']}, line {example['line']}: {example['predict']!r}")
     if args.json:
         try:
-            write_json(args.json, scores, errors)
+            with together() as open_:
+                made = {"scores": scores, "averages": means, "comparisons": compared, "errors": errors}
+                open_(args.json).write(json.dumps(made, indent=2) + "\n")
         except OSError as error:
             errors.append(f"--json: {error}")
     for error in errors:

@@ -91,7 +91,7 @@ _POINT = {
     "unparsed_rate": lambda a: float(np.mean(a.said == UNPARSED)),
     "off_by_one": lambda a: within(a.label, a.said, 1),
     "cs5": lambda a: within(a.label, a.point, CLOSE),
-    "qwk": lambda a: quadratic_weighted_kappa(a.label, a.said),
+    "qwk": lambda a: quadratic_weighted_kappa(a.label, a.said, lo=a.scale.lo, hi=a.scale.hi),
     "srcc": lambda a: correlation(*_parsed(a), ranks=True),
     "plcc": lambda a: correlation(*_parsed(a)),
     "coarse_acc": lambda a: accuracy(a.coarse_right, a.coarse),
@@ -102,11 +102,16 @@ _POINT = {
 
 
 def calibrated(runs: Sequence[Answers], held_out: Iterable[Answers]) -> None:
-    """Flatten the runs' distributions by the temperature that fits the held-out ones best, scale by scale."""
+    """Flatten the runs' distributions by the temperature that fits the held-out ones best, scale by scale.
+
+    Raises ValueError if none of those has a distribution.
+    """
     rows: dict[tuple[Scale, str], list[Answers]] = {}
     for answers in held_out:
         if answers.probs is not None:
             rows.setdefault((answers.scale, answers.strategy), []).append(answers)
+    if not rows:
+        raise ValueError("--calibrate: no row with probs (eval/predict.py --decode exact writes them)")
     for answers in runs:
         if answers.probs is not None and (fit := rows.get((answers.scale, answers.strategy))):
             probs, labels = (np.concatenate(parts) for parts in zip(*map(_distributions, fit)))

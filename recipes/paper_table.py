@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from eval.paper import DATASETS, DOMAINS, SINGLE, TABLES, UNSURE, YEARS, Line, average, averages
+from eval.paper import DATASETS, DOMAINS, SINGLE, TABLES, YEARS, Line, average, averages, printed
 
 RESULTS = Path("results")
 DEMO = {"demo_direct": "w/o CoT", "demo_num": "Only Num.", "demo_text": "Only Text", "demo": "Num. + Text"}
@@ -57,20 +57,13 @@ def _by_dataset(table: str, lines: Sequence[Line], results: dict[str, dict], dat
             ours = _cells(results.get(line.run), metric)
             mean = averages(_cells(results.get(line.run), "acc"), _cells(results.get(line.run), "mae"))[metric == "mae"]
             if getattr(line, metric):
-                printed = [_printed(table, line, metric, name) for name in columns]
-                rows.append([f"{line.name}, paper", *printed, getattr(line, f"{metric}_average")])
+                cells = [printed(table, line, metric, name) for name in columns]
+                rows.append([f"{line.name}, paper", *cells, getattr(line, f"{metric}_average")])
             rows.append([f"{line.name}, ours", *(ours.get(name) for name in columns), mean])
         head = [metric.upper(), *columns, "average"]
         cut = len(head) - (len(datasets) == 1)  # the average of one is itself
         parts.append(_markdown(head[:cut], [row[:cut] for row in rows]))
     return parts
-
-
-def _printed(table: str, line: Line, metric: str, name: str) -> str | float | None:
-    """A cell of the paper; ~ before one that our copy does not show and only the row's average gives, roughly."""
-    value = getattr(line, metric).get(name)
-    guessed = UNSURE.get((table, line.name, metric, name), "").startswith("recovered from the average")
-    return f"~{value:.2f}" if guessed and value is not None else value
 
 
 def _by_domain(lines: Sequence[Line], results: dict[str, dict]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.own_scale import load as load_scale
 from data_prep.questions import STRATEGIES, suffix
 from data_prep.scales import SCALES
-from eval.score import score_file
+from eval.scored import score_file
 from recipes import origin
 from recipes.checkpoints import discard_broken
 from recipes.launch import Stopped, launch
