@@ -11,14 +11,14 @@ MAKEFLAGS += --jobs=2
 setup: .venv/ready
 demo: saves/demo_predict/generated_predictions.jsonl
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
-	@python -m demo.show
+	@python eval/report.py saves/demo_predict --out saves/demo_predict/report.html
 sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
 	python recipes/sweep.py demo $(ARGS)
 app: saves/demo/train_results.json
 	python eval/app.py --model saves/demo --image-max-pixels 12544 $(ARGS)
 test: setup browser
 	ruff check . && ruff format --check .
-	pytest -q -n 2 --dist loadfile -m "slow or not slow"
+	pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "slow or not slow"
 # The page's tests drive Debian's Chromium, and are skipped where there is none and it cannot be installed.
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && \

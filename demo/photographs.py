@@ -91,7 +91,7 @@ def rows(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path)
                 if split == "train":
                     pixels = recolour(pixels, rng)
                 Image.fromarray(distort(pixels, level, rng)).save(out / image)
-                yield facts(id=id, dataset="demo", image=image, label=level)
+                yield facts(id=id, dataset="demo", image=image, label=level, subject=stem)  # crops of one are alike
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from itertools import groupby, islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from recipes.origin import rows as rows_of
 if TYPE_CHECKING:
     from eval.rater import Rater
 
+EXCEPT = "not the rows in these files, which the model was trained on (for score.py --calibrate)"
 AUTO = {"cuda": 32, "cpu": 8}  # rows at once; out of memory halves it
 
 
@@ -45,6 +46,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--decode", choices=("exact", "generate"), default="exact")
     parser.add_argument("--batch-size", type=_size, default=0, metavar="auto|N")
     parser.add_argument("--limit", type=_size, metavar="N", help="the first N rows of each file")
+    parser.add_argument("--except", dest="but", nargs="+", default=[], type=Path, metavar="FILE.jsonl", help=EXCEPT)
     parser.add_argument("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (data_prep csv)")
     parser.add_argument("--image-max-pixels", type=int, default=1003520, help="as in training (default: our recipes')")
     parser.add_argument("--cutoff-len", type=int, default=2048, help="as in training (default: our recipes')")
@@ -61,21 +63,29 @@ def _size(text: str) -> int:
     return count
 
 
-def blocks(file: Path, scales: dict[str, Scale], limit: int | None, size: int) -> Iterator[list[Task]]:
-    """Rows in blocks of one scale and strategy, `size` at most. The same ones whoever asks."""
-    for _, same in groupby(islice(tasks(file, scales), limit), key=lambda task: (task.scale.name, task.strategy)):
+def blocks(
+    file: Path, scales: dict[str, Scale], limit: int | None, size: int, but: Collection[tuple[str, str]] = ()
+) -> Iterator[list[Task]]:
+    """Rows in blocks of one scale and strategy, `size` at most. The same ones whoever asks.
+
+    but: (dataset, id) of rows to leave out. limit: how many of the others.
+    """
+    asked = islice((task for task in tasks(file, scales) if (task.dataset, task.id) not in but), limit)
+    for _, same in groupby(asked, key=lambda task: (task.scale.name, task.strategy)):
         while block := list(islice(same, size)):
             yield block
 
 
-def predict_file(rater: "Rater", file: Path, done: set[str], args: argparse.Namespace, scales: dict) -> Counter:
+def predict_file(
+    rater: "Rater", file: Path, done: set[str], args: argparse.Namespace, scales: dict, but: Collection = ()
+) -> Counter:
     """Answer what this process has to of a file, block by block; how many rows were answered, and had errors."""
     rank, world = _rank()
     alone = world == 1 and not progress.parts(args.out, file.stem)
     path = args.out / (f"{file.stem}.jsonl" if alone else f"{file.stem}.{rank}.part")
-    count, total = Counter(), min(rows_of(file), args.limit or sys.maxsize)
+    count, total = Counter(), None if but else min(rows_of(file), args.limit or sys.maxsize)
     with tqdm(total=total, desc=file.stem, unit="image", disable=rank > 0) as bar:
-        for number, block in enumerate(blocks(file, scales, args.limit, args.batch_size)):
+        for number, block in enumerate(blocks(file, scales, args.limit, args.batch_size, but)):
             if number % world == rank and any(task.id not in done for task in block):
                 # A block cut short by a kill is asked whole again, so that its batch, and so its file, is the same.
                 rows = [row for row in rater.rate(block) if row["id"] not in done]
@@ -111,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
     for file in args.data:  # a fault in the last row must not show after hours
         for _ in tasks(file, scales):
             pass
+    but = {(task.dataset, task.id) for file in args.but for task in tasks(file, scales)}
     rank, world = _rank()
     if rank == 0:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -131,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     lines, begin, errors = [["file", "rows", "finished before", "answered", "unreadable", "images/s"]], 0.0, 0
     for file in args.data:
         begin = time.perf_counter()
-        count = predict_file(rater, file, done[file], args, scales)
+        count = predict_file(rater, file, done[file], args, scales, but)
         rate = count["answered"] / (time.perf_counter() - begin)
         _wait_for_all()
         if rank == 0:
@@ -156,6 +167,7 @@ def origin(args: argparse.Namespace) -> dict:
         "max_new_tokens": args.max_new_tokens if args.decode == "generate" else None,
         "versions": {name: version(name) for name in ("llamafactory", "transformers", "torch")},
         "data": {file.stem: file_hash(file) for file in args.data},
+        "except": [file_hash(file) for file in args.but] or None,
     }
 
 

@@ -15,6 +15,7 @@ from data_prep.questions import Scale, coarse_of
 from data_prep.scales import SCALES
 from eval import built, posterior
 from eval.metrics import UNPARSED
+from eval.paper import DATASETS as PAPER
 from eval.predictions import BadRow, Row, find, read, run_of
 
 LEAST = 50  # rows that come a second time; fewer may agree by chance
@@ -100,7 +101,10 @@ class _Columns:
 def load(
     paths: Iterable[Path], scales: Mapping[str, Scale] = SCALES, tests: built.Index | None = None
 ) -> tuple[list[Answers], list[str]]:
-    """All predictions below the paths, and a line for each row, file or dataset that cannot be used."""
+    """All predictions below the paths, and a line for each row, file or dataset that cannot be used.
+
+    Runs come in the order of the paths, datasets of a run in the paper's.
+    """
     loaded: dict[tuple, Answers] = {}
     errors: list[str] = []
     for path in paths:
@@ -116,7 +120,9 @@ def load(
                     errors.append(f"{file}: {answers.dataset} of the same run is in {loaded[key].path}, too; left out")
                 else:
                     loaded[key] = answers
-    return list(loaded.values()), errors
+    runs, places = list(dict.fromkeys(key[0] for key in loaded)), {name: i for i, name in enumerate(PAPER)}
+    in_order = sorted(loaded.values(), key=lambda a: (runs.index(a.run), places.get(a.dataset, len(places))))
+    return in_order, errors
 
 
 def read_file(path: Path, scales: Mapping[str, Scale], tests: built.Index, errors: list[str]) -> list[Answers]:

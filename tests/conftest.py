@@ -1,4 +1,4 @@
-"""A copy of the working tree, as a clone would have it, for tests that run what README tells a user to type."""
+"""The order of the tests, and a copy of the working tree for those that run what README tells a user to type."""
 
 import shutil
 import subprocess
@@ -9,6 +9,13 @@ import pytest
 from bench.sources import make
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = ("test_sweep_demo", "test_readme", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that `make test` does not wait for one of them at the end with one process idle."""
+    names = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: names.get(item.path.stem, len(names)))
 
 
 @pytest.fixture(scope="module")

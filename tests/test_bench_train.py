@@ -89,18 +89,18 @@ def test_flops_are_those_torch_counts(frozen):
     assert flops == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
-@pytest.mark.slow  # trains twice
+@pytest.mark.slow  # trains
 def test_it_trains_and_measures_without_a_gpu(tmp_path):
-    command = [sys.executable, "bench/train.py", "--tiny", "--steps", "2", "--variants", "no_zero,packed,fa2"]
+    command = [sys.executable, "bench/train.py", "--tiny", "--steps", "2", "--variants", "packed,fa2"]
     command += ["--work", tmp_path / "work", "--out", tmp_path / "train.json"]
     env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     variants = json.loads((tmp_path / "train.json").read_text())["variants"]
-    assert list(variants) == ["no_zero", "packed", "fa2"]
+    assert list(variants) == ["packed", "fa2"]
     assert variants.pop("fa2") == {"error": "ImportError: flash_attn is not installed"}
     for name, row in variants.items():
         assert f"| {name} | {row['samples_per_s']:.2f} |" in ended.stdout
         assert row["samples_per_s"] > 0 and row["tokens_per_s"] > 200 * row["samples_per_s"]
         assert row["patches_per_sample"] == 64 and len(row["steps_s"]) == 4
-    assert variants["no_zero"]["samples"] == 2 * 4 <= variants["packed"]["samples"]
+    assert variants["packed"]["samples"] >= 2 * 4

@@ -159,6 +159,17 @@ def test_a_limit_drops_no_answer_of_an_earlier_run(data, whole, tmp_path):
     assert (tmp_path / data.name).read_bytes() == whole
 
 
+def test_rows_that_were_trained_on_are_left_out(data, whole, tmp_path):
+    """What score.py --calibrate needs: of a train file, the rows that are not in the lite one."""
+    lines = data.read_text().splitlines(keepends=True)
+    trained = tmp_path / "spaq_lite.jsonl"
+    trained.write_text("".join(lines[::2]))
+    run(MAIN, data, tmp_path / "out", "--except", str(trained), "--limit", "30")
+    assert (tmp_path / "out" / data.name).read_bytes().splitlines() == whole.splitlines()[1::2][:30]
+    trained.write_text("".join(lines[::3]))
+    run(MAIN, data, tmp_path / "out", "--except", str(trained), code=2)
+
+
 def test_parts_are_of_one_file(tmp_path):
     for name in ("a.0", "a.11", "a.b.0", "a.jsonl", "[a].0"):
         (tmp_path / f"{name}.part").touch()

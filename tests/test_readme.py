@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line]
 SWEEP = 'make sweep-demo ARGS="max_steps=4"'  # run by tests/test_sweep_demo.py
-FEW = "max_steps=12 save_steps=4 save_total_limit=3"  # what the tests add to a training
+FEW = "max_steps=6 save_steps=2 save_total_limit=3"  # what the tests add to a training
 
 
 def test_readme_names_the_commands_this_file_and_ci_run():
@@ -56,7 +56,7 @@ def kill_after(checkpoint: Path, process: subprocess.Popen) -> None:
 @pytest.mark.slow
 def test_make_demo_goes_on_after_kill_9_and_runs_twice(copy, tmp_path):
     log = tmp_path / "log"
-    first = copy / "saves/demo/checkpoint-4/trainer_state.json"
+    first = copy / "saves/demo/checkpoint-2/trainer_state.json"
     kill_after(first, start("make demo", copy, log))
     assert not (copy / "saves/demo/train_results.json").exists(), "killed too late to prove anything"
     half_written = copy / "saves/demo/checkpoint-9"
@@ -64,7 +64,7 @@ def test_make_demo_goes_on_after_kill_9_and_runs_twice(copy, tmp_path):
     saved = first.stat().st_mtime_ns
 
     assert start("make demo", copy, log).wait() == 0, log.read_text()[-3000:]
-    assert json.loads((copy / "saves/demo/trainer_state.json").read_text())["global_step"] == 12
+    assert json.loads((copy / "saves/demo/trainer_state.json").read_text())["global_step"] == 6
     assert first.stat().st_mtime_ns == saved, "it went on from there, not from the start"
     assert not half_written.exists()
 

@@ -96,7 +96,7 @@ def test_a_folder_is_searched_and_every_file_scored(write, tmp_path, capsys):
     assert run(tmp_path / "run", json_to=out) == 0
     printed = capsys.readouterr().out
     saved = json.loads(out.read_text())
-    assert [s["dataset"] for s in saved["scores"]] == ["hci", "spaq"]
+    assert [s["dataset"] for s in saved["scores"]] == ["spaq", "hci"], "in the paper's order"
     assert "spaq" in printed and "hci" in printed and "1.000" in printed
     assert not list(tmp_path.glob("*.part"))
 
