@@ -26,16 +26,16 @@ from eval.scored import averages, calibrated, score
 
 FACTS = {"run": "run", "dataset": "dataset", "strategy": "prompt", "decode": "decode"}
 COLUMNS = (  # of three tables
-    {"n": "n", "of": "test rows", "paper_n": "paper's n", "people": "people"}
+    {"n": "n", "of": "test rows", "paper_n": "paper's n", "people": "subjects"}
     | {"acc": "ACC", "mae": "MAE", "mae_worst": "MAE worst", "unparsed": "unparsed"},
     {"off_by_one": "off by one", "cs5": "CS@5", "qwk": "QWK", "srcc": "SRCC", "plcc": "PLCC"},
     {"coarse_acc": "coarse ACC", "consistent": "consistent", "constant_acc": "same ACC", "constant_mae": "same MAE"}
     | {"temperature": "temperature", "ece": "ECE", "rps": "RPS"},
 )
 LEGEND = """\
-In brackets: 95% intervals by the bootstrap, over people where the test file names them. MAE: parsed answers only, in
-levels, or years for an age dataset, which has no ACC. MAE worst: an unparsed answer counts as the largest possible
-error. off by one, CS@5: at most one level, or five years, off. QWK: quadratic weighted kappa. SRCC, PLCC: rank and
+In brackets: 95% intervals by the bootstrap, which draws subjects (people; in the demo photographs) where the test file
+names them, else rows. MAE: parsed answers only, in levels, or years for an age dataset, which has no ACC. MAE worst: an
+unparsed answer counts as the largest possible error. off by one, CS@5: at most one level, or five years, off. QWK: quadratic weighted kappa. SRCC, PLCC: rank and
 linear correlation with the right rating (no logistic fit). coarse ACC: right coarse group. consistent: of the answers
 with both parts, those whose coarse group contains the rating. same: the best answer that is always the same."""
 LEGEND_EXACT = """\
