@@ -33,11 +33,12 @@ COLUMNS = (  # of three tables
     | {"temperature": "temperature", "ece": "ECE", "rps": "RPS"},
 )
 LEGEND = """\
-In brackets: 95% intervals by the bootstrap, which draws subjects (people; in the demo photographs) where the test file
-names them, else rows. MAE: parsed answers only, in levels, or years for an age dataset, which has no ACC. MAE worst: an
-unparsed answer counts as the largest possible error. off by one, CS@5: at most one level, or five years, off. QWK: quadratic weighted kappa. SRCC, PLCC: rank and
-linear correlation with the right rating (no logistic fit). coarse ACC: right coarse group. consistent: of the answers
-with both parts, those whose coarse group contains the rating. same: the best answer that is always the same."""
+In brackets: 95% intervals by the bootstrap, which draws subjects (people; in the demo photographs) where the test
+file names them, else rows. MAE: parsed answers only, in levels, or years for an age dataset, which has no ACC. MAE
+worst: an unparsed answer counts as the largest possible error. off by one, CS@5: at most one level, or five years,
+off. QWK: quadratic weighted kappa. SRCC, PLCC: rank and linear correlation with the right rating (no logistic fit).
+coarse ACC: right coarse group. consistent: of the answers with both parts, those whose coarse group contains the
+rating. same: the best answer that is always the same."""
 LEGEND_EXACT = """\
 exact: not the paper's protocol. Each metric has the best decision for it, from one distribution: ACC its mode, MAE its
 median, SRCC and PLCC its mean; consistent by construction. ECE: calibration error of the mode's probability in 15 bins,

@@ -69,18 +69,17 @@ def test_make_demo_goes_on_after_kill_9_and_runs_twice(copy, tmp_path):
     assert not half_written.exists()
 
     printed = log.read_text()
-    assert re.search(r"demo_predict +cot +text +240 ", printed)
+    assert re.search(r"demo +cot +text +240 +240 +4 ", printed)
     predicted = copy / "saves/demo_predict"
     score = json.loads((predicted / "score.json").read_text())["scores"][0]
     assert (score["n"], score["scale"], score["constant_acc"], score["constant_mae"]) == (240, "iqa", 0.2, 1.2)
-    for name in ("confusion.png", "examples.png"):
-        assert (predicted / name).stat().st_size > 10_000
-        assert name in printed.splitlines()[-1]
+    assert "data:image/jpeg;base64," in (predicted / "report.html").read_text()
+    assert "saves/demo_predict/report.html" in printed.splitlines()[-1], "it ends with the report"
 
     before = (predicted / "generated_predictions.jsonl").stat().st_mtime_ns
     assert start("make demo", copy, log).wait() == 0, log.read_text()[-3000:]
     assert (predicted / "generated_predictions.jsonl").stat().st_mtime_ns == before, "nothing to train again"
-    assert re.search(r"demo_predict +cot +text +240 ", log.read_text())
+    assert re.search(r"demo +cot +text +240 +240 +4 ", log.read_text())
 
 
 @pytest.mark.slow
