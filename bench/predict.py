@@ -1,4 +1,4 @@
-"""How fast rating is: python bench/predict.py [--models demo,half,3b] [--rows N] [--repeats N] [--out FILE.json].
+"""How fast rating is: python bench/predict.py [--models NAME,...] [--rows N] [--repeats N] [--out FILE.json].
 
 Every way of answering on the same model, rows and machine, in turns (A, B, C, A, B, C ...), so that a noisy machine
 slows all of them alike: medians of the seconds, and of the ratios of each turn. Inputs are made before the clock
@@ -68,6 +68,7 @@ def half() -> Qwen2_5_VLConfig:
 CASES = {
     "demo": Case(112, (32,), 15, 1, None),
     "half": Case(448, (8,), 3, 0, half),
+    "half_recipe": Case(1001, (2,), 2, 0, half),  # as large as the recipes' images: 1,296 tokens
     "3b": Case(448, (1, 2, 4, 8, 16, 32, 64), 5, 1, lambda: models.config("Qwen/Qwen2.5-VL-3B-Instruct")),
 }
 
@@ -162,28 +163,38 @@ def table(name: str, size: int, count: int, runs: dict[str, dict]) -> list[str]:
 
 
 def end_to_end(loaded: Loaded, folder: str, limit: int | None, turns: int, work: Path) -> dict:
-    """Seconds from files to answers of the demo's test rows, exact by our Rater and greedy by LLaMA-Factory."""
+    """Seconds from files to answers of the demo's test rows, exact by our Rater and greedy by LLaMA-Factory.
+
+    "_whole": with loading the model and, of LLaMA-Factory, tokenizing; all that a command does after its imports.
+    """
     settings, out = recipe(Path("recipes/demo_predict.yaml")), work / "host"
     rows = list(blocks(ROWS, SCALES, limit, settings["per_device_eval_batch_size"]))
     settings |= {"model_name_or_path": folder, "output_dir": str(out), "max_samples": sum(map(len, rows))}
     settings |= {"max_new_tokens": max(map(len, answer_ids(loaded, IQA, "cot").values()))}
-    found = {"rows": settings["max_samples"], "exact_s": [], "do_predict_s": []}
+    found = {"rows": settings["max_samples"]}
+    found |= {key: [] for key in ("exact_s", "do_predict_s", "exact_whole_s", "do_predict_whole_s")}
     for turn in range(-1, turns):  # the first warms up
-        rater = Rater(loaded, "exact", 0, Path(settings["media_dir"]))
+        start = time.perf_counter()
+        fresh = load(folder, None, CASES["demo"].side ** 2, settings["cutoff_len"], DEVICE)
+        rater = Rater(fresh, "exact", 0, Path(settings["media_dir"]))
         seconds, _ = clocked(lambda rater=rater: [rater.rate(block) for block in rows])
+        whole, start = time.perf_counter() - start, time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            run_exp(dict(settings))
+            run_exp(dict(settings) | {"overwrite_cache": True})
         if turn >= 0:
-            found["exact_s"].append(seconds)
-            found["do_predict_s"].append(json.loads((out / "predict_results.json").read_text())["predict_runtime"])
+            host = json.loads((out / "predict_results.json").read_text())["predict_runtime"]
+            for key, value in zip(list(found)[1:], (seconds, host, whole, time.perf_counter() - start)):
+                found[key].append(value)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", default="demo,half,3b" if CUDA else "demo,half", help="default: %(default)s")
+    parser.add_argument(
+        "--models", default="demo,half,half_recipe,3b" if CUDA else "demo,half,half_recipe", help="default: %(default)s"
+    )
     parser.add_argument("--rows", type=int, help="images of each contender; default: one batch (from files: all 240)")
-    parser.add_argument("--repeats", type=int, help="turns; default: demo 15 (from files 3 at most), half 3, 3b 5")
+    parser.add_argument("--repeats", type=int, help="turns; default: the case's; from files 3 at most")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="seconds of each turn")
     args, notes = parser.parse_args(), []
     if unknown := set(args.models.split(",")) - set(CASES):
@@ -207,8 +218,10 @@ def main() -> None:
                 print(*table(name, size, count, kept[size]), sep="\n", flush=True)
             if name == "demo":
                 kept["from_files"] = run = end_to_end(loaded, folder, args.rows, min(turns, 3), Path(temporary))
-                ours, host = (run["rows"] / statistics.median(run[key]) for key in ("exact_s", "do_predict_s"))
-                notes[-1] += f"; {run['rows']} rows from files, images/s: exact {ours:.0f}, do_predict {host:.0f}"
+                speed = {key: run["rows"] / statistics.median(run[key]) for key in list(run)[1:]}
+                loops = f"exact {speed['exact_s']:.0f}, do_predict {speed['do_predict_s']:.0f}"
+                whole = f"{speed['exact_whole_s']:.0f} and {speed['do_predict_whole_s']:.0f}"
+                notes[-1] += f"; {run['rows']} rows from files, images/s: {loops}; with loading and tokenizing {whole}"
             found["load"].append(os.getloadavg()[0])
             if args.out:
                 args.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -10,10 +10,10 @@ TABLES |= {"5": ("table5", ("acc", "mae"))}
 
 
 def cell(value: float | int | str | None, interval: tuple[float, float] | None = None) -> str | int | None:
-    """A number with its interval: "0.779 (0.725-0.829)"."""
+    """A number with its interval: "0.779 (0.725, 0.829)"."""
     if not isinstance(value, float):
         return value
-    return f"{value:.3f}" + (f" ({interval[0]:.3f}-{interval[1]:.3f})" if interval else "")
+    return f"{value:.3f}" + (f" ({interval[0]:.3f}, {interval[1]:.3f})" if interval else "")
 
 
 def beside(table: str, scores: Sequence[dict], means: Sequence[dict]) -> str:

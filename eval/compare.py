@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.metrics import UNPARSED, accuracy, mean_absolute_error
 from eval.paper import DATASETS as PAPER
-from eval.resample import RESAMPLES, interval, resampled, seed, units
+from eval.resample import RESAMPLES, interval, p_value, resampled, seed, units
 from eval.runs import Answers
 
 ERROR = 0.05  # the chance that any of the datasets is called different though none is (Holm 1979)
@@ -43,7 +43,7 @@ def _rows(answers: Answers, at: np.ndarray) -> Answers:
 def difference(ours: Answers, base: Answers) -> tuple[list[dict], dict[str, np.ndarray]]:
     """ACC and MAE of both runs on the same rows, the difference with its interval and p; and the resamples of it.
 
-    p: of the bootstrap, two-sided; its smallest value is 2 / 1,001. Raises ValueError as paired() does.
+    Raises ValueError as paired() does.
     """
     ours, base = paired(ours, base)
     rows, of_row = np.unique(
@@ -75,9 +75,7 @@ def _errors(label: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _sure(difference: float, resamples: np.ndarray, within: int) -> dict:
-    beyond = min((resamples <= 0).sum(), (resamples >= 0).sum())
-    p = min(1.0, 2 * (1 + int(beyond)) / (len(resamples) + 1))
-    return {"difference": difference, "interval": interval(resamples, within), "p": p}
+    return {"difference": difference, "interval": interval(resamples, within), "p": p_value(resamples, within)}
 
 
 def compare(ours: Sequence[Answers], base: Sequence[Answers]) -> tuple[list[dict], list[str]]:

@@ -2,8 +2,8 @@
 
 People, where the rows name them, are drawn with all their rows; else rows are drawn. Rows that count alike are one
 cell, so that a resample is a handful of numbers. Intervals are percentiles, widened for few people or rows (Hesterberg
-2015, What Teachers Should Know About the Bootstrap); of a share that is 0 or 1, where there is nothing to resample,
-Clopper and Pearson's. Seeded: the same every time.
+2015, What Teachers Should Know About the Bootstrap); of very few, Student's; of a share that is 0 or 1, where there is
+nothing to resample, Clopper and Pearson's. Seeded: the same every time.
 """
 
 import zlib
@@ -33,6 +33,9 @@ RATIOS = {
     "rps": ("rps", "parsed"),
 }
 SHARES = ("acc", "off_by_one", "cs5", "unparsed_rate", "coarse_acc", "consistent")
+BOUNDS = dict.fromkeys((*SHARES, "ece", "rps"), (0, 1)) | dict.fromkeys(("mae", "mae_worst"), (0, None))
+BOUNDS |= dict.fromkeys(("qwk", "srcc", "plcc"), (-1, 1))
+FEW = 10  # people; four have 35 different resamples
 
 
 class Cells(NamedTuple):
@@ -164,16 +167,34 @@ def units(answers: Answers) -> int:
     return len(answers.label) if answers.subject is None else int(answers.subject.max()) + 1
 
 
-def interval(values: np.ndarray, units: int, share: bool = False) -> tuple[float, float] | None:
-    """The middle 95% of a metric's resamples, widened for few units; None of one unit, or if 1 in 20 has none.
+def interval(values: np.ndarray, units: int, metric: str = "") -> tuple[float, float] | None:
+    """The middle 95% of resamples, widened for few units; None of one unit, or if 1 in 20 resamples has no value.
 
-    share: it is one of all units, for example ACC.
+    values: a metric's, or differences of one (metric ""). Below FEW units, of which there are too few different
+    resamples, Student's interval with their standard deviation.
     """
     if units < 2 or np.isnan(values).mean() > 1 - LEVEL:
         return None
-    if share and np.nanmin(values) == np.nanmax(values) in (0, 1):
+    if metric in SHARES and np.nanmin(values) == np.nanmax(values) in (0, 1):
         exact = stats.binomtest(units * int(np.nanmax(values)), units).proportion_ci(LEVEL)
         return float(exact.low), float(exact.high)
-    tail = stats.norm.sf(np.sqrt(units / (units - 1)) * stats.t.isf((1 - LEVEL) / 2, units - 1))
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+    wide, student = np.sqrt(units / (units - 1)), stats.t.isf((1 - LEVEL) / 2, units - 1)
+    if units < FEW:
+        reach = student * wide * np.nanstd(values)
+        low, high = np.clip([np.nanmean(values) - reach, np.nanmean(values) + reach], *BOUNDS.get(metric, (None, None)))
+    else:
+        tail = stats.norm.sf(wide * student)
+        low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def p_value(differences: np.ndarray, units: int) -> float:
+    """Two-sided p of no difference: below .05 just where interval() leaves 0 out. 1,000 resamples reach to 0.002."""
+    if units < 2 or np.ptp(differences) == 0:
+        return 1.0
+    wide = np.sqrt(units / (units - 1))
+    if units < FEW:
+        return float(2 * stats.t.sf(abs(differences.mean()) / (wide * differences.std()), units - 1))
+    beyond = min((differences <= 0).sum(), (differences >= 0).sum())
+    tail = min(0.5, (1 + int(beyond)) / (len(differences) + 1))
+    return float(2 * stats.t.sf(stats.norm.isf(tail) / wide, units - 1))

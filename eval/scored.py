@@ -23,7 +23,7 @@ from eval.metrics import (
 from eval.paper import DATASETS as PAPER
 from eval.paper import DOMAINS, YEARS, average
 from eval.posterior import expected_calibration_error, fit_temperature, ranked_probability_score, reliability, temper
-from eval.resample import SHARES, applies, interval, replicates, units
+from eval.resample import applies, interval, replicates, units
 from eval.runs import Answers, read_file
 
 TEST_ROWS = {dataset.name: dataset.sizes.test for dataset in DATASETS}  # Tables 6 and 7
@@ -43,7 +43,7 @@ def score(answers: Answers) -> tuple[dict, dict[str, np.ndarray]]:
     found = replicates(answers)
     made = {name: None for name in _POINT} | {name: _POINT[name](answers) for name in applies(answers)}
     constant_acc, constant_mae = constant_baseline(answers.label)
-    intervals = {name: interval(found[name], units(answers), name in SHARES) for name in applies(answers)}
+    intervals = {name: interval(found[name], units(answers), name) for name in applies(answers)}
     facts = {
         "file": str(answers.path),
         "run": str(answers.run),
@@ -154,6 +154,6 @@ def _average(metric: str, datasets: list[str], own: dict[str, tuple[dict, dict]]
         return {metric: None, f"{metric}_interval": None, f"{metric}_missing": missing}
     fewest = min(own[name][0]["people"] or own[name][0]["n"] for name in datasets)
     means = np.mean([own[name][1][metric] for name in datasets], axis=0)
-    return {metric: average(values, tuple(datasets)), f"{metric}_interval": interval(means, fewest)} | {
+    return {metric: average(values, tuple(datasets)), f"{metric}_interval": interval(means, fewest, metric)} | {
         f"{metric}_missing": []
     }

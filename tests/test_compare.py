@@ -122,6 +122,21 @@ def test_equal_runs_are_called_different_in_one_of_twenty():
     assert 18 <= found <= 42, found
 
 
+@pytest.mark.parametrize("people", [3, 4, 10, 40, 300])
+def test_p_and_interval_say_the_same(people):
+    """p is below .05 just where the 95% interval leaves 0 out, however few people there are."""
+    told = 0
+    for seed in range(40):
+        base, ours = guess("spaq", 0.55, seed=seed), guess("spaq", 0.65, seed=seed + 100)
+        subject = np.arange(300) % people
+        acc = compare.difference(replace(ours, subject=subject), replace(base, subject=subject))[0][0]
+        low, high = acc["interval"]
+        if abs(low) > 1e-3 and abs(high) > 1e-3:
+            assert (acc["p"] < 0.05) is bool(low > 0 or high < 0), acc
+        told += acc["p"] < 0.05
+    assert (told > 20) is (people > 4), "ten percent more of 300 rows are seen, but hardly of four people"
+
+
 def test_pairing_makes_small_differences_visible():
     """Runs that share their mistakes: 2% more are right, far inside of either run's own interval."""
     base = guess("spaq", 0.6, n=2000)

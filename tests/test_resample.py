@@ -125,7 +125,7 @@ def test_intervals_agree_with_scipys_bootstrap():
     run = made("spaq", 400, unparsed=0)
     error = np.abs(run.label - run.said)
     theirs = stats.bootstrap((error,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
-    ours = interval(replicates(run, 20_000)["mae"], units(run))
+    ours = interval(replicates(run, 20_000)["mae"], units(run), "mae")
     assert ours == pytest.approx(tuple(theirs), abs=0.01)
 
 
@@ -167,7 +167,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(drawn, n):
         run.dataset = f"{rng.integers(1 << 30)}"  # it seeds the resampling
         found = replicates(run)
         for metric, truth in (("acc", 0.6), ("mae", 0.4)):
-            low, high = interval(found[metric], units(run), metric == "acc")
+            low, high = interval(found[metric], units(run), metric)
             held[metric] += low <= truth <= high
     assert 930 <= held["acc"] <= 970 and 930 <= held["mae"] <= 970, held
 
