@@ -5,6 +5,7 @@ if it has one, else by position, and never where a label disagrees: that would b
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,9 +45,9 @@ def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> Index:
 
 def rows(path: Path, scales: Mapping[str, Scale]) -> list[Known]:
     """A test file's rows, in its order. Raises ValueError as tasks() does, and for an answer that is none."""
-    known = []
+    known, labels = [], cache(answers)
     for number, task in enumerate(tasks(path, scales), 1):
-        label = answers(task.scale, task.strategy).get(task.answer)
+        label = labels(task.scale, task.strategy).get(task.answer)
         if label is None:
             raise ValueError(f"{path}, line {number}: {task.answer[:60]!r} is no answer to its question")
         known.append(Known(task.id, label, task.subject))

@@ -90,7 +90,7 @@ def compare(ours: Sequence[Answers], base: Sequence[Answers]) -> tuple[list[dict
         same = [other for other in base if other.dataset == answers.dataset]
         if len(same) != 1:
             errors.append(
-                f"--baseline: {len(same) or 'no'} predictions of {answers.dataset} to compare {answers.path} with"
+                f"{answers.path}: compared with {len(same) or 'no'} predictions of {answers.dataset}, not with one"
             )
             continue
         try:

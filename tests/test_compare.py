@@ -182,7 +182,7 @@ def test_as_a_user(tmp_path, capsys):
     paths = [str(tmp_path / "new"), "--baseline", str(tmp_path / "old")]
     assert main([*paths, "--table", "4", "--json", str(out)]) == 2
     printed = capsys.readouterr()
-    assert "no predictions of koniq" in printed.err
+    assert "compared with no predictions of koniq" in printed.err
     assert "no ACC of IQA: spaq (61 of 300 rows), challengedb, koniq (61 of 300 rows) missing" in printed.out
     assert "so the run is" in printed.out and "better" in printed.out and "Table 4, MAE" in printed.out
     made = json.loads(out.read_text())
