@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line]
-SWEEP = 'make sweep-demo ARGS="max_steps=4"'  # run by tests/test_sweep_demo.py
-FEW = "max_steps=6 save_steps=2 save_total_limit=3"  # what the tests add to a training
+SWEEP = 'make sweep-demo ARGS="max_samples=240 max_steps=4"'  # run by tests/test_sweep_demo.py
+FEW = "max_samples=240 max_steps=6 save_steps=2 save_total_limit=3"  # what the tests add to a training
 
 
 def test_readme_names_the_commands_this_file_and_ci_run():
