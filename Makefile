@@ -18,7 +18,8 @@ app: saves/demo/train_results.json
 	python eval/app.py --model saves/demo --image-max-pixels 12544 $(ARGS)
 test: setup browser
 	ruff check . && ruff format --check .
-	pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "slow or not slow"
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "slow or not slow"
+# Two processes of one thread each: with more threads than cores, OpenMP's wait for each other, spinning.
 # The page's tests drive Debian's Chromium, and are skipped where there is none and it cannot be installed.
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && \
