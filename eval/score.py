@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         print(tables(scores))
         if means:
             print("\n" + average_table(means))
-    for run in dict.fromkeys(answers.run for answers in runs) if args.baseline else ():
+    for run in dict.fromkeys(answers.run for answers in runs) if base else ():
         rows, wrong = compare([answers for answers in runs if answers.run == run], base)
         errors += wrong
         compared += [row | {"run": str(run), "baseline": str(args.baseline)} for row in rows]
