@@ -87,6 +87,7 @@ def test_the_papers_lines_stand_above_ours():
     assert f"{mae:.3f} (" in first[-1]
 
 
+@pytest.mark.slow
 def test_a_better_run_is_called_better_and_noise_is_not():
     worse = everything(0.5, seed=1)
     rows, errors = compare.compare(everything(0.6, seed=2), worse)
@@ -122,7 +123,7 @@ def test_equal_runs_are_called_different_in_one_of_twenty():
     assert 18 <= found <= 42, found
 
 
-@pytest.mark.parametrize("people", [3, 4, 10, 40, 300])
+@pytest.mark.parametrize("people", [4, 10, 300])
 def test_p_and_interval_say_the_same(people):
     """p is below .05 just where the 95% interval leaves 0 out, however few people there are."""
     told = 0

@@ -329,6 +329,7 @@ check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=2)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     raw, out = tmp_path / "raw", tmp_path / "out"
     names = make_raw(raw, 400)

@@ -309,6 +309,7 @@ def test_nothing_at_all_is_one_line_and_no_file(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_but_for_the_time(shared):
     times = r"(?s)<time.*?</time>"
     assert re.sub(times, "", page_of(shared)) == re.sub(times, "", made(shared, out="again.html"))

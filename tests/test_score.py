@@ -171,6 +171,7 @@ def test_an_unwritable_json_path_does_not_cost_the_table(write, tmp_path, capsys
     assert "1.000" in captured.out and captured.err.startswith("error: --json: ")
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_script(write):
     path = write("spaq", line("spaq", 1, 1), "{oops\n")
     done = subprocess.run([sys.executable, "eval/score.py", path], cwd=ROOT, capture_output=True, text=True)
@@ -178,6 +179,7 @@ def test_it_runs_as_a_script(write):
     assert "Traceback" not in done.stderr and "line 2" in done.stderr and "1.000" in done.stdout
 
 
+@pytest.mark.slow
 def test_scoring_does_not_load_torch():
     code = "import eval.score, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

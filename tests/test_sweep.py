@@ -78,6 +78,7 @@ def fate(monkeypatch, **what: str) -> None:
     monkeypatch.setenv("FAKE", json.dumps(what))
 
 
+@pytest.mark.slow
 def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     assert sweep.main(["demo"]) == 0
     assert len(calls()) == 8  # four trainings, four predictions
@@ -214,6 +215,7 @@ def test_a_part_of_a_test_set_is_no_cell_of_the_table(tree, capsys):
     )
 
 
+@pytest.mark.slow
 def test_table4_predicts_fourteen_sets_a_run_and_prints_paper_and_ours(tree, capsys):
     assert sweep.main(["table4", "--only", "ablation_num", "--gpus", "4"]) == 0
     made = calls()
