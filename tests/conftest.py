@@ -2,11 +2,16 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from tiny_recipe import RECIPE, row
 
 from bench.sources import make
+from data_prep.sharegpt import write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = ("test_sweep_demo", "test_readme", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
@@ -32,3 +37,29 @@ def copy(tmp_path_factory) -> Path:
     (folder / ".venv").symlink_to(ROOT / ".venv")
     make(folder / "data" / "raw", 0.001)  # stand-ins for what the user downloads
     return folder
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch) -> Path:
+    """A folder to work in: 20 rows and images, a registry and the recipe of tiny_recipe.py."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(20):
+        size = (112, 56 + number, 3)
+        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    write_jsonl(tmp_path / "data/demo/demo_train.jsonl", map(row, range(20)))
+    shutil.copy(ROOT / "dataset_info.json", tmp_path)
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    for variable in (
+        "NNODES",
+        "NODE_RANK",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "NPROC_PER_NODE",
+        "FORCE_TORCHRUN",
+        "USE_RAY",
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
