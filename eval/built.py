@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.own_scale import load as load_scale
 from data_prep.questions import Scale, answers
+from data_prep.scales import SCALES
 from eval.tasks import tasks
 
 PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo write
@@ -26,21 +28,41 @@ class Known(NamedTuple):
 Index = dict[tuple[str, str], Path]  # (dataset, strategy) -> its test file
 
 
-def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> Index:
-    """The test files named, or below folders. Raises ValueError for two of one dataset and strategy, or a bad file."""
+def known(scale: Path | None, data: Sequence[Path] | None, errors: list[str]) -> tuple[dict[str, Scale], Index]:
+    """The scales, with one of the user's own, and the test files named, or of PLACES and beside that scale."""
+    scales, places = dict(SCALES), list(data or (place for place in PLACES if place.exists()))
+    try:
+        if scale:
+            own = load_scale(scale).scale
+            scales[own.name] = own
+            places += [] if data else [scale.parent]
+    except (OSError, ValueError) as error:
+        errors.append(str(error))
+    return scales, index(places, scales, errors)
+
+
+def index(paths: Iterable[Path], scales: Mapping[str, Scale], errors: list[str]) -> Index:
+    """The test files named, or below folders. One that cannot be used is a line in errors; of two of a kind, both."""
     found: Index = {}
-    for path in paths:
+    twice = set()
+    for path in dict.fromkeys(paths):
         if not path.exists():
-            raise ValueError(f"--data {path}: no such file or folder")
+            errors.append(f"--data {path}: no such file or folder")
+            continue
         for file in sorted(path.rglob("*_test*.jsonl")) if path.is_dir() else [path]:
-            first = next(tasks(file, scales), None)
+            try:
+                first = next(tasks(file, scales), None)
+            except (OSError, ValueError) as error:
+                errors.append(str(error))
+                continue
             if first is None:
                 continue
             key = (first.dataset, first.strategy)
             if key in found:
-                raise ValueError(f"--data: two test files of {' '.join(key)}: {found[key]} and {file}: name one")
-            found[key] = file
-    return found
+                errors.append(f"--data: two test files of {' '.join(key)}: {found[key]} and {file}: name one")
+                twice.add(key)
+            found.setdefault(key, file)
+    return {key: file for key, file in found.items() if key not in twice}
 
 
 def rows(path: Path, scales: Mapping[str, Scale]) -> list[Known]:

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from eval.interval import interval, p_value
 from eval.metrics import UNPARSED, accuracy, mean_absolute_error
 from eval.paper import DATASETS as PAPER
-from eval.resample import RESAMPLES, interval, p_value, resampled, seed, units
+from eval.resample import RESAMPLES, resampled, seed, units
 from eval.runs import Answers
 
 ERROR = 0.05  # the chance that any of the datasets is called different though none is (Holm 1979)
@@ -37,41 +38,45 @@ def _rows(answers: Answers, at: np.ndarray) -> Answers:
     subject = None if answers.subject is None else np.unique(answers.subject[at], return_inverse=True)[1]
     columns = {name: getattr(answers, name)[at] for name in ("label", "said", "coarse", "line")}
     probs = None if answers.probs is None else answers.probs[at]
-    return replace(answers, **columns, probs=probs, id=[answers.id[i] for i in at], subject=subject)
+    id = answers.id and [answers.id[i] for i in at]
+    return replace(answers, **columns, probs=probs, id=id, subject=subject)
 
 
 def difference(ours: Answers, base: Answers) -> tuple[list[dict], dict[str, np.ndarray]]:
     """ACC and MAE of both runs on the same rows, the difference with its interval and p; and the resamples of it.
 
-    Raises ValueError as paired() does.
+    MAE is over the rows that both parsed: a run must not win by leaving the hard ones out. Raises ValueError as
+    paired() does.
     """
     ours, base = paired(ours, base)
     rows, of_row = np.unique(
         np.stack([ours.label, ours.said, ours.point, base.said, base.point], 1), axis=0, return_inverse=True
     )
     label, said, point, base_said, base_point = rows.T
-    sums = [said == label, base_said == label, *_errors(label, point), *_errors(label, base_point), np.ones(len(rows))]
+    both = (point != UNPARSED) & (base_point != UNPARSED)
+    further = (np.abs(point - label) - np.abs(base_point - label)) * both
+    better = (said == label) * 1 - (base_said == label)
     subject = base.subject if ours.subject is None else ours.subject
-    of = np.stack(sums, 1).astype(float)
+    of = np.stack([better, further, both, np.ones(len(rows))], 1).astype(float)
     drawn = [counts @ of for counts in resampled(of_row.ravel(), subject, seed(ours), RESAMPLES)]
-    hits, base_hits, error, parsed, base_error, base_parsed, everyone = np.concatenate(drawn).T
+    better, further, parsed, everyone = np.concatenate(drawn).T
     with np.errstate(invalid="ignore"):
-        resamples = {"mae": error / parsed - base_error / base_parsed}
-    values = {"mae": [mean_absolute_error(a.label, a.point) for a in (ours, base)]}
+        resamples = {"acc": better / everyone, "mae": further / parsed}
+    both = both[of_row.ravel()]
+    made, pair = [], (replace(ours, subject=subject), replace(base, subject=subject))
     if ours.scale.unit == "level":
-        resamples = {"acc": (hits - base_hits) / everyone} | resamples
-        values = {"acc": [accuracy(a.label, a.said) for a in (ours, base)]} | values
-    made, within = [], units(replace(ours, subject=subject))
-    for metric, (own, other) in values.items():
-        if None not in (own, other):
-            row = {"dataset": ours.dataset, "n": len(ours.label), "metric": metric, "ours": own, "base": other}
-            made.append(row | _sure(own - other, resamples[metric], within))
-    return made, resamples
+        made.append(_row(pair, "acc", [accuracy(a.label, a.said) for a in pair], resamples))
+    if both.any():
+        pair = [_rows(answers, np.flatnonzero(both)) for answers in pair]
+        made.append(_row(pair, "mae", [mean_absolute_error(a.label, a.point) for a in pair], resamples))
+    return made, {row["metric"]: resamples[row["metric"]] for row in made}
 
 
-def _errors(label: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    parsed = point != UNPARSED
-    return np.abs(point - label) * parsed, parsed
+def _row(pair: Sequence[Answers], metric: str, values: Sequence[float], resamples: dict[str, np.ndarray]) -> dict:
+    """A line of the comparison: the metric of both runs on the rows of `pair`, and how sure their difference is."""
+    ours, (own, other), within = pair[0], values, units(pair[0])
+    row = {"dataset": ours.dataset, "n": len(ours.label), "people": None if ours.subject is None else within}
+    return row | {"metric": metric, "ours": own, "base": other} | _sure(own - other, resamples[metric], within)
 
 
 def _sure(difference: float, resamples: np.ndarray, within: int) -> dict:
@@ -81,13 +86,14 @@ def _sure(difference: float, resamples: np.ndarray, within: int) -> dict:
 def compare(ours: Sequence[Answers], base: Sequence[Answers]) -> tuple[list[dict], list[str]]:
     """Every dataset that both runs answered, then the average over those, and a line for each that cannot be paired.
 
+    ours: of one prompt and decoding; of a baseline with several, its predictions with the same ones are taken.
     "holm": p after Holm's correction over the datasets, each metric for itself; "better": what to conclude.
     """
     from statsmodels.stats.multitest import multipletests  # slow to import
 
     found, errors, resamples = [], [], {}
     for answers in ours:
-        same = [other for other in base if other.dataset == answers.dataset]
+        same = _alike(answers, base)
         if len(same) != 1:
             errors.append(
                 f"{answers.path}: compared with {len(same) or 'no'} predictions of {answers.dataset}, not with one"
@@ -113,9 +119,18 @@ def compare(ours: Sequence[Answers], base: Sequence[Answers]) -> tuple[list[dict
             whole = set(PAPER) <= {row["dataset"] for row in found}
             mean = {key: float(np.mean([row[key] for row in rows])) for key in ("ours", "base", "difference")}
             row = {"dataset": "paper's average" if whole else "mean of these", "n": len(rows), "metric": metric} | mean
-            row |= _sure(mean["difference"], np.mean(list(resamples[metric].values()), 0), min(r["n"] for r in rows))
+            fewest = min(r["people"] or r["n"] for r in rows)
+            row |= {"people": None} | _sure(mean["difference"], np.mean(list(resamples[metric].values()), 0), fewest)
             found.append(row | {"holm": None, "better": _conclusion(mean["difference"], metric, row["p"])})
     return found, errors
+
+
+def _alike(answers: Answers, base: Sequence[Answers]) -> list[Answers]:
+    """The baseline's predictions of a dataset; of several, those with the same prompt, then with the same decoding."""
+    found = [other for other in base if other.dataset == answers.dataset]
+    for same in (lambda other: other.strategy == answers.strategy, lambda other: other.decode == answers.decode):
+        found = [other for other in found if len(found) == 1 or same(other)]
+    return found
 
 
 def _conclusion(difference: float, metric: str, p: float) -> str:

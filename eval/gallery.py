@@ -45,11 +45,6 @@ def sample(answers: Answers, share: int) -> list[int]:
     return [*worst.tolist(), *rest[np.arange(count) * len(rest) // max(count, 1)].tolist()]
 
 
-def key_of(answers: Answers) -> tuple[str, str, str]:
-    """What a run is to a reader: its path, prompt and decoding."""
-    return str(answers.run), answers.strategy, answers.decode
-
-
 def picks(runs: Sequence[Answers], most: int) -> list[Pick]:
     """At most `most` rows, as many of each run and dataset, the worst of all first."""
     share, more = divmod(most, len(runs))
@@ -98,9 +93,9 @@ def shown(
     chosen = picks(runs, most)
     pairs = [(one, at) for difference in found for _, *both, at in difference["changed"] for one in both]
     made = cards([*chosen, *pairs], media, scales)
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(map(key_of, runs)))}
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(one.key for one in runs))}
     for card in made:
-        card["by"] = numbers[key_of(card["answers"])]
+        card["by"] = numbers[card["answers"].key]
     rest = iter(made[len(chosen) :])
     changes = [[(change, next(rest), next(rest)) for change, *_ in difference["changed"]] for difference in found]
     first = made[: len(chosen)]
@@ -120,7 +115,7 @@ def cards(chosen: Sequence[Pick], media: Sequence[Path], scales: Mapping[str, Sc
     }
     said = [rows[answers.path][int(answers.line[at])] for answers, at in chosen]
     names = [images.get((a.data, a.id[at])) if a.data else row.get("image") for (a, at), row in zip(chosen, said)]
-    places = [(name, (a.data.parent, *media) if a.data else tuple(media)) for name, (a, _) in zip(names, chosen)]
+    places = [(name, tuple(media), a.data) for name, (a, _) in zip(names, chosen)]
     once = list(dict.fromkeys(place for place in places if isinstance(place[0], str)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside of Python's lock
         made = list(tqdm(pool.map(lambda place: thumbnail(*place), once), "thumbnails", len(once), disable=None))
@@ -145,11 +140,14 @@ def _lines(path: Path, numbers: set[int]) -> dict[int, dict]:
         return {number: json.loads(line) for number, line in enumerate(file, 1) if number in numbers}
 
 
-def thumbnail(image: str, media: Sequence[Path]) -> str | None:
-    """The image, below the first of these folders that has it, as the base64 of a small JPEG; None if none has."""
-    for folder in media:
+def thumbnail(image: str, media: Sequence[Path], file: Path | None) -> str | None:
+    """The image, below the first of these folders that has it, as the base64 of a small JPEG; None if none has.
+
+    file: the test file that names it, whose own folder is looked through first.
+    """
+    for folder in [*([file.parent] if file else []), *media]:
         try:
-            small = opened(folder, image)
+            small = opened(folder, image, file)
         except ValueError:  # says what is wrong; the page says that there is no image
             continue
         small.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2)

@@ -13,6 +13,7 @@ from llamafactory.data.processor import UnsupervisedDatasetProcessor
 from llamafactory.hparams import get_infer_args
 from llamafactory.model import load_model, load_tokenizer
 from PIL import Image
+from safetensors import SafetensorError
 
 from data_prep.questions import Scale, answers
 from recipes.models import config
@@ -49,7 +50,10 @@ def load(name: str, adapter: str | None, image_max_pixels: int, cutoff_len: int,
     modules = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(modules["tokenizer"], data_args)
     modules["tokenizer"].padding_side = "left"
-    model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False).to(device).eval()
+    try:
+        model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False).to(device).eval()
+    except SafetensorError as error:
+        raise ValueError(f"{adapter or name}: damaged weights ({error}): copy or download them again") from None
     encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
     collator = SFTDataCollatorWith4DAttentionMask(
         template=template,
@@ -65,8 +69,8 @@ def _check_adapter(adapter: str, base: str) -> None:
 
     try:
         of = PeftConfig.from_pretrained(adapter).base_model_name_or_path
-    except (ValueError, OSError):
-        raise ValueError(f"{adapter}: no adapter_config.json in it, so it is no adapter") from None
+    except (ValueError, OSError, KeyError, TypeError):
+        raise ValueError(f"{adapter}: no adapter_config.json of peft in it, so it is no adapter") from None
     if of and Path(of).name != Path(base).name:
         raise ValueError(f"{adapter}: an adapter of {of}, not of {base}: --model {of}")
 

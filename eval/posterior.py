@@ -8,8 +8,6 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from eval.metrics import correlation
-
 BINS = 15  # of confidence, equally wide (Guo et al. 2017, On Calibration of Modern Neural Networks)
 
 
@@ -88,20 +86,3 @@ def ranked_probability_score(probs: np.ndarray, labels: np.ndarray) -> float:
     columns = np.arange(probs.shape[1])
     reached = columns >= labels[:, None]
     return float(((probs.cumsum(1) - reached) ** 2).sum(1).mean() / max(1, len(columns) - 1))
-
-
-def distribution_scores(labels: np.ndarray, probs: np.ndarray, temperature: float | None = None) -> dict:
-    """What a score says of distributions instead of texts: MAE of the median, correlations of the mean, calibration."""
-    probs = temper(probs, temperature) if temperature else probs
-    points = mean(probs)
-    error = float(np.abs(median(probs) - labels).mean())
-    return {
-        "decode": "exact",
-        "mae": error,
-        "srcc": correlation(labels, points, ranks=True),
-        "plcc": correlation(labels, points),
-        "temperature": temperature,
-        "ece": expected_calibration_error(probs, labels),
-        "rps": ranked_probability_score(probs, labels),
-        "reliability": reliability(probs, labels),
-    }

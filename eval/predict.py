@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from itertools import groupby, islice
 from pathlib import Path
@@ -26,6 +27,7 @@ from data_prep.questions import Scale
 from data_prep.scales import SCALES
 from eval import progress
 from eval.tasks import Task, tasks
+from recipes.launch import Stopped, only_one
 from recipes.origin import file_hash
 from recipes.origin import rows as rows_of
 
@@ -123,9 +125,17 @@ def run(args: argparse.Namespace) -> int:
             pass
     but = {(task.dataset, task.id) for file in args.but for task in tasks(file, scales)}
     rank, world = _rank()
+    with only_one(args.out) if rank == 0 else nullcontext():
+        return answer_all(args, scales, but)
+
+
+def answer_all(args: argparse.Namespace, scales: dict[str, Scale], but: Collection) -> int:
+    """Answer what is left, once nobody else writes to the folder. Returns the exit code."""
+    rank, world = _rank()
     if rank == 0:
-        args.out.mkdir(parents=True, exist_ok=True)
         progress.claim(args.out, origin(args))
+        for file in args.data:
+            progress.forget_errors(args.out, file.stem)
     _wait_for_all()
     done = {file: progress.finished(args.out, file.stem) for file in args.data}
     _wait_for_all()  # nobody writes while another one reads
@@ -174,7 +184,7 @@ def origin(args: argparse.Namespace) -> dict:
 def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments().parse_args(argv))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, Stopped) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.questions import STRATEGIES, Scale, answers
 from data_prep.scales import SCALES
 
+HEAD = 5  # lines of a file that tell whether it holds predictions; the first may be damaged
 WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -16,6 +18,7 @@ class Row(NamedTuple):
     """One prediction: line number in its file (from 1), dataset, scale, strategy, true label, the model's text.
 
     probs: of every level from the lowest, if eval/predict.py computed them. id: None where LLaMA-Factory wrote it.
+    error: why eval/predict.py could not read the image.
     """
 
     line: int
@@ -26,6 +29,7 @@ class Row(NamedTuple):
     predict: str
     probs: tuple[float, ...] | None = None
     id: str | None = None
+    error: str = ""
 
 
 class BadRow(NamedTuple):
@@ -47,18 +51,32 @@ class Meaning(NamedTuple):
 def find(path: Path) -> list[Path]:
     """The predictions files meant by a path: itself, or those below a folder, sorted.
 
-    These are LLaMA-Factory's generated_predictions.jsonl and, beside a run.json, what eval/predict.py writes.
-    FileNotFoundError, naming the path, if there is none.
+    These are LLaMA-Factory's generated_predictions.jsonl, what eval/predict.py writes beside a run.json, and any other
+    *.jsonl that begins with a label and an answer. FileNotFoundError, naming the path, if there is none.
     """
     if path.is_dir():
-        found = set(path.rglob("generated_predictions.jsonl"))
-        found |= {file for run in path.rglob("run.json") for file in run.parent.glob("*.jsonl")}
+        ours = {file for run in path.rglob("run.json") for file in run.parent.glob("*.jsonl")}
+        files = sorted(path.rglob("*.jsonl"))
+        found = [f for f in files if f.name == "generated_predictions.jsonl" or f in ours or _begins_with_an_answer(f)]
         if not found:
-            raise FileNotFoundError(f"{path}: no generated_predictions.jsonl in this folder or below it")
-        return sorted(found)
+            raise FileNotFoundError(f"{path}: no generated_predictions.jsonl or other predictions here or below")
+        return found
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file or folder")
     return [path]
+
+
+def _begins_with_an_answer(path: Path) -> bool:
+    """Is one of the first lines of a file a prediction? A built test file and a trainer's log have none."""
+    with path.open("rb") as file:
+        for line in islice(file, HEAD):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict) and "label" in row and ("predict" in row or "answer" in row):
+                return True
+    return False
 
 
 def read(path: Path, scales: dict[str, Scale] = SCALES, datasets: Iterable[str] = ()) -> Iterator[Row | BadRow]:
@@ -80,6 +98,8 @@ def read(path: Path, scales: dict[str, Scale] = SCALES, datasets: Iterable[str] 
             except json.JSONDecodeError as error:
                 cut = "" if line.endswith(b"\n") else ", and the line ends unfinished (truncated file?)"
                 yield BadRow(number, f"not JSON: {error.msg} at character {error.pos}{cut}")
+            except RecursionError:
+                yield BadRow(number, "brackets within brackets, too deep to read")
             except (KeyError, TypeError, ValueError) as error:
                 yield BadRow(number, str(error.args[0]))
 
@@ -95,6 +115,8 @@ def _row(number: int, row: object, named: str, scales: dict[str, Scale], meaning
             found = f"is {row[key]!r}, not a text" if key in row else f"is missing (keys: {', '.join(row) or 'none'})"
             raise KeyError(f"key {key!r} {found}")
     dataset, text = str(row.get("dataset") or named), row["label"].strip()
+    if not dataset.isprintable():
+        raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
     fits = [meaning for meaning in meanings.get(text, ()) if dataset not in scales or meaning.dataset == dataset]
     if not fits:
         of = f"the scale of {dataset}" if dataset in scales else "any known scale (one of your own? --scale SCALE.yaml)"
@@ -103,8 +125,9 @@ def _row(number: int, row: object, named: str, scales: dict[str, Scale], meaning
         names = ", ".join(fit.dataset for fit in fits)
         raise ValueError(f"label {text[:80]!r} fits {names}: name the folder after the dataset")
     probs = _probs(row["probs"], fits[0].scale) if "probs" in row else None
-    id = str(row["id"]) if "id" in row else None
-    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"], probs, id)
+    id = None if row.get("id") is None else str(row["id"])
+    error = str(row["error"]) if "error" in row else ""
+    return Row(number, dataset, fits[0].scale, fits[0].strategy, fits[0].label, row["predict"], probs, id, error)
 
 
 def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
@@ -140,13 +163,16 @@ def dataset_of(path: Path, datasets: Collection[str]) -> str:
 def run_of(path: Path, datasets: Collection[str]) -> Path:
     """The run that a predictions file belongs to: its path without the dataset, the same for all files of a run.
 
-    saves/predict/storm_lite/spaq/generated_predictions.jsonl, saves/storm_lite_spaq/generated_predictions.jsonl and
-    saves/storm_lite/spaq_test.jsonl are of .../storm_lite.
+    saves/predict/storm_lite/spaq/generated_predictions.jsonl, saves/storm_lite_spaq/generated_predictions.jsonl,
+    saves/storm_lite/spaq_test.jsonl and saves/spaq/storm_lite.jsonl are of .../storm_lite.
     """
     parts = path.parts[:-1] if path.stem in ("generated_predictions", *datasets) else (*path.parts[:-1], path.stem)
-    if len(parts) == len(path.parts) and re.search(r"_(test|train|lite)(_[a-z]+)?$", path.stem):
+    built = re.fullmatch(r"(.+)_(test|train|lite)(_[a-z]+)?", path.stem)
+    if len(parts) == len(path.parts) and built and (built[1] in datasets or (path.parent / "run.json").exists()):
         parts = parts[:-1]  # eval/predict.py names its files after the data's
-    if parts and any(word in datasets for word in WORD.split(parts[-1].lower())):
+    if len(parts) > 1 and parts[-2] in datasets and not any(word in datasets for word in WORD.split(parts[-1].lower())):
+        parts = (*parts[:-2], parts[-1])
+    elif parts and any(word in datasets for word in WORD.split(parts[-1].lower())):
         kept = [word for word in re.split(r"([^A-Za-z0-9]+)", parts[-1]) if word.lower() not in datasets]
         name = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$|([^A-Za-z0-9])[^A-Za-z0-9]+", r"\1", "".join(kept))
         parts = (*parts[:-1], name) if name else parts[:-1]

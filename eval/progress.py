@@ -38,6 +38,8 @@ def claim(out: Path, facts: dict) -> None:
     path = out / "run.json"
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(old, dict):
+            raise ValueError
     except FileNotFoundError:
         if any(out.glob("*.jsonl")):
             raise ValueError(f"{out}: holds predictions of unknown origin (no run.json): name another --out") from None
@@ -59,15 +61,23 @@ def claim(out: Path, facts: dict) -> None:
             open_(path).write(json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[int, int, str]]:
-    """(begin, end, id) of each whole row of a file; a half-written last line is cut off."""
+def _whole_lines(path: Path) -> Iterator[tuple[int, int, dict]]:
+    """(begin, end, row) of each whole row of a file; a half-written last line is cut off.
+
+    Raises ValueError naming file and line of one that is damaged.
+    """
     with path.open("rb+") as file:
         begin = 0
-        for line in file:
+        for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 file.truncate(begin)
                 return
-            yield begin, begin + len(line), json.loads(line)["id"]
+            try:
+                row = json.loads(line)
+                row["id"]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise ValueError(f"{path}, line {number}: damaged: delete the line, or name another --out") from None
+            yield begin, begin + len(line), row
             begin += len(line)
 
 
@@ -76,11 +86,33 @@ def parts(out: Path, name: str) -> list[Path]:
     return sorted(path for path in out.glob("*.part") if re.fullmatch(re.escape(name) + r"\.\d+\.part", path.name))
 
 
+def forget_errors(out: Path, name: str) -> None:
+    """Drop the rows that have no answer, because an image could not be read: it is asked for again.
+
+    What is left of <name>.jsonl becomes a part, so that merge() puts the rows in order.
+    """
+    for path in _files(out, name):
+        if not any("error" in row for _, _, row in _whole_lines(path)):
+            continue
+        numbers = [int(part.name.split(".")[-2]) for part in parts(out, name)]
+        kept = path if path.suffix == ".part" else out / f"{name}.{max(numbers, default=-1) + 1}.part"
+        with together() as open_, path.open("rb") as file:
+            made = open_(kept)
+            for line in file:
+                if "error" not in json.loads(line):
+                    made.write(line.decode())
+        if kept != path:
+            path.unlink()
+
+
+def _files(out: Path, name: str) -> list[Path]:
+    whole = out / f"{name}.jsonl"
+    return [*parts(out, name), *([whole] if whole.exists() else [])]
+
+
 def finished(out: Path, name: str) -> set[str]:
     """The ids that have an answer, whoever wrote it."""
-    whole = out / f"{name}.jsonl"
-    files = [*parts(out, name), *([whole] if whole.exists() else [])]
-    return {id for path in files for _, _, id in _whole_lines(path)}
+    return {row["id"] for path in _files(out, name) for _, _, row in _whole_lines(path)}
 
 
 def append(path: Path, rows: list[dict]) -> None:
@@ -99,8 +131,7 @@ def merge(out: Path, name: str, order: Iterable[str]) -> None:
     whole, found = out / f"{name}.jsonl", parts(out, name)
     if not found:
         return
-    files = [*found, *([whole] if whole.exists() else [])]
-    where = {id: (path, begin, end) for path in files for begin, end, id in _whole_lines(path)}
+    where = {row["id"]: (path, begin, end) for path in _files(out, name) for begin, end, row in _whole_lines(path)}
     with together() as open_:
         made = open_(whole)
         for id in order:

@@ -30,7 +30,7 @@ class Rater:
         images, errors = {}, {}
         for task in block:
             try:
-                images[task.id] = opened(self.media, task.image)
+                images[task.id] = opened(self.media, task.image, task.file)
             except ValueError as error:
                 errors[task.id] = {"predict": "", "error": str(error)}
         good = [task for task in block if task.id in images]

@@ -20,9 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from tqdm import tqdm
 
-from data_prep.own_scale import load as load_scale
 from data_prep.questions import Scale
-from data_prep.scales import SCALES
 from data_prep.together import together
 from eval import built, gallery, paper, scored
 from eval.figures import labels, section
@@ -101,23 +99,11 @@ def render(facts: dict) -> str:
     return environment.get_template("report.html.j2").render(own | facts)
 
 
-def indexed(paths: Sequence[Path], scales: Mapping[str, Scale], errors: list[str]) -> built.Index:
-    """The test files; a path that cannot be used is a line in errors."""
-    used, found = [], {}
-    for path in dict.fromkeys(paths):
-        try:
-            found = built.index([*used, path], scales)
-            used.append(path)
-        except (OSError, ValueError) as error:
-            errors.append(str(error))
-    return found
-
-
 def gathered(answers: Sequence[Answers], scales: Mapping[str, Scale], errors: list[str]) -> dict:
     """All facts of the page but its images."""
     runs: dict[tuple, Run] = {}
     for one in answers:
-        runs.setdefault(gallery.key_of(one), {})[one.dataset] = one
+        runs.setdefault(one.key, {})[one.dataset] = one
     numbers = {key: number for number, key in enumerate(runs)}
     made = [scored.score(one) for one in tqdm(answers, "scores", disable=None)]
     scores, resamples = [score for score, _ in made], [found for _, found in made]
@@ -147,21 +133,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help="the test files")
     parser.add_argument("--media", type=Path, nargs="+", default=MEDIA, metavar="FOLDER", help="where images are")
     parser.add_argument("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own")
-    args, start, errors, scales = parser.parse_args(argv), time.perf_counter(), [], SCALES
-    places = args.data or [path for path in built.PLACES if path.exists()]
+    args, start, errors = parser.parse_args(argv), time.perf_counter(), []
     files: list[Path] = []
-    try:
-        if args.scale:
-            own = load_scale(args.scale).scale
-            scales, places = SCALES | {own.name: own}, [*places, *([] if args.data else [args.scale.parent])]
-    except (OSError, ValueError) as error:
-        errors.append(str(error))
     for path in args.paths:
         try:
             files += find(path)
         except OSError as error:
             errors.append(str(error))
-    answers, wrong = load(tqdm(files, "predictions", disable=None), scales, indexed(places, scales, errors))
+    scales, tests = built.known(args.scale, args.data, errors)
+    answers, wrong = load(tqdm(files, "predictions", disable=None), scales, tests)
     errors += wrong
     if not answers:
         others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

@@ -1,9 +1,7 @@
-"""How sure a score is: metrics of many resamples at once, and the 95% intervals that follow (the bootstrap).
+"""Metrics of many resamples at once (the bootstrap), from which eval/interval.py tells how sure a score is.
 
 People, where the rows name them, are drawn with all their rows; else rows are drawn. Rows that count alike are one
-cell, so that a resample is a handful of numbers. Intervals are percentiles, widened for few people or rows (Hesterberg
-2015, What Teachers Should Know About the Bootstrap); of very few, Student's; of a share that is 0 or 1, where there is
-nothing to resample, Clopper and Pearson's. Seeded: the same every time.
+cell, so that a resample is a handful of numbers. Seeded: the same every time.
 """
 
 import zlib
@@ -11,14 +9,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from eval.metrics import CLOSE, UNPARSED, filled
 from eval.posterior import BINS, mode
 from eval.runs import Answers
 
 RESAMPLES = 1000
-LEVEL = 0.95
 AT_ONCE = 4_000_000  # counts in memory
 # A metric that is a sum by another one.
 RATIOS = {
@@ -32,10 +29,6 @@ RATIOS = {
     "consistent": ("inside", "both"),
     "rps": ("rps", "parsed"),
 }
-SHARES = ("acc", "off_by_one", "cs5", "unparsed_rate", "coarse_acc", "consistent")
-BOUNDS = dict.fromkeys((*SHARES, "ece", "rps"), (0, 1)) | dict.fromkeys(("mae", "mae_worst"), (0, None))
-BOUNDS |= dict.fromkeys(("qwk", "srcc", "plcc"), (-1, 1))
-FEW = 10  # people; four have 35 different resamples
 
 
 class Cells(NamedTuple):
@@ -93,7 +86,10 @@ def applies(answers: Answers) -> tuple[str, ...]:
 
 
 def metrics(found: Cells, counts: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Each metric of each resample, (B,); nan where it is not defined. counts: (B, K), how often each cell is in it."""
+    """Each metric of each resample, (B,); nan where it is not defined. counts: (B, K), how often each cell is in it.
+
+    ece_apart: by how much ECE's bins are apart from the sample's, all together; see interval().
+    """
     sums = dict(zip(found.sums, (counts @ np.stack(list(found.sums.values()), 1)).T))
     with np.errstate(divide="ignore", invalid="ignore"):
         made = {name: sums[over] / sums[under] for name, (over, under) in RATIOS.items() if name in names}
@@ -102,7 +98,10 @@ def metrics(found: Cells, counts: np.ndarray, names: tuple[str, ...]) -> dict[st
         made["plcc"] = _correlation(n, x, m, xx, sums["mm"], sums["xm"])
         made["srcc"] = _spearman(found, counts)
         if "ece" in names:
-            made["ece"] = sum(np.abs(sums[f"gap{number}"]) for number in range(BINS)) / n
+            gaps = [f"gap{number}" for number in range(BINS)]
+            made["ece"] = sum(np.abs(sums[gap]) for gap in gaps) / n
+            sample = found.sums["parsed"].sum()
+            made["ece_apart"] = sum(np.abs(sums[gap] / n - found.sums[gap].sum() / sample) for gap in gaps)
     return made
 
 
@@ -154,6 +153,7 @@ def replicates(answers: Answers, size: int = RESAMPLES) -> dict[str, np.ndarray]
     """Each metric that applies, of each of `size` resamples: (size,)."""
     found, names = cells(answers), applies(answers)
     pieces = [metrics(found, counts, names) for counts in resampled(found.of_row, answers.subject, seed(answers), size)]
+    names += ("ece_apart",) if "ece" in names else ()
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
 
 
@@ -162,39 +162,7 @@ def seed(answers: Answers) -> int:
     return zlib.crc32(answers.dataset.encode())
 
 
-def units(answers: Answers) -> int:
-    """How many people, or rows, are drawn."""
-    return len(answers.label) if answers.subject is None else int(answers.subject.max()) + 1
-
-
-def interval(values: np.ndarray, units: int, metric: str = "") -> tuple[float, float] | None:
-    """The middle 95% of resamples, widened for few units; None of one unit, or if 1 in 20 resamples has no value.
-
-    values: a metric's, or differences of one (metric ""). Below FEW units, of which there are too few different
-    resamples, Student's interval with their standard deviation.
-    """
-    if units < 2 or np.isnan(values).mean() > 1 - LEVEL:
-        return None
-    if metric in SHARES and np.nanmin(values) == np.nanmax(values) in (0, 1):
-        exact = stats.binomtest(units * int(np.nanmax(values)), units).proportion_ci(LEVEL)
-        return float(exact.low), float(exact.high)
-    wide, student = np.sqrt(units / (units - 1)), stats.t.isf((1 - LEVEL) / 2, units - 1)
-    if units < FEW:
-        reach = student * wide * np.nanstd(values)
-        low, high = np.clip([np.nanmean(values) - reach, np.nanmean(values) + reach], *BOUNDS.get(metric, (None, None)))
-    else:
-        tail = stats.norm.sf(wide * student)
-        low, high = np.nanquantile(values, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def p_value(differences: np.ndarray, units: int) -> float:
-    """Two-sided p of no difference: below .05 just where interval() leaves 0 out. 1,000 resamples reach to 0.002."""
-    if units < 2 or np.ptp(differences) == 0:
-        return 1.0
-    wide = np.sqrt(units / (units - 1))
-    if units < FEW:
-        return float(2 * stats.t.sf(abs(differences.mean()) / (wide * differences.std()), units - 1))
-    beyond = min((differences <= 0).sum(), (differences >= 0).sum())
-    tail = min(0.5, (1 + int(beyond)) / (len(differences) + 1))
-    return float(2 * stats.t.sf(stats.norm.isf(tail) / wide, units - 1))
+def units(answers: Answers, metric: str = "") -> int:
+    """How many people, or rows, are drawn; of them, those that the metric is about."""
+    about = (answers.said != UNPARSED) & (answers.coarse != UNPARSED) if metric == "consistent" else slice(None)
+    return len(answers.label[about]) if answers.subject is None else len(np.unique(answers.subject[about]))

@@ -19,6 +19,7 @@ from eval.paper import DATASETS as PAPER
 from eval.predictions import BadRow, Row, find, read, run_of
 
 LEAST = 50  # rows that come a second time; fewer may agree by chance
+ALIKE = 0.75  # of their answers, in a rerun
 
 
 @dataclass
@@ -41,6 +42,11 @@ class Answers:
     of: int | None = None  # how many rows that has
     temperature: float | None = None  # by which probs were flattened
     first_unparsed: dict | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a run is to a reader: its path, prompt and decoding."""
+        return str(self.run), self.strategy, self.decode
 
     @property
     def decode(self) -> str:
@@ -80,6 +86,7 @@ class _Columns:
     def __init__(self, levels: int) -> None:
         self.label, self.said, self.coarse, self.line, self.place = (array("i") for _ in range(5))
         self.levels, self.probs, self.id, self.first_unparsed = levels, array("f"), [], None
+        self.unread, self.first_unread = 0, ""
 
     def add(self, row: Row, rating: Rating | None, place: int) -> None:
         """place: which of the file's rows it is, from 0, bad ones counted."""
@@ -94,6 +101,8 @@ class _Columns:
             earlier = len(self.label) - 1 - len(self.probs) // self.levels  # images that could not be read
             self.probs.extend([math.nan] * (self.levels * earlier))
             self.probs.extend(row.probs or [math.nan] * self.levels)
+        if row.error:
+            self.unread, self.first_unread = self.unread + 1, self.first_unread or f"line {row.line}: {row.error}"
         if rating is None and not self.first_unparsed:
             self.first_unparsed = {"line": row.line, "predict": row.predict[:200]}
 
@@ -154,6 +163,10 @@ def read_file(path: Path, scales: Mapping[str, Scale], tests: built.Index, error
             made.append(answers)
         except ValueError as error:
             errors.append(f"{path}: {error}; {dataset} left out")
+            continue
+        if kept.unread:
+            what = f"{kept.unread:,} images could not be read, which counts as unparsed ({kept.first_unread})"
+            errors.append(f"{path}: {what}; the same eval/predict.py command asks for them again")
     return made
 
 
@@ -161,7 +174,7 @@ def _answers(run: Path, path: Path, dataset: str, scale: Scale, strategy: str, k
     """Raises ValueError for rows that are there twice."""
     label, said, coarse, line = (np.array(column) for column in (kept.label, kept.said, kept.coarse, kept.line))
     if None in kept.id:
-        begin = rerun(list(zip(kept.label, kept.said)))
+        begin = rerun(kept.label, kept.said)
         if begin is not None:
             raise ValueError(f"from line {line[begin]} on it repeats itself from line {line[0]} on: an appended rerun")
     elif len(set(kept.id)) < len(kept.id):
@@ -186,20 +199,25 @@ def _join(answers: Answers, kept: _Columns, file: Path, scales: Mapping[str, Sca
     places = built.join(file, known, kept.id, kept.place, kept.label, kept.line)
     people = [known[place].subject for place in places]
     answers.id, answers.data, answers.of = [known[place].id for place in places], file, len(known)
-    if all(people):
-        answers.subject = np.unique(people, return_inverse=True)[1]
+    if any(people):  # somebody whom the file does not name is nobody else
+        alone = [person or f"\0{place}" for person, place in zip(people, places)]
+        answers.subject = np.unique(alone, return_inverse=True)[1]
 
 
-def rerun(rows: Sequence) -> int | None:
-    """Where a sequence begins to repeat its own beginning up to its end, for LEAST rows or more; else None.
+def rerun(labels: Sequence[int], said: Sequence[int]) -> int | None:
+    """Where rows begin to repeat the first ones up to the end, for LEAST rows or more; else None.
 
-    What repeats after fewer than LEAST rows is not a rerun: the demo's right answers go round in fives.
+    A rerun has the same labels, and mostly the same answers: greedy ones, too, depend a little on the batch. What
+    repeats after fewer than LEAST rows is none: the demo's labels go round in fives.
     """
-    borders = [0] * len(rows)  # Knuth, Morris, Pratt: the longest beginning that is also the end of rows[: i + 1]
-    for i in range(1, len(rows)):
+    borders = [0] * len(labels)  # Knuth, Morris, Pratt: the longest beginning that is also the end of labels[: i + 1]
+    for i in range(1, len(labels)):
         border = borders[i - 1]
-        while border and rows[i] != rows[border]:
+        while border and labels[i] != labels[border]:
             border = borders[border - 1]
-        borders[i] = border + (rows[i] == rows[border])
-    period = len(rows) - borders[-1] if rows else 0
-    return period if period >= LEAST and len(rows) - period >= LEAST else None
+        borders[i] = border + (labels[i] == labels[border])
+    period = len(labels) - borders[-1] if labels else 0
+    if period < LEAST or len(labels) - period < LEAST:
+        return None
+    again = sum(one == other for one, other in zip(said, said[period:]))
+    return period if again >= ALIKE * (len(labels) - period) else None

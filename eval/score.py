@@ -14,16 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.options import aligned
-from data_prep.own_scale import load as load_scale
-from data_prep.questions import Scale
-from data_prep.scales import SCALES
 from data_prep.together import together
 from eval import built
 from eval.beside import TABLES, beside, cell
+from eval.calibrate import calibrated
 from eval.compare import compare
 from eval.posterior import diagram
 from eval.runs import load
-from eval.scored import averages, calibrated, score
+from eval.scored import averages, score
 
 FACTS = {"run": "run", "dataset": "dataset", "strategy": "prompt", "decode": "decode"}
 COLUMNS = (  # of three tables
@@ -45,8 +43,8 @@ exact: not the paper's protocol. Each metric has the best decision for it, from 
 median, SRCC and PLCC its mean; consistent by construction. ECE: calibration error of the mode's probability in 15 bins,
 RPS: ranked probability score; 0 is best for both."""
 LEGEND_BASELINE = """\
-difference: the run less the baseline, on the rows that both answered, paired. p: of the bootstrap; Holm: corrected for
-the number of datasets. "cannot tell": p is .05 or more."""
+difference: the run less the baseline, on the rows that both answered, paired; of MAE, those of which both answers could
+be parsed. p: of the bootstrap; Holm: corrected for the number of datasets. "cannot tell": p is .05 or more."""
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -62,17 +60,6 @@ def arguments() -> argparse.ArgumentParser:
 
 
 DATA_HELP = f"test files as built (default: those in {' and '.join(map(str, built.PLACES))}, and beside --scale)"
-
-
-def known(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], built.Index]:
-    """The scales and the test files there are. Raises ValueError or OSError for one that cannot be read."""
-    scales = dict(SCALES)
-    places = [place for place in built.PLACES if place.exists()]
-    if scale:
-        own = load_scale(scale).scale
-        scales[own.name] = own
-        places.append(scale.parent)
-    return scales, built.index(data or places, scales)
 
 
 def tables(scores: Sequence[dict]) -> str:
@@ -112,19 +99,15 @@ def comparison_table(rows: Sequence[dict]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = arguments().parse_args(argv)
-    try:
-        scales, tests = known(args.scale, args.data)
-        runs, errors = load(args.paths, scales, tests)
-        if args.calibrate:
-            held_out, wrong = load([args.calibrate], scales)
-            errors += wrong
-            calibrated(runs, held_out)
-        base, wrong = load([args.baseline], scales, tests) if args.baseline else ([], [])
-        errors += wrong
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    args, errors = arguments().parse_args(argv), []
+    scales, tests = built.known(args.scale, args.data, errors)
+    runs, wrong = load(args.paths, scales, tests)
+    errors += wrong
+    if args.calibrate:
+        held_out, wrong = load([args.calibrate], scales)
+        errors += wrong or calibrated(runs, held_out)
+    base, wrong = load([args.baseline], scales, tests) if args.baseline else ([], [])
+    errors += wrong
     scored = [score(answers) for answers in runs]
     scores, resamples = [one for one, _ in scored], [some for _, some in scored]
     means, compared = averages(scores, resamples), []
@@ -132,12 +115,14 @@ def main(argv: list[str] | None = None) -> int:
         print(tables(scores))
         if means:
             print("\n" + average_table(means))
-    for run in dict.fromkeys(answers.run for answers in runs) if base else ():
-        rows, wrong = compare([answers for answers in runs if answers.run == run], base)
+    of = {key: [answers for answers in runs if answers.key == key] for key in dict.fromkeys(a.key for a in runs)}
+    for key, answered in of.items() if base else ():
+        rows, wrong = compare(answered, base)
         errors += wrong
-        compared += [row | {"run": str(run), "baseline": str(args.baseline)} for row in rows]
+        facts = dict(zip(("run", "strategy", "decode"), key)) | {"baseline": str(args.baseline)}
+        compared += [row | facts for row in rows]
         if rows:
-            print(f"\n{run} against {args.baseline}\n{comparison_table(rows)}")
+            print(f"\n{' '.join(key)} against {args.baseline}\n{comparison_table(rows)}")
     if args.table and scores:
         print("\n" + beside(args.table, scores, means))
     if scores:
@@ -154,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             with together() as open_:
                 made = {"scores": scores, "averages": means, "comparisons": compared, "errors": errors}
-                open_(args.json).write(json.dumps(made, indent=2) + "\n")
+                open_(args.json).write(json.dumps(made, indent=2, allow_nan=False) + "\n")
         except OSError as error:
             errors.append(f"--json: {error}")
     for error in errors:

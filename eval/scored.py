@@ -1,6 +1,6 @@
 """All scores of a run with their 95% intervals: of each dataset, of each domain, and as the paper averages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from data_prep.datasets import DATASETS
 from data_prep.questions import Scale
 from data_prep.scales import SCALES
 from eval import built
+from eval.interval import interval
 from eval.metrics import (
     CLOSE,
     UNPARSED,
@@ -22,8 +23,8 @@ from eval.metrics import (
 )
 from eval.paper import DATASETS as PAPER
 from eval.paper import DOMAINS, YEARS, average
-from eval.posterior import expected_calibration_error, fit_temperature, ranked_probability_score, reliability, temper
-from eval.resample import applies, interval, replicates, units
+from eval.posterior import expected_calibration_error, ranked_probability_score, reliability
+from eval.resample import applies, replicates, units
 from eval.runs import Answers, read_file
 
 TEST_ROWS = {dataset.name: dataset.sizes.test for dataset in DATASETS}  # Tables 6 and 7
@@ -43,7 +44,8 @@ def score(answers: Answers) -> tuple[dict, dict[str, np.ndarray]]:
     found = replicates(answers)
     made = {name: None for name in _POINT} | {name: _POINT[name](answers) for name in applies(answers)}
     constant_acc, constant_mae = constant_baseline(answers.label)
-    intervals = {name: interval(found[name], units(answers), name) for name in applies(answers)}
+    spread = {name: found["ece_apart" if name == "ece" else name] for name in applies(answers)}
+    intervals = {name: interval(values, units(answers, name), name, made[name]) for name, values in spread.items()}
     facts = {
         "file": str(answers.path),
         "run": str(answers.run),
@@ -61,11 +63,11 @@ def score(answers: Answers) -> tuple[dict, dict[str, np.ndarray]]:
     made |= {"constant_acc": constant_acc if "acc" in intervals else None, "constant_mae": constant_mae}
     made |= {"temperature": answers.temperature, "intervals": intervals, "first_unparsed": answers.first_unparsed}
     if answers.probs is not None:
-        made["reliability"] = reliability(*_distributions(answers))
+        made["reliability"] = reliability(*distributions(answers))
     return facts | made, {name: found[name] for name in ("acc", "mae") if name in found}
 
 
-def _distributions(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
+def distributions(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
     """(probabilities, columns of the right levels) of the rows that have them."""
     sure = answers.said != UNPARSED
     return answers.probs[sure].astype(float), answers.label[sure] - answers.scale.lo
@@ -96,27 +98,9 @@ _POINT = {
     "plcc": lambda a: correlation(*_parsed(a)),
     "coarse_acc": lambda a: accuracy(a.coarse_right, a.coarse),
     "consistent": _consistent,
-    "ece": lambda a: expected_calibration_error(*_distributions(a)) if (a.said != UNPARSED).any() else None,
-    "rps": lambda a: ranked_probability_score(*_distributions(a)) if (a.said != UNPARSED).any() else None,
+    "ece": lambda a: expected_calibration_error(*distributions(a)) if (a.said != UNPARSED).any() else None,
+    "rps": lambda a: ranked_probability_score(*distributions(a)) if (a.said != UNPARSED).any() else None,
 }
-
-
-def calibrated(runs: Sequence[Answers], held_out: Iterable[Answers]) -> None:
-    """Flatten the runs' distributions by the temperature that fits the held-out ones best, scale by scale.
-
-    Raises ValueError if none of those has a distribution.
-    """
-    rows: dict[tuple[Scale, str], list[Answers]] = {}
-    for answers in held_out:
-        if answers.probs is not None:
-            rows.setdefault((answers.scale, answers.strategy), []).append(answers)
-    if not rows:
-        raise ValueError("--calibrate: no row with probs (eval/predict.py --decode exact writes them)")
-    for answers in runs:
-        if answers.probs is not None and (fit := rows.get((answers.scale, answers.strategy))):
-            probs, labels = (np.concatenate(parts) for parts in zip(*map(_distributions, fit)))
-            answers.temperature = fit_temperature(probs, labels)
-            answers.probs = temper(answers.probs.astype(float), answers.temperature)
 
 
 def averages(scores: Sequence[dict], resamples: Sequence[dict[str, np.ndarray]]) -> list[dict]:

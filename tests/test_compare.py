@@ -12,6 +12,8 @@ from test_score import line
 from data_prep.scales import SCALES
 from eval import compare, paper, scored
 from eval.beside import beside
+from eval.interval import p_value
+from eval.metrics import UNPARSED
 from eval.score import main
 
 
@@ -148,6 +150,67 @@ def test_pairing_makes_small_differences_visible():
     assert acc["difference"] == pytest.approx(0.02) and acc["p"] < 0.01
     low, high = scored.score(base)[0]["intervals"]["acc"]
     assert low < acc["ours"] < high
+
+
+def test_leaving_out_what_is_hard_is_not_better():
+    """Both are right in the first 200 rows; of the last 100 the base is two off, and ours says nothing."""
+    run = guess("eyepacs", 1, n=300)
+    off = np.where(np.arange(300) < 200, run.label, (run.label + 2) % 5)
+    (acc, mae), _ = compare.difference(
+        replace(run, said=np.where(np.arange(300) < 200, run.label, UNPARSED)), replace(run, said=off)
+    )
+    assert (mae["n"], mae["ours"], mae["base"], mae["difference"], mae["p"]) == (200, 0, 0, 0, 1)
+    assert (acc["n"], acc["difference"], acc["p"]) == (300, 0, 1)
+
+
+@pytest.mark.parametrize(("n", "better"), [(200, "better"), (6, "better"), (5, "cannot tell"), (2, "cannot tell")])
+def test_all_rows_better_is_better_if_there_are_some(n, better):
+    """Six of six by chance: 1 in 32."""
+    right = guess("eyepacs", 1, n=n)
+    rows, _ = compare.compare([right], [replace(right, said=right.label - 1)])
+    assert [row["better"] for row in rows] == [better] * 2
+    assert all((row["interval"] is None) is (better == "cannot tell") for row in rows)
+    assert all(0 < row["p"] <= 1 and row["holm"] == row["p"] for row in rows)
+
+
+def test_what_hardly_any_resample_knows_is_not_told():
+    """A baseline of which one row in 300 could be parsed: most resamples have no MAE, or one of one row."""
+    ours = guess("eyepacs", 0.5)
+    said = np.full(300, UNPARSED)
+    said[7] = ours.label[7] - 2
+    rows, _ = compare.compare([ours], [replace(ours, said=said)])
+    mae = rows[-1]
+    assert (mae["metric"], mae["n"], mae["interval"], mae["p"], mae["better"]) == ("mae", 1, None, 1, "cannot tell")
+    json.dumps(rows, allow_nan=False)
+    rows, _ = compare.compare([ours], [replace(ours, said=np.full(300, UNPARSED))])
+    assert [row["metric"] for row in rows] == ["acc"], "no MAE to compare"
+
+
+def test_a_mean_is_as_sure_as_the_fewest_people():
+    people = [replace(guess(name, 0.65, seed=2), subject=np.arange(300) % 4) for name in ("spaq", "koniq")]
+    base = [guess(name, 0.6, seed=1) for name in ("spaq", "koniq")]
+    mean = compare.compare(people, base)[0][-2]
+    both = [compare.difference(ours, other)[1]["acc"] for ours, other in zip(people, base)]
+    assert (mean["metric"], mean["p"]) == ("acc", p_value(np.mean(both, 0), 4))
+
+
+def test_prompts_and_decodings_are_compared_apart(tmp_path, capsys):
+    for strategy in ("cot", "num"):
+        rows = "".join(line("spaq", i % 5, (i + (i % 3 == 0)) % 5, strategy) for i in range(61))
+        for run in ("new", "old"):
+            path = tmp_path / run / f"spaq_test{'_num' * (strategy == 'num')}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(rows)
+    out = tmp_path / "out.json"
+    for run in ("new", "old"):
+        (tmp_path / run / "run.json").write_text("{}")
+    assert main([str(tmp_path / "new"), "--baseline", str(tmp_path / "old"), "--json", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "new cot text against" in printed and "new num text against" in printed and "mean of these" not in printed
+    assert {(row["strategy"], row["better"]) for row in json.loads(out.read_text())["comparisons"]} == {
+        ("cot", "cannot tell"),
+        ("num", "cannot tell"),
+    }
 
 
 def test_rows_are_paired_by_id_or_position_or_not_at_all():

@@ -254,6 +254,10 @@ def test_bad_input_is_one_line(world, tmp_path, capsys):
     (tmp_path / "question.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "spaq_test.jsonl").write_text("{}\n")
+    cut = tmp_path / "cut"
+    shutil.copytree(world / "base", cut)
+    with (cut / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
     spaq, out = str(world / "spaq_test.jsonl"), str(tmp_path / "out")
     base = str(world / "base")
     cases = [
@@ -264,6 +268,7 @@ def test_bad_input_is_one_line(world, tmp_path, capsys):
         (str(tmp_path / "gone"), spaq, out + "1", "no such model folder"),
         (str(tmp_path / "empty"), spaq, out + "2", "no config.json in it"),
         (str(bare), spaq, out + "3", "no preprocessor_config.json"),
+        (str(cut), spaq, out + "4", f"{cut}: damaged weights ("),
     ]
     for model, data, folder, said in cases:
         assert predict.main(["--model", model, "--data", data, "--out", folder]) == 2

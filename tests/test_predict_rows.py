@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from data_prep.scales import IQA
 from data_prep.sharegpt import facts, turns, write_jsonl
 from eval import progress
+from eval.tasks import opened
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 200  # where few are enough
@@ -168,6 +170,75 @@ def test_rows_that_were_trained_on_are_left_out(data, whole, tmp_path):
     assert (tmp_path / "out" / data.name).read_bytes().splitlines() == whole.splitlines()[1::2][:30]
     trained.write_text("".join(lines[::3]))
     run(MAIN, data, tmp_path / "out", "--except", str(trained), code=2)
+
+
+# Every fifth image cannot be read, unless there is a file FOUND.
+UNREADABLE = """
+def rate(self, block, good=Rater.rate):
+    rows = good(self, block)
+    for row in [] if os.path.exists("FOUND") else rows:
+        if row["id"][-5] in "05":
+            row |= {"predict": "", "error": "lost"}
+    return rows
+Rater.rate = rate
+"""
+
+
+def test_images_that_could_not_be_read_are_asked_for_again(data, whole, tmp_path):
+    """--media was wrong, or a disk not there: the same command mends it, and until then it says so."""
+    found, out = tmp_path / "found", tmp_path / "out"
+    lost = UNREADABLE.replace("FOUND", str(found))
+    run(lost + MAIN, data, out, code=2)
+    first = (out / data.name).read_bytes()
+    assert first.count(b"lost") == ROWS // 5 and first.count(b"\n") == ROWS
+    run(lost + MAIN, data, out, code=2)
+    assert (out / data.name).read_bytes() == first
+    found.touch()
+    run(lost + MAIN, data, out)
+    assert (out / data.name).read_bytes() == whole
+    assert not list(out.glob("*.part"))
+
+
+def test_two_at_once_do_not_write_one_file(data, whole, tmp_path):
+    first = subprocess.Popen(command("PAUSE = 0.05\n" + MAIN, data, tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL)
+    end = time.time() + 60
+    while not (tmp_path / data.name).exists():
+        assert time.time() < end
+        time.sleep(0.01)
+    second = subprocess.run(command(MAIN, data, tmp_path), cwd=ROOT, capture_output=True, text=True)
+    assert second.returncode == 2 and second.stderr == (
+        f"error: {tmp_path}: another process is writing there; wait for it, or stop it\n"
+    )
+    assert first.wait(60) == 0 and (tmp_path / data.name).read_bytes() == whole
+
+
+def test_a_damaged_folder_is_one_line(data, whole, tmp_path):
+    out = tmp_path / "out"
+    run(MAIN, data, out)
+    lines = whole.splitlines(keepends=True)
+    (out / data.name).write_bytes(b"".join([*lines[:2], b"{damaged\n", *lines[3:]]))
+    done = subprocess.run(command(MAIN, data, out), cwd=ROOT, capture_output=True, text=True)
+    said = f"error: {out / data.name}, line 3: damaged: delete the line, or name another --out\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    (out / "run.json").write_text("[]")
+    done = subprocess.run(command(MAIN, data, out), cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, f"error: {out}/run.json: damaged: name another --out\n")
+
+
+def test_images_may_lie_behind_links_but_not_elsewhere(tmp_path):
+    """A dataset on another disk; and the copies that data_prep --resize writes beside the rows."""
+    pixels, media, built = tmp_path / "disk", tmp_path / "raw", tmp_path / "data" / "storm"
+    for path in (pixels / "a.png", built / "images" / "spaq" / "b.png", tmp_path / "secret.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(path)
+    media.mkdir()
+    (media / "spaq").symlink_to(pixels)
+    file = built / "cot" / "spaq_test.jsonl"
+    copy = "../data/storm/images/spaq/b.png"
+    assert opened(media, "spaq/a.png").size == opened(media, copy, file).size == (9, 9)
+    for image, of in ((copy, None), ("../secret.png", file), (str(tmp_path / "secret.png"), file), ("..", file)):
+        with pytest.raises(ValueError, match="outside of"):
+            opened(media, image, of)
 
 
 def test_parts_are_of_one_file(tmp_path):

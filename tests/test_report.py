@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix
 from data_prep.questions import answer
 from data_prep.scales import SCALES
 from data_prep.sharegpt import facts, turns, write_jsonl
-from eval import gallery, paper, report
+from eval import built, gallery, paper, report
 from eval.figures import age_errors, confusion, distribution, right_of, thoughts
 from eval.report import main, of_paper, visible
 from eval.runs import Answers, load
@@ -76,7 +76,7 @@ def shared(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def answered(shared) -> list[Answers]:
-    tests = report.indexed([shared / "data"], SCALES, [])
+    tests = built.index([shared / "data"], SCALES, [])
     found, errors = load([shared / "first", shared / "second"], SCALES, tests)
     assert errors == [] and len(found) == 6
     return found
@@ -284,9 +284,9 @@ def test_missing_images_are_counted(shared, tmp_path):
     Image.new("RGB", (9, 9)).save(outside)
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "broken.png").write_bytes(b"no image")
-    assert gallery.thumbnail("../outside.png", [tmp_path / "media"]) is None
-    assert gallery.thumbnail("broken.png", [tmp_path / "media"]) is None
-    assert gallery.thumbnail("outside.png", [tmp_path / "media", tmp_path]) is not None
+    assert gallery.thumbnail("../outside.png", [tmp_path / "media"], None) is None
+    assert gallery.thumbnail("broken.png", [tmp_path / "media"], None) is None
+    assert gallery.thumbnail("outside.png", [tmp_path / "media", tmp_path], None) is not None
 
 
 def test_a_bad_file_is_named_and_the_rest_is_reported(shared, capsys):

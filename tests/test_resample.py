@@ -12,8 +12,9 @@ from sklearn import metrics as sk
 from data_prep.questions import coarse_of
 from data_prep.scales import SCALES
 from eval import posterior, scored
+from eval.interval import interval
 from eval.metrics import UNPARSED, quadratic_weighted_kappa, within
-from eval.resample import applies, cells, interval, metrics, replicates, resampled, units
+from eval.resample import applies, cells, metrics, replicates, resampled, units
 from eval.runs import Answers
 
 RNG = np.random.default_rng(0)
@@ -170,6 +171,43 @@ def test_intervals_cover_the_truth_as_often_as_they_say(drawn, n):
             low, high = interval(found[metric], units(run), metric)
             held[metric] += low <= truth <= high
     assert 930 <= held["acc"] <= 970 and 930 <= held["mae"] <= 970, held
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("too_sure", [1.0, 1.3], ids=["calibrated", "too sure"])
+@pytest.mark.parametrize("n", [132, 500])
+def test_intervals_of_calibration_cover_the_truth(too_sure, n):
+    """ECE is biased: of a calibrated model it is .03 at n = 500 and 0 in truth. At least 93% hold it, of 200."""
+
+    def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = rng.normal(0, 1.5, (n, 5))
+        probs, said = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (logits, too_sure * logits))
+        return probs, said
+
+    probs, said = drawn(np.random.default_rng(0), 400_000)
+    right = probs[np.arange(len(probs)), said.argmax(1)]
+    bin = np.minimum((said.max(1) * posterior.BINS).astype(int), posterior.BINS - 1)
+    truth = np.abs(np.bincount(bin, said.max(1) - right)).sum() / len(probs) if too_sure > 1 else 0
+    rng, held = np.random.default_rng(n), 0
+    for _ in range(200):
+        probs, said = drawn(rng, n)
+        label = (probs.cumsum(1) > rng.random((n, 1))).argmax(1)
+        run = answers("spaq", label, probs=said, strategy="direct")
+        run.dataset = f"{rng.integers(1 << 30)}"
+        low, high = scored.score(run)[0]["intervals"]["ece"]
+        held += low <= truth <= high
+    assert held >= 186 and (truth > 0.05 or too_sure == 1), held
+
+
+def test_an_interval_is_of_the_rows_that_a_metric_is_about():
+    """Of 200 answers, five have a coarse thought: that all five agree with the rating says little."""
+    run = answers("spaq", [1, 2, 3, 0] * 50, [1, 2, 3, 0] * 50)
+    group = [run.scale.coarse.index(coarse_of(run.scale, label)) for label in run.label[:5]]
+    few = replace(run, coarse=np.array([*group, *[UNPARSED] * 195]))
+    low, high = scored.score(few)[0]["intervals"]["consistent"]
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 5)), 1)
+    people = replace(few, subject=np.array([0, 0, 1, 2, 3, *range(4, 199)]))
+    assert scored.score(people)[0]["intervals"]["consistent"][0] == pytest.approx(0.025 ** (1 / 4))
 
 
 def test_off_by_one_and_kappa_leave_unparsed_out_or_wrong():

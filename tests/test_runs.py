@@ -16,6 +16,14 @@ from eval.runs import load, rerun
 LABELS = [0, 3, 2, 2, 4, 1]
 
 
+def indexed(*paths: Path, errors: tuple[str, ...] = ()) -> built.Index:
+    """The test files there; errors: what must be said of them."""
+    wrong: list[str] = []
+    found = built.index(paths, SCALES, wrong)
+    assert len(wrong) == len(errors) and all(part in line for part, line in zip(errors, wrong)), wrong
+    return found
+
+
 def said(label: int, predict: int | str, **more) -> dict:
     text = predict if isinstance(predict, str) else answer(SCALES["spaq"], "cot", predict)
     return {"predict": text, "label": answer(SCALES["spaq"], "cot", label)} | more
@@ -36,7 +44,7 @@ def data(tmp_path) -> built.Index:
         for i, label in enumerate(LABELS)
     ]
     write_jsonl(tmp_path / "data" / "cot" / "spaq_test.jsonl", rows)
-    return built.index([tmp_path / "data"], SCALES)
+    return indexed(tmp_path / "data")
 
 
 def loaded(path: Path, data: built.Index | None = None):
@@ -74,6 +82,9 @@ def test_the_authors_files_whose_answers_may_be_lists(tmp_path):
         ("out/STORM_spaq.jsonl", "out/STORM"),
         ("out/vllm.jsonl", "out/vllm"),
         ("spaq.jsonl", "."),
+        ("out/spaq/storm_lite.jsonl", "out/storm_lite"),
+        ("out/spaq/llava_lite.jsonl", "out/llava_lite"),
+        ("out/vote_test.jsonl", "out/vote_test"),
     ],
 )
 def test_the_files_of_a_run_differ_in_the_dataset_only(path, run):
@@ -88,6 +99,47 @@ def test_rows_without_ids_are_joined_by_position(tmp_path, data):
     first = loaded(lines(tmp_path / "few" / "spaq.jsonl", [said(label, 2) for label in LABELS[:4]]), data)
     assert (len(first.label), first.of) == (4, 6)
     assert loaded(path).id is None and loaded(path).of is None
+
+
+def test_somebody_without_a_name_is_nobody_else(tmp_path, data):
+    rows = [json.loads(line) for line in data["spaq", "cot"].read_text().splitlines()]
+    lines(
+        data["spaq", "cot"], [row | {"subject": None if i in (1, 4) else row["subject"]} for i, row in enumerate(rows)]
+    )
+    subject = loaded(lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in LABELS]), data).subject
+    assert len(set(subject)) == 5 and subject[2] == subject[3] and len({*subject[[0, 1, 4, 5]]}) == 4
+
+
+def test_predictions_of_all_kinds_below_a_folder(tmp_path, data):
+    """The authors' files have names of their own; test files, logs and scores are none."""
+    out = tmp_path / "out"
+    lines(out / "lf" / "spaq" / "generated_predictions.jsonl", [said(1, 1)])
+    authors = lines(out / "authors" / "koniq.jsonl", [{"label": said(1, 1)["label"], "answer": "rate1"}] * 2)
+    authors.write_text("[damaged\n" + authors.read_text())
+    lines(out / "trainer_log.jsonl", [{"loss": 1.0}])
+    (out / "spaq_test.jsonl").write_bytes(data["spaq", "cot"].read_bytes())
+    found, errors = load([out], SCALES)
+    assert [(str(one.run.relative_to(tmp_path)), one.dataset) for one in found] == [
+        ("out/authors", "koniq"),
+        ("out/lf", "spaq"),
+    ]
+    assert len(errors) == 1 and "koniq.jsonl, line 1: not JSON" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('{"a":' * 100_000, "brackets within brackets, too deep to read"),
+        (json.dumps(said(1, 1, dataset="\x1b[2J\n")), "key 'dataset' is '\\x1b[2J\\n', not a name"),
+        (json.dumps(said(1, 1, dataset="\ud800")), "key 'dataset' is '\\ud800', not a name"),
+    ],
+)
+def test_a_row_that_is_an_attack_is_named_and_left_out(tmp_path, row, reason):
+    path = tmp_path / "spaq.jsonl"
+    path.write_text(json.dumps(said(2, 2, id=None)) + "\n" + row + "\n" + json.dumps(said(3, 3, id=None)) + "\n")
+    (answers,), (error,) = load([path], SCALES)
+    assert answers.label.tolist() == [2, 3] and f"line 2: {reason}" in error
+    assert answers.id is None, "an id of null is none"
 
 
 def test_rows_with_ids_are_joined_by_them_in_any_order(tmp_path, data):
@@ -118,17 +170,21 @@ def test_an_appended_rerun_is_refused(tmp_path, data):
     assert "id 'p0' is in lines 1 and 5: an appended rerun" in refused(twice)
     rng = np.random.default_rng(0)
     rows = [said(int(label), int(guess)) for label, guess in rng.integers(0, 5, (120, 2))]
-    again = lines(tmp_path / "spaq.jsonl", rows + rows[:70])
-    assert "from line 121 on it repeats itself from line 1 on: an appended rerun" in refused(again)
+    other = [row | {"predict": "?"} if i % 5 == 0 else row for i, row in enumerate(rows[:70])]
+    for more in (rows[:70], other):
+        again = lines(tmp_path / "spaq.jsonl", rows + more)
+        assert "from line 121 on it repeats itself from line 1 on: an appended rerun" in refused(again)
     assert len(loaded(lines(tmp_path / "spaq.jsonl", rows + rows[:20])).label) == 140, "20 may agree by chance"
 
 
 def test_what_goes_round_is_not_a_rerun():
     """The demo's labels go 0, 1, 2, 3, 4, 0, 1 ...; a model that is always right, or always says the same, is none."""
-    assert rerun([(i % 5, i % 5) for i in range(240)]) is None
-    assert rerun([(0, 0)] * 500) is None and rerun([]) is None
-    assert rerun([*range(100), *range(100)]) == 100
-    assert rerun([*range(100), *range(80), 7]) is None
+    fives, ones, hundred = [i % 5 for i in range(240)], [0] * 500, [*range(100)]
+    assert rerun(fives, fives) is None and rerun(ones, ones) is None and rerun([], []) is None
+    assert rerun(hundred * 2, hundred * 2) == 100
+    assert rerun(hundred * 2, hundred + [0] * 100) is None, "a second photograph of each, say: other answers"
+    odd = [*hundred, *hundred[:80], 7]
+    assert rerun(odd, odd) is None
 
 
 def test_two_files_of_one_run_and_dataset(tmp_path, data):
@@ -140,12 +196,15 @@ def test_two_files_of_one_run_and_dataset(tmp_path, data):
 
 
 def test_test_files_that_cannot_be_used(tmp_path, data):
-    with pytest.raises(ValueError, match="no such file or folder"):
-        built.index([tmp_path / "nothing"], SCALES)
+    assert indexed(tmp_path / "nothing", tmp_path / "data", errors=("nothing: no such file or folder",)) == data
     copy = tmp_path / "data" / "copy_test.jsonl"
     copy.write_bytes(data["spaq", "cot"].read_bytes())
-    with pytest.raises(ValueError, match="two test files of spaq cot"):
-        built.index([tmp_path / "data"], SCALES)
-    copy.write_text("{}\n")
-    with pytest.raises(ValueError, match="copy_test.jsonl, line 1"):
-        built.index([tmp_path / "data"], SCALES)
+    assert indexed(tmp_path / "data", errors=("two test files of spaq cot",)) == {}
+    row = json.loads(copy.read_text().splitlines()[0])
+    for damage in ("{}", "\udcff", "[" * 100_000, json.dumps(row | {"conversations": [{"value": []}, {"value": ""}]})):
+        copy.write_bytes(damage.encode(errors="surrogateescape") + b"\n")
+        assert indexed(tmp_path / "data", errors=("copy_test.jsonl, line 1: ",)) == data, "the other one is used"
+    late = data["spaq", "cot"].read_bytes().splitlines(keepends=True)
+    data["spaq", "cot"].write_bytes(late[0] + b"\xff\n")
+    path = lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in LABELS])
+    assert f"{data['spaq', 'cot']}, line 2: " in refused(path, data)

@@ -158,7 +158,7 @@ def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
         f"error: {tmp_path}/absent.jsonl: no such file or folder",
-        f"error: {tmp_path}/nothing: no generated_predictions.jsonl in this folder or below it",
+        f"error: {tmp_path}/nothing: no generated_predictions.jsonl or other predictions here or below",
         f"error: {empty}: the file is empty",
     ]
     assert "spaq" in captured.out
@@ -208,8 +208,9 @@ def test_each_metric_has_its_decision_from_the_distribution(tmp_path):
 
 def test_an_unreadable_image_counts_as_unparsed_beside_distributions(write):
     path = write("spaq", exact(3, [0, 0, 0, 1.0, 0]), line("spaq", 0, "", error="x.png: no such image"))
-    (score,), errors = score_file(path)
-    assert errors == [] and (score["unparsed"], score["acc"], score["mae"], score["mae_worst"]) == (1, 0.5, 0.0, 2.0)
+    (score,), (error,) = score_file(path)
+    assert (score["unparsed"], score["acc"], score["mae"], score["mae_worst"]) == (1, 0.5, 0.0, 2.0)
+    assert error.startswith(f"{path}: 1 images could not be read, which counts as unparsed (line 2: x.png: no such")
 
 
 @pytest.mark.parametrize("probs", [[0.5, 0.4, 0, 0, 0], [1.0], [2, -1, 0, 0, 0], "x"])
@@ -221,14 +222,25 @@ def test_what_is_no_distribution_is_named(write, capsys, probs):
 
 def test_the_temperature_is_fitted_to_other_rows(tmp_path, capsys):
     sure = [0.0, 0.01, 0.98, 0.01, 0.0]  # right in six of ten rows only
-    held = tmp_path / "held.jsonl"
-    held.write_text("".join(exact(label, sure, f"{i}") for i, label in enumerate([2] * 6 + [1, 1, 3, 3])))
-    assert main([str(held), "--calibrate", str(held), "--json", str(tmp_path / "s.json")]) == 0
-    (score,) = json.loads((tmp_path / "s.json").read_text())["scores"]
-    (before,), _ = score_file(held)
+    test, held, text, direct, out = (tmp_path / name for name in ("t.jsonl", "h.jsonl", "x.jsonl", "d.jsonl", "s.json"))
+    for path, name in ((test, "t"), (held, "h")):
+        path.write_text("".join(exact(label, sure, f"{name}{i}") for i, label in enumerate([2] * 6 + [1, 1, 3, 3])))
+    assert main([str(test), "--calibrate", str(held), "--json", str(out)]) == 0
+    (score,) = json.loads(out.read_text())["scores"]
+    (before,), _ = score_file(test)
     assert score["temperature"] > 2 and score["ece"] < before["ece"] / 2 and score["rps"] < before["rps"]
     assert (score["acc"], score["mae"]) == (before["acc"], before["mae"])
-    text = tmp_path / "text.jsonl"
     text.write_text(line("spaq", 1, 1))
-    assert main([str(held), "--calibrate", str(text)]) == 2
-    assert "no row with probs" in capsys.readouterr().err
+    direct.write_text(line("spaq", 1, 1, "direct", id="9", dataset="spaq", probs=sure))
+    for other, said in (
+        (text, "no row with probs"),
+        (direct, "no row of the scale and prompt iqa cot"),
+        (test, "10 rows are scored, too ('t0')"),
+        (tmp_path / "gone", "gone: no such file or folder"),
+    ):
+        assert main([str(test), "--calibrate", str(other), "--json", str(out)]) == 2
+        assert said in capsys.readouterr().err
+        (score,) = json.loads(out.read_text())["scores"]
+        assert score["temperature"] is None and score["ece"] == before["ece"], (
+            "scored all the same, as it was predicted"
+        )
