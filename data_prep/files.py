@@ -2,6 +2,7 @@
 
 import csv
 import os
+import posixpath
 import unicodedata
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -56,25 +57,36 @@ class Files:
             return [path for path in self.paths if fnmatch("/" + folded(path), "*/" + pattern)]
         return [path for path in self.paths if fnmatch(folded(path.rpartition("/")[2]), pattern)]
 
+    @cached_property
+    def _by_path(self) -> dict[str, str]:
+        return {unicodedata.normalize("NFC", path): path for path in self.paths} | {path: path for path in self.paths}
+
     def find(self, *ends: str) -> str | None:
-        """The file at the end of a path, trying `ends` in turn; same extension if there is one, else any.
+        """The file at the end of a path, trying `ends` in turn. If several end so: the same extension goes before any
+        other, the same case before another, then the least nested.
 
         Only files below the root are known, so no "../" in a label file leads out of it.
         """
         for end in ends:
-            parts = [folded(part) for part in end.replace("\\", "/").split("/") if part]
-            if not parts:
-                continue
-            best = None
+            wanted = posixpath.normpath(end.replace("\\", "/")).lstrip("/")
+            parts = [folded(part) for part in wanted.split("/")]
+            found = []
             for path in self._by_stem.get(PurePosixPath(parts[-1]).stem, ()):
                 have = [folded(part) for part in path.split("/")]
                 if have[-len(parts) : -1] == parts[:-1]:
-                    if have[-1] == parts[-1]:
-                        return path
-                    best = best or path
-            if best:
-                return best
+                    same_case = ("/" + path).endswith("/" + wanted)
+                    found.append((have[-1] != parts[-1], not same_case, len(have), path))
+            if found:
+                return min(found)[-1]
         return None
+
+    def exact(self, name: str) -> str | None:
+        """The file of this very path, from the root or absolute; only "./", "//" and the like and the Unicode form may
+        differ."""
+        path = posixpath.normpath(name.replace("\\", "/"))
+        for root in (os.path.abspath(self.root), os.path.realpath(self.root)):
+            path = path.removeprefix(root.rstrip("/") + "/")
+        return self._by_path.get(path) or self._by_path.get(unicodedata.normalize("NFC", path))
 
 
 def _walk(folder: Path, below: str = "", seen: frozenset = frozenset()) -> Iterator[str]:
@@ -95,8 +107,8 @@ def table(path: Path, *needed: str, delimiter: str | None = None) -> Iterator[tu
     """Rows of a text table with a header, as (line number, column -> text). All cells are text, stripped.
 
     Takes a byte order mark, CRLF, quotes, and "," ";" or tabs (whichever the header holds, unless told). Raises
-    ValueError, naming the file, if it is no such table or lacks a needed column: it is then not the file meant.
-    A row cut short has "" in its last columns.
+    ValueError, naming the file, if it is no such table, lacks a needed column (it is then not the file meant) or has
+    a row with more cells than columns (a decimal comma perhaps). A row cut short has "" in its last columns.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -110,8 +122,13 @@ def table(path: Path, *needed: str, delimiter: str | None = None) -> Iterator[tu
                 raise ValueError(f"{path}: no column {missing[0]!r} (there are: {have}); is it another file?")
             reader = csv.reader(file, delimiter=delimiter)
             for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    stripped = [cell.strip() for cell in cells[: len(columns)]]
-                    yield reader.line_num + 1, dict(zip_longest(columns, stripped, fillvalue=""))
+                stripped = [cell.strip() for cell in cells]
+                if any(stripped[len(columns) :]):
+                    raise ValueError(
+                        f"{path}, line {reader.line_num + 1}: {len(cells)} cells for {len(columns)} columns "
+                        f'({delimiter.join(stripped)}); write numbers as 1.5, and quote a cell that holds "{delimiter}"'
+                    )
+                if any(stripped):
+                    yield reader.line_num + 1, dict(zip_longest(columns, stripped[: len(columns)], fillvalue=""))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a table in UTF-8 ({error}); save it as CSV UTF-8") from None
