@@ -3,8 +3,9 @@
 Download: the 2008 non-commercial release, from UNC Wilmington. Expected below data/raw/morph:
     morph_2008_nonCommercial.csv     optional; the columns age and photo (Album2/009055_1M54.JPG) are used
     Album2/009055_1M54.JPG ...       <subject, six digits>_<picture><M|F><age>.JPG, 55,134 images, in any folder
-The label is the age, 16..77. Without the csv file the file names, which say the same age, are enough; ids and subjects
-are taken from them either way, so that both ways give the same splits. Copies differ in the case of names.
+The label is the age, 16..77. The file name says it; the csv says which images there should be and must agree. Ids and
+subjects are taken from the name of the file either way, so that both ways give the same splits. Copies differ in the
+case of names.
 Terms: an academic or a paid licence from UNC Wilmington. No owner's split.
 """
 
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from data_prep.files import Files, table
-from data_prep.source import Dataset, Drop, Row, Sizes, as_is
+from data_prep.source import Dataset, Drop, Row, Sizes, as_is, same_rating
 
 NAME = re.compile(r"(?:.*[/\\])?((\d{6})_\d{1,2}[MF](\d+))\.jpg", re.IGNORECASE)
 
@@ -27,8 +28,10 @@ def read(files: Files) -> Iterator[Row | Drop]:
         match = NAME.fullmatch(image)
         if match is None:
             yield Drop(image, image, "rule", f"{image!r} is not <six digits>_<picture><M|F><age>.jpg")
+        elif age is not None and not same_rating(age, match[3]):
+            yield Drop(match[1], image, "rule", f"age {age!r} in {path.name}, but {match[3]} in the name of the file")
         else:
-            yield Row(match[1].upper(), (image, f"{match[1]}.jpg"), match[3] if age is None else age, subject=match[2])
+            yield Row(match[1].upper(), (image, f"{match[1]}.jpg"), match[3], subject=match[2])
 
 
 DATASET = Dataset(

@@ -36,6 +36,14 @@ class Drop(NamedTuple):
     reason: str
 
 
+def same_rating(one: float | str, other: float | str) -> bool:
+    """Are two raw ratings equal, as numbers ("1" and "1.0") or else as texts?"""
+    try:
+        return float(one) == float(other)
+    except (TypeError, ValueError):
+        return str(one) == str(other)
+
+
 def equal_width(score: float, lo: float, hi: float) -> int:
     """Five levels of equal width over the observed lo..hi. Our choice; a constant prediction on AVA speaks for it."""
     if hi == lo:

@@ -42,6 +42,7 @@ def _sheet(path: Path) -> Iterator[tuple[str, float | str]]:
             raise ValueError(f"{path}: no columns 'Image name' and 'MOS' (there are: {', '.join(header)})")
         name, mos = header.index("Image name"), header.index("MOS")
         for row in cells:
+            row += (None,) * (len(header) - len(row))  # openpyxl may end a row after its last filled cell
             if row[name] is not None:
                 yield str(row[name]).strip(), "" if row[mos] is None else row[mos]
 

@@ -54,19 +54,26 @@ def split(dataset: Dataset, rows: list[Rated], protocol: str) -> Split:
 
 
 def _by_subject(rows: list[Rated], wanted: int, rng: random.Random) -> tuple[list[Rated], list[Rated]]:
-    """Whole subjects, drawn one by one until the test set has the wanted size or just over. Our choice."""
-    subjects = sorted({row.subject for row in rows})
-    rng.shuffle(subjects)
+    """Whole subjects, drawn one by one until the test set has the wanted size or just over. Our choice.
+
+    A row without a subject is one of its own: it may show anybody.
+    """
     of_subject = defaultdict(int)
     for row in rows:
-        of_subject[row.subject] += 1
+        of_subject[_who(row)] += 1
+    subjects = sorted(of_subject)
+    rng.shuffle(subjects)
     chosen, count = set(), 0
     for subject in subjects:
         if count >= wanted:
             break
         chosen.add(subject)
         count += of_subject[subject]
-    return [row for row in rows if row.subject not in chosen], [row for row in rows if row.subject in chosen]
+    return [row for row in rows if _who(row) not in chosen], [row for row in rows if _who(row) in chosen]
+
+
+def _who(row: Rated) -> tuple[str, str]:
+    return (row.subject, "" if row.subject else row.id)
 
 
 def _by_class(rows: list[Rated], rng: random.Random) -> tuple[list[Rated], list[Rated]]:

@@ -255,6 +255,14 @@ def test_morph_in_copies_with_other_folders_and_case(tmp_path):
     assert located(files, rows) == ["Images/Test/070081_02F36.jpg", "Images/Train/009055_1m54.jpg"]
 
 
+@pytest.mark.parametrize("age", ["53", "", "54.5", "old"])
+def test_morph_drops_an_age_that_differs_from_the_names(tmp_path, age):
+    table = f"{MORPH_HEAD}1,1,,,W,M,,54.0,0,,{MORPH_IMAGES[0]}\n1,1,,,W,F,,{age},0,,{MORPH_IMAGES[1]}\n"
+    rows = list(morph.read(put(tmp_path, morph_2008_nonCommercial=table)))
+    reason = f"age {age!r} in morph_2008_nonCommercial.csv, but 36 in the name of the file"
+    assert rows == [MORPH_ROWS[0], Drop("070081_02F36", MORPH_IMAGES[1], "rule", reason)]
+
+
 def test_morph_refuses_another_table(tmp_path):
     with pytest.raises(ValueError, match=r"morph_2008_nonCommercial\.csv: no column 'photo'"):
         list(morph.read(put(tmp_path, morph_2008_nonCommercial="id_num,age\n1,2\n")))

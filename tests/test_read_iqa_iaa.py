@@ -1,5 +1,7 @@
 """The readers of the quality and aesthetics datasets, on a few rows in each owner's format, quirks included."""
 
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,21 @@ def test_spaq_sheet_has_whole_and_broken_numbers(tmp_path, name, more):
     assert rows == SPAQ_ROWS
     assert [type(row.score) for row in rows] == [float, int]
     assert [found(tmp_path, row) for row in rows] == ["SPAQ/TestImage/00001.jpg", "SPAQ/TestImage/00002.JPG"]
+
+
+def test_spaq_row_cut_short_has_no_rating(tmp_path):
+    """Without the sheet's size, which not every program writes, openpyxl's rows end after their last filled cell."""
+    book = Workbook()
+    for cells in (["Image name", "MOS"], ["00001.jpg", 48.86], ["00002.jpg"]):
+        book.active.append(cells)
+    book.save(tmp_path / "whole")
+    with (
+        zipfile.ZipFile(tmp_path / "whole") as whole,
+        zipfile.ZipFile(tmp_path / "MOS and Image attribute scores.xlsx", "w") as cut,
+    ):
+        for name in whole.namelist():
+            cut.writestr(name, re.sub(rb"<dimension[^>]*/>", b"", whole.read(name)))
+    assert [(row.id, row.score) for row in read(spaq, tmp_path)] == [("00001", 48.86), ("00002", "")]
 
 
 def test_spaq_as_csv_with_byte_order_mark_and_crlf(tmp_path):
@@ -182,6 +199,16 @@ def test_koniq_refuses_raw_means(tmp_path):
     write(tmp_path / SITE, raw)
     with pytest.raises(ValueError, match=rf"{SITE}: 'MOS' has no value above 5.*use {SITE} or {SETS}"):
         read(koniq, tmp_path)
+
+
+@pytest.mark.parametrize(("highest", "raw"), [("5", True), ("5.01", False)])
+def test_koniq_raw_means_end_at_5(tmp_path, highest, raw):
+    write(tmp_path / "koniq.csv", f"image_name,MOS\n1.jpg,1\n2.jpg,{highest}\n")
+    if raw:
+        with pytest.raises(ValueError, match="no value above 5"):
+            read(koniq, tmp_path)
+    else:
+        assert [row.score for row in read(koniq, tmp_path)] == ["1", "5.01"]
 
 
 def test_koniq_refuses_a_table_without_ratings(tmp_path):

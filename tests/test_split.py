@@ -66,6 +66,7 @@ def test_eyepacs_comes_out_class_by_class():
     assert (len(divided.train), len(divided.test)) == (31_599, 3_527)
     assert Counter(row.label for row in divided.test) == {0: 2_581, 1: 247, 2: 531, 3: 90, 4: 78}
     assert len({row.label for row in divided.test[:50]}) > 1, "classes are mixed"
+    assert len({row.label for row in divided.train[:50]}) > 1, "in train, too"
 
 
 def test_the_owners_split_is_kept():
