@@ -1,5 +1,6 @@
 """From a dataset's folder to rated rows with usable images: read, check, label. What falls out is counted by reason."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 from data_prep.files import Files
 from data_prep.images import Checked, check
 from data_prep.questions import Scale
-from data_prep.source import Dataset, Drop, Row
+from data_prep.source import Dataset, Drop, Row, same_rating
 from data_prep.split import Rated, Split, split
 
 KINDS = ("rule", "missing", "unreadable", "duplicate", "leak")
@@ -78,12 +79,13 @@ def prepare(
         common = Counter(f"{drop.kind}: {drop.reason}" for drop in drops).most_common(1)
         why = f"; {len(drops)} dropped, most often {common[0][0]!r}" if common else ""
         raise ValueError(f"{files.root}: no usable row out of {len(items)}{why}")
+    copies = f"{os.path.relpath(os.path.realpath(out / 'images'), os.path.realpath(raw))}/"  # of a run before
     known = {f"{below}{path}" for path in files.paths if path.lower().endswith(IMAGES)}
     return Built(
         name=dataset.name,
         scale=scale,
         read=len(items),
-        unlabelled=len(known - found.keys()),
+        unlabelled=sum(not path.startswith(copies) for path in known - found.keys()),
         split=split(dataset, rated, protocol),
         drops=drops,
         checked={result.image: result for result in checked.values() if not result.reason},
@@ -98,7 +100,7 @@ def once(rows: Iterable[Row], drops: list[Drop]) -> list[Row]:
     for row in rows:
         first = kept.setdefault(row.id, row)
         if first is not row:
-            if str(first.score) != str(row.score):
+            if not same_rating(first.score, row.score):
                 torn.setdefault(row.id, {str(first.score)}).add(str(row.score))
             drops.append(Drop(row.id, row.images[0], "duplicate", f"id {row.id!r} is there twice"))
     for id, ratings in torn.items():

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.build import Built, without
 from data_prep.together import together
 
 # Our choice. imagehash.phash sets 32 of its 64 bits, so two hashes differ by an even number and 3 would mean 2.
@@ -108,6 +109,63 @@ def _nearest(train: Iterable[int], test: Iterable[int], bits: int) -> dict[int, 
                     best[place] = distance[place]
                     near[int(block[place])] = int(candidate), int(distance[place])
     return near
+
+
+def compared(built: list[Built], hashed: bool) -> list[str]:
+    """The datasets whose images were compared with each other, as summary.json says it; [] if none was."""
+    return sorted(b.name for b in built) if hashed else []
+
+
+def compare(built: list[Built], out: Path, *, hashed: bool, drop: bool) -> str:
+    """Write leaks.csv and, if wanted, take the leaked rows out of train. Returns the lines that say what was found.
+
+    Not `hashed`: only the same path in train and test is found. Rows that leaks.csv has from earlier runs stay if
+    neither of their datasets was built now; what this run did not compare, they cannot say.
+    """
+    pictures = [
+        # A file that was not read is known by its path.
+        Picture(b.name, row.id, test, b.checked[row.image].digest or row.image, b.checked[row.image].phash)
+        for b in built
+        for test, rows in ((False, b.split.train), (True, b.split.test))
+        for row in rows
+    ]
+    names, path, found = {b.name for b in built}, out / "leaks.csv", find_leaks(pictures)
+    earlier = [leak for leak in read_leaks(path) if not names & {leak.train_dataset, leak.test_dataset}]
+    if hashed or earlier or found:
+        write_leaks(path, sorted(earlier + found))
+    else:  # an empty table would say that there is none
+        path.unlink(missing_ok=True)
+    for b in built:
+        why = {
+            leak.train_id: f"{leak.kind} copy of {leak.test_dataset} {leak.test_id}"
+            for leak in found
+            if leak.train_dataset == b.name
+        }
+        if drop:
+            without(b, why)
+    if not hashed:
+        twice = f"{len(found)} images are in train and in test: {path}\n" if found else ""
+        return f"{twice}no look for copies between train and test: that takes --check decode"
+    exact = sum(leak.kind == "exact" for leak in found)
+    done = "taken out of train" if drop else "left in train (--drop-leaks takes them out)"
+    plain = uninformative(pictures)
+    unseen = sum(picture.phash in plain for picture in pictures)
+    among = f"compared datasets: {', '.join(compared(built, hashed))} (copies in any other are not seen)"
+    return (
+        f"{exact} exact and {len(found) - exact} near copies of test images, {done}: {path}\n{among}\n"
+        f"{unseen} images are too plain, or too much alike, to be compared by look; only their bytes were"
+    )
+
+
+def read_leaks(path: Path) -> list[Leak]:
+    """What leaks.csv holds; [] if there is none. Raises ValueError, naming the file, if it is another table."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            return [Leak(**row | {"distance": int(row["distance"])}) for row in csv.DictReader(file)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a table of leaks ({error}); remove it") from None
 
 
 def write_leaks(path: Path, leaks: list[Leak]) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from data_prep.questions import STRATEGIES
 
@@ -20,7 +21,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resize", type=pixels, metavar="PIXELS", help="write RGB copies at most so large, and use them"
     )
+    parser.add_argument("--drop-leaks", action="store_true", help="take duplicates of test images out of train")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+
+
+def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with args.hashed: are the images read, so that copies can be told? Exits for wrong ones."""
+    args = parser.parse_args(argv)
+    args.hashed = args.check == "decode" or bool(args.resize)
+    if args.drop_leaks and not args.hashed:
+        parser.error("--drop-leaks must look into the images: leave --check exists out")
+    return args
 
 
 def aligned(lines: list[list[str | int | float | None]]) -> str:

@@ -1,18 +1,21 @@
 """Your own ratings: python -m data_prep csv RATINGS.csv --scale SCALE.yaml [--raw FOLDER] [--out data/NAME]
 
-RATINGS.csv has columns image, rating and, if you have them, subject (the person or thing shown) and split (train or
-test). SCALE.yaml says what the ratings mean (data_prep/own_scale.py; worked example: examples/product_photos/).
+RATINGS.csv has columns image (its path below FOLDER, by default the folder of the csv), rating and, if you have them,
+subject (the person or thing shown) and split (train or test). SCALE.yaml says what the ratings mean
+(data_prep/own_scale.py; worked example: examples/product_photos/).
 """
 
 import argparse
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from data_prep.build import prepare
+from data_prep.build import Built, prepare
 from data_prep.files import Files, table
-from data_prep.options import add_options
+from data_prep.leaks import compare, compared
+from data_prep.options import add_options, parsed
 from data_prep.own_scale import OwnScale, load
 from data_prep.questions import suffix
 from data_prep.registry import stanza, write_info
@@ -33,13 +36,16 @@ def dataset(ratings: Path, own: OwnScale) -> Dataset:
 
     def read(files: Files) -> Iterator[Row | Drop]:
         for line, row in rows:
-            image = row["image"]
+            where, image = f"{ratings.name}, line {line}", files.exact(row["image"])
             try:
                 score = own.score(row["rating"])
             except ValueError as error:
-                yield Drop(image, f"{ratings.name}, line {line}", "rule", str(error))
+                yield Drop(row["image"], where, "rule", str(error))
             else:
-                yield Row(image, (image,), score, row.get("subject", ""), row.get("split", ""))
+                if image:
+                    yield Row(image, (image,), score, row.get("subject", ""), row.get("split", ""))
+                else:
+                    yield Drop(row["image"], where, "missing", f"no such image below {files.root}")
 
     return Dataset(
         name=own.scale.name,
@@ -62,7 +68,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--raw", type=Path, help="the folder that image names start from (default: that of the csv)")
     parser.add_argument("--out", type=Path, help="default: data/ and the scale's name")
     add_options(parser)
-    args = parser.parse_args(argv)
+    args = parsed(parser, argv)
     try:
         own = load(args.scale)
         name, raw = own.scale.name, args.raw or args.ratings.parent
@@ -79,17 +85,35 @@ def main(argv: list[str]) -> int:
             workers=args.workers,
         )
         built.dataset = None  # there is no paper to compare with
+        both_sides(args.ratings, built)
+        said = compare([built], out, hashed=args.hashed, drop=args.drop_leaks)
+        both_sides(args.ratings, built)
         write(built, out, args.prompts)
-        shutil.copyfile(args.scale, out / "scale.yaml")
+        if args.scale.resolve() != (out / "scale.yaml").resolve():
+            shutil.copyfile(args.scale, out / "scale.yaml")
         write_info(out / "dataset_info.json", stanzas(name, args.prompts))
         numbers = {name: summary(built)}
-        write_summary(out, numbers, {"check": args.check, "resize": args.resize})
-    except (OSError, ValueError) as error:
+        settings = {"check": args.check, "resize": args.resize, "compared": compared([built], args.hashed)}
+        write_summary(out, numbers, settings)
+    except (OSError, ValueError, BrokenProcessPool) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(sizes_table(numbers))
-    print(f"in a recipe: dataset_dir: {out}, media_dir: {raw}, dataset: {name}_train, eval_dataset: {name}_test")
+    print(said)
+    train, test = list(stanzas(name, args.prompts))[:2]
+    print(f"in a recipe: dataset_dir: {out}, media_dir: {raw}, dataset: {train}, eval_dataset: {test}")
     return 0
+
+
+def both_sides(ratings: Path, built: Built) -> None:
+    """Raises ValueError if no row is left for training or none for testing."""
+    for part, rows in (("training", built.split.train), ("testing", built.split.test)):
+        if not rows:
+            usable = len(built.split.train) + len(built.split.test)
+            raise ValueError(
+                f"{ratings}: none of {usable} usable rows is for {part}; give it more rows or subjects, or say train "
+                "or test for each row in a column split"
+            )
 
 
 def stanzas(name: str, strategies: list[str]) -> dict[str, dict]:

@@ -9,6 +9,7 @@ from data_prep.build import KINDS, Built, dropped
 from data_prep.options import aligned
 from data_prep.questions import STRATEGIES
 from data_prep.sharegpt import facts, turns
+from data_prep.source import Drop
 from data_prep.split import Rated, shared_subjects
 from data_prep.together import together
 
@@ -20,7 +21,8 @@ def write(built: Built, out: Path, strategies: list[str]) -> None:
     was there before is then still there.
     """
     splits = {part: rows for part, rows in built.split._asdict().items() if rows}
-    tails = {row.id: _tail(built.name, row) for row in (*built.split.train, *built.split.test)}
+    # By row, not by id: a release may have an id in train and in test.
+    tails = {row: _tail(built.name, row) for row in (*built.split.train, *built.split.test)}
     with together() as open_:
         for strategy in strategies:
             heads = {
@@ -29,9 +31,9 @@ def write(built: Built, out: Path, strategies: list[str]) -> None:
             }
             for part, rows in splits.items():
                 file = open_(out / strategy / f"{built.name}_{part}.jsonl")
-                file.writelines(heads[row.label] + tails[row.id] for row in rows)
+                file.writelines(heads[row.label] + tails[row] for row in rows)
         _manifest(built, open_(out / "manifest" / f"{built.name}.csv"))
-        _quarantine(built, open_(out / "quarantine" / f"{built.name}.csv"))
+        _quarantine(built.drops, open_(out / "quarantine" / f"{built.name}.csv"))
     for strategy in STRATEGIES:
         for part in ("train", "lite", "test"):
             if strategy not in strategies or part not in splits:
@@ -52,10 +54,16 @@ def _manifest(built: Built, file: IO[str]) -> None:
         rows.writerow((row.id, row.image, row.label, row.score, row.subject, part, int(row.id in lite)))
 
 
-def _quarantine(built: Built, file: IO[str]) -> None:
+def write_quarantine(path: Path, drops: list[Drop]) -> None:
+    """Write dropped rows, with reasons, where no dataset is written with them."""
+    with together() as open_:
+        _quarantine(drops, open_(path))
+
+
+def _quarantine(drops: list[Drop], file: IO[str]) -> None:
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(("id", "file", "reason"))
-    rows.writerows(sorted((drop.id, drop.file, f"{drop.kind}: {drop.reason}") for drop in built.drops))
+    rows.writerows(sorted((drop.id, drop.file, f"{drop.kind}: {drop.reason}") for drop in drops))
 
 
 def summary(built: Built) -> dict:

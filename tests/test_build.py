@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,31 @@ def test_bad_ratings_and_repeated_ids_are_counted_by_reason(raw, tmp_path):
         assert reason in text
 
 
+def test_a_rating_written_in_two_ways_is_one(raw, tmp_path):
+    labels = next(raw.glob("aptos/**/train.csv"))
+    first = labels.read_text().splitlines()[1]
+    labels.write_text(labels.read_text() + f"{first}.0\n")
+    assert exists(raw, tmp_path / "out", "aptos") == 0
+    assert first.split(",")[0] in {row["id"] for row in manifest(tmp_path / "out", "aptos")}
+
+
+def test_levels_are_equal_parts_of_what_the_label_file_holds(tmp_path):
+    """The contract's rule: over the observed lowest and highest rating, though the scale is 0-100 and though the image
+    of the lowest is not there."""
+    scores = {f"{score}": score for score in (*range(21, 70), 70)} | {"lowest": 20}
+    folder = tmp_path / "raw/challengedb"
+    folder.mkdir(parents=True)
+    table = "".join(f"{name}.bmp,{score}\n" for name, score in scores.items())
+    (folder / "meta_info_LIVEChallengeDataset.csv").write_text(f"img_name,mos\n{table}")
+    for name in scores:
+        if name != "lowest":
+            (folder / f"{name}.bmp").write_bytes(b"x")
+    assert exists(tmp_path / "raw", tmp_path / "out", "challengedb") == 0
+    labels = {row["id"]: int(row["label"]) for row in manifest(tmp_path / "out", "challengedb")}
+    assert [labels[score] for score in ("29", "30", "39", "40", "50", "60", "70")] == [0, 1, 1, 2, 3, 4, 4]
+    assert Counter(labels.values()) == {0: 9, 1: 10, 2: 10, 3: 10, 4: 11}
+
+
 def test_a_dataset_that_fails_is_one_line_and_the_others_are_built(raw, tmp_path, capsys):
     next(raw.glob("aptos/**/train.csv")).write_text("id,grade\n1,2\n")
     shutil.rmtree(raw / "hci")
@@ -236,6 +262,23 @@ def test_decoding_quarantines_what_is_no_image_and_copies_are_pointed_to(raw, tm
     capsys.readouterr()
 
 
+def test_leaks_of_a_partial_run_stand_beside_those_of_others(raw, tmp_path, capsys):
+    def pairs() -> set[tuple[str, str]]:
+        path = tmp_path / "out/leaks.csv"
+        with path.open(newline="") as file:
+            return {(leak["train_dataset"], leak["test_dataset"]) for leak in csv.DictReader(file)}
+
+    assert build(raw, tmp_path / "out", "hci") == 0
+    assert "compared datasets: hci (copies in any other are not seen)" in capsys.readouterr().out
+    assert build(raw, tmp_path / "out", "aptos") == 0
+    assert pairs() == {("aptos", "aptos"), ("hci", "hci")}
+    assert exists(raw, tmp_path / "out", "hci") == 0
+    assert pairs() == {("aptos", "aptos")}, "nobody looked at what hci now is"
+    assert exists(raw, tmp_path / "out", "aptos") == 0
+    assert not (tmp_path / "out/leaks.csv").exists()
+    capsys.readouterr()
+
+
 def test_leaks_are_reported_and_dropped_within_and_across_datasets(raw, tmp_path, capsys):
     assert build(raw, tmp_path / "out", "hci", "aptos") == 0
     assert "left in train" in capsys.readouterr().out
@@ -245,5 +288,6 @@ def test_leaks_are_reported_and_dropped_within_and_across_datasets(raw, tmp_path
     assert build(raw, tmp_path / "out", "hci", "aptos", "--drop-leaks") == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [summary[name]["sizes"]["train"] for name in ("hci", "aptos")] == [0, 0]
+    assert [summary[name]["settings"]["compared"] for name in ("hci", "aptos")] == [["aptos", "hci"]] * 2
     assert sum(summary[name]["dropped"]["leak"] for name in ("hci", "aptos")) == len(found)
     assert "leak: exact copy of" in (tmp_path / "out" / "quarantine" / "hci.csv").read_text()

@@ -10,7 +10,7 @@ import imagehash
 import pytest
 from PIL import Image, ImageEnhance
 
-from data_prep.leaks import BITS, CROWD, FLAT, Leak, Picture, find_leaks, uninformative, write_leaks
+from data_prep.leaks import BITS, CROWD, FLAT, Leak, Picture, find_leaks, read_leaks, uninformative, write_leaks
 from demo.photographs import TEST, TRAIN, load
 
 
@@ -141,6 +141,12 @@ def test_one_file_many_times_is_no_crowd():
     assert uninformative(copies + files) == {phash}
 
 
+def test_a_crowd_is_more_than_ten_files():
+    phash = text(balanced(random.Random(0)))
+    files = [Picture("a", str(number), number == 0, f"file{number}", phash) for number in range(11)]
+    assert len(find_leaks(files[:10])) == 9 and find_leaks(files) == []
+
+
 def flat() -> list[Image.Image]:
     across = Image.linear_gradient("L")
     return [Image.new("L", (80, 60), 0), Image.new("L", (80, 60), 200), across, across.rotate(90)]
@@ -190,3 +196,12 @@ def test_the_table_is_written_whole_or_not_at_all(tmp_path):
     write_leaks(path, [])
     assert path.read_bytes() == b"train_dataset,train_id,test_dataset,test_id,kind,distance\n"
     assert [file.name for file in path.parent.iterdir()] == ["leaks.csv"]
+
+
+def test_the_table_is_read_back(tmp_path):
+    leaks = [Leak("ava", "1,5", "tad66k", "é", "near", 2), Leak("hci", "1", "hci", "2", "exact", 0)]
+    write_leaks(tmp_path / "leaks.csv", leaks)
+    assert read_leaks(tmp_path / "leaks.csv") == leaks and read_leaks(tmp_path / "absent.csv") == []
+    (tmp_path / "leaks.csv").write_text("id,file\n1,2\n")
+    with pytest.raises(ValueError, match=r"leaks\.csv: not a table of leaks .*; remove it"):
+        read_leaks(tmp_path / "leaks.csv")

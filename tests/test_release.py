@@ -1,6 +1,8 @@
 """The authors' jsonl, in each form their code uses, keeps its split and loses nothing silently."""
 
+import csv
 import json
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,102 @@ def test_what_does_not_say_its_dataset_or_label_is_counted(raw, capsys):
     assert "duplicate: id 'TestImage/00001' is there twice in train" in quarantine
     printed = capsys.readouterr().out
     assert "5 rows of no dataset, for example train.jsonl, line 2" in printed
+
+
+SECOND = PLAIN | {"image_path": "/data/SPAQ/TestImage/00002.jpg"}
+BAD = PLAIN | {"response": "rate0-1(Below Fair), rate0(Bad)"}
+
+
+def quarantined(out: Path, name: str) -> list[dict]:
+    with (out / "quarantine" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("others", [[("test.jsonl", [BAD])], [("lite.jsonl", [BAD])], [("2_train.jsonl", [BAD])]])
+def test_two_labels_of_an_image_drop_it_everywhere(raw, others, capsys):
+    done, out = release(
+        raw, ("train.jsonl", [PLAIN, SECOND]), *others, ("b_test.jsonl", [PLAIN, OTHER | {"images": []}])
+    )
+    assert done == 0
+    (row,) = rows(out / "cot/spaq_train.jsonl")
+    assert row["id"] == "TestImage/00002" and not (out / "cot/spaq_test.jsonl").exists()
+    reasons = [drop["reason"] for drop in quarantined(out, "spaq")]
+    assert "duplicate: id 'TestImage/00001' is labelled 0 and 3, here in train" in reasons
+    assert "duplicate: id 'TestImage/00001' is labelled 0 and 3, here in test" in reasons
+    numbers = json.loads((out / "summary.json").read_text())["spaq"]
+    assert numbers["read"] == 4 and numbers["dropped"]["duplicate"] == 3
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("check", ["exists", "decode"])
+def test_an_image_in_train_and_test_is_a_leak(raw, check, capsys):
+    done, out = release(
+        raw, ("train.jsonl", [PLAIN, SECOND]), ("test.jsonl", [PLAIN]), more=("--check", check, "--prompts", "cot")
+    )
+    assert done == 0
+    (leak,) = (out / "leaks.csv").read_text().splitlines()[1:]
+    assert leak == "spaq,TestImage/00001,spaq,TestImage/00001,exact,0"
+    said = {"exists": "1 images are in train and in test", "decode": "1 exact and 0 near copies of test images"}
+    assert said[check] in capsys.readouterr().out
+    (row,) = rows(out / "cot/spaq_test.jsonl")
+    assert row in rows(out / "cot/spaq_train.jsonl")
+
+
+def test_a_lite_row_is_in_train_once(raw):
+    done, out = release(raw, ("train.jsonl", [PLAIN]), ("lite.jsonl", [PLAIN, SECOND]))
+    assert done == 0
+    assert [row["id"] for row in rows(out / "cot/spaq_train.jsonl")] == ["TestImage/00001", "TestImage/00002"]
+    assert [row["id"] for row in rows(out / "cot/spaq_lite.jsonl")] == ["TestImage/00001", "TestImage/00002"]
+
+
+def test_what_is_lost_stands_in_quarantine_and_is_counted(raw, capsys):
+    lost = [
+        {"query": "", "response": "rate1", "image_path": "/data/koniq/1.jpg"},
+        PLAIN | {"image_path": "/data/x/1.jpg"},
+        "[" * 100_000,
+        '{"images": ' + "[" * 5_000 + "]" * 5_000 + "}",
+    ]
+    done, out = release(raw, ("train.jsonl", [PLAIN, *lost]))
+    assert done == 0
+    assert "missing: no such image below" in quarantined(out, "koniq")[0]["reason"]
+    assert len(quarantined(out, "no_dataset")) == 3
+    printed = capsys.readouterr().out
+    assert "1 rows of koniq, which has no usable one, for example train.jsonl, line 2: no such image" in printed
+    assert "3 rows of no dataset, for example train.jsonl, line 3: no one dataset in the path /data/x/1.jpg" in printed
+    assert release(raw, ("train.jsonl", [PLAIN]))[0] == 0
+    assert quarantined(out, "no_dataset") == []
+    capsys.readouterr()
+
+
+def test_all_files_go_into_one_command(raw, capsys):
+    train, test = ("a_train.jsonl", [PLAIN]), ("a_test.jsonl", [SECOND])
+    done, out = release(raw, train, test)
+    assert done == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.jsonl")}
+    for again in (train, test, ("a_lite.jsonl", [PLAIN])):
+        assert release(raw, again)[0] == 1
+        error = capsys.readouterr().err
+        assert "is of another command" in error and "give all files to one command" in error
+        assert {path: path.read_bytes() for path in out.rglob("*.jsonl")} == before
+    assert release(raw, ("b_train.jsonl", [SWIFT]))[0] == 0, "another dataset"
+    assert release(raw, test, ("lite.jsonl", [PLAIN]))[0] == 0, "a lite file is for training, too"
+    assert len(rows(out / "cot/spaq_test.jsonl")) == 1
+    capsys.readouterr()
+
+
+def test_a_file_that_is_not_utf_8_is_named(raw, capsys):
+    (raw.parent / "train.jsonl").write_bytes(json.dumps(PLAIN).encode() + b"\n\xff\xfe\n")
+    assert main(["release", f"{raw.parent}/train.jsonl", "--raw", str(raw), "--out", f"{raw.parent}/out"]) == 1
+    assert f"error: {raw.parent}/train.jsonl, line 2: not UTF-8" in capsys.readouterr().err
+
+
+def test_a_killed_worker_is_one_line(raw, monkeypatch, capsys):
+    def killed(*args, **options):
+        raise BrokenProcessPool("a worker was killed")
+
+    monkeypatch.setattr("data_prep.release.check", killed)
+    assert release(raw, ("train.jsonl", [PLAIN]))[0] == 1
+    assert capsys.readouterr().err == "error: a worker was killed\n"
 
 
 def test_the_part_must_be_said(raw, capsys):
