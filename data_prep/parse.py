@@ -6,12 +6,32 @@ not publish its parser; every rule here is our choice.
 """
 
 import re
+from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
 from num2words import num2words
 
 from data_prep.questions import Scale
+
+# What stands before a candidate and takes it away, up to four words ahead ("no clear evidence of", "isnt a very"), as
+# long as no new clause begins; or directly before it: a bound ("over 30"), or a prefix that a hyphen ties to it.
+_CLAUSE = "and|but|so|thus|hence|therefore|yet|then|because|which|that|this|it|its|is|are|was|were|with|i"
+_NEGATED = re.compile(
+    r"(?:\b(?:no|not|non|never|nor|neither|hardly|cannot|without|than|(?:absence|lack|free) (?:of|from)|far from"
+    r"|rul(?:e|es|ed|ing) out|negative for|(?:is|are|was|were|do|does|did|ca|could|wo|would|should|has|have|had)nt)"
+    rf"(?! (?:a )?doubt)(?: so| that)?(?:[ -](?!(?:{_CLAUSE})\b)[a-z]+){{0,4}}[ -]"
+    r"|\b(?:over|under|above|below|beyond|before|after|until|at least|at most|up to) (?:the |an? )?(?:age (?:of )?)?"
+    r"|[a-z]-)$"
+)
+_TAKEN_BACK = re.compile(
+    r" ?(?:(?:is|was|are|were|can be|could be|has been) )?(?:ruled out|excluded|absent|unlikely|not\b)"
+    r"| (?:is|was)nt\b| ?[:?] ?no(?: ?[.,;!]|$)"
+)
+_JOINED = re.compile(r"[ ,-]*(?:[-/~&|]|\b(?:or|and|to|versus|vs)\b)[ -]*(?:(?:maybe|perhaps|possibly|even|an?|the) )?")
+# The parts of the age and decade answers; models use the words with the other scales, too.
+_PART = re.compile(r"\b(?:(?P<coarse>coarse (?:answer|classification))|predict\w*|final\w*|fine answer)\b")
+_OFF = frozenset({("fine", -1)})  # something that is not on the scale was said
 
 # An answer must begin within so many characters: several times the longest valid one, and noise is longer.
 REACH = 500
@@ -35,6 +55,7 @@ class _Mention(NamedTuple):
 
 class _Grammar(NamedTuple):
     pattern: re.Pattern
+    noun: str  # before a level's number; "" for years
     words: dict[str, frozenset]
     indices: dict[tuple[int, int], frozenset]
     spans: dict[tuple[int, int | None], frozenset]
@@ -56,9 +77,19 @@ def parse(scale: Scale, strategy: str, text: str) -> Rating | None:
         return None
     coarse = {index for m in mentions for kind, index in m.names if kind == "coarse" and len(m.names) == 1}
     fine = [m for m in mentions if _label(m) is not None]
+    for left, right in zip(fine, fine[1:]):
+        if _label(left) != _label(right) and _JOINED.fullmatch(text, left.end, right.start):
+            return None  # rate2 or rate3
+    if any(part["coarse"] for part in _PART.finditer(text)):
+        thoughts = [m for m in mentions if _in_coarse_part(text, m)]
+        coarse |= {index for m in thoughts for kind, index in m.names if kind == "coarse"}
+        fine = [m for m in fine if m not in thoughts]
     # The answer's format puts the coarse thought first; "Fair" or "rate2" there is the group, not the level.
-    if strategy != "direct" and len(fine) > 1 and fine[0] is mentions[0] and len(fine[0].names) == 2:
-        coarse |= {index for kind, index in fine.pop(0).names if kind == "coarse"}
+    elif strategy != "direct" and fine and fine[0] is mentions[0] and len(fine[0].names) == 2:
+        if len(fine) == 1 and _cut_off(grammar, text, fine[0].end):
+            return None
+        if len(fine) > 1:
+            coarse |= {index for kind, index in fine.pop(0).names if kind == "coarse"}
     numbered = next((i for i, m in enumerate(fine) if m.forms != {"word"}), None)
     if strategy != "text" and numbered is not None:  # words of prose that trails the answer are not answers
         fine = fine[: numbered + 1] + [m for m in fine[numbered + 1 :] if m.forms != {"word"}]
@@ -77,6 +108,18 @@ def _label(mention: _Mention) -> int | None:
     return labels[0] if len(labels) == 1 else None
 
 
+def _in_coarse_part(text: str, mention: _Mention) -> bool:
+    """Does it stand behind "Coarse Answer:" and not behind "Predicted Age:"? Before either it is neither."""
+    parts = [part["coarse"] for part in _PART.finditer(text, 0, mention.start)]
+    return not parts or bool(parts[-1])
+
+
+def _cut_off(grammar: _Grammar, text: str, end: int) -> bool:
+    """Does the text end where the second part of the answer begins: "rate2(Fair), ra"? Then the first is the group."""
+    rest = re.fullmatch(r" ?,(.*)", text[end:])
+    return rest is not None and any(start.startswith(rest[1].strip()) for start in (grammar.noun, *grammar.words))
+
+
 def _clean(text: str) -> str:
     text = re.sub(r"[()\[\]{}<>*_`\"“”]", " ", text.casefold())
     text = re.sub(r"['’]", "", text)
@@ -84,16 +127,20 @@ def _clean(text: str) -> str:
 
 
 def _mentions(grammar: _Grammar, text: str) -> list[_Mention] | None:
-    """What the text names, in order, number and word joined. None if it contradicts itself or negates a candidate."""
+    """What the text names, in order, number and word joined; a negated candidate names what is off the scale.
+
+    None if the text contradicts itself or breaks off.
+    """
     found: list[_Mention] = []
+    end = 0  # of the candidate before
     for match in grammar.pattern.finditer(text):
         form = match.lastgroup
-        before = text[max(0, match.start() - 16) : match.start()]
-        if form == "broken" or re.search(r"\b(?:not|never|hardly|nor|than) (?:an? )?$", before):
+        before, end = text[max(end, match.start() - 80) : match.start()], match.end()
+        if form in ("broken", "several"):
             return None
         numbers = [int(n) for n in re.findall(r"\d+", match[0])]
         if form == "word":
-            names = grammar.words[_key(match[0])]
+            names = grammar.words.get(_key(match[0]), _OFF)  # 1980s
         elif form == "index":
             names = grammar.indices.get((numbers[0], numbers[-1]), frozenset())
             if not names and not grammar.lo <= numbers[0] < numbers[-1] <= grammar.hi:
@@ -102,8 +149,12 @@ def _mentions(grammar: _Grammar, text: str) -> list[_Mention] | None:
             names = grammar.spans.get((numbers[0], numbers[1] if len(numbers) > 1 else None), frozenset())
         else:
             names = frozenset({("fine", numbers[0])})
+        if _NEGATED.search(before) or (_TAKEN_BACK.match(text, end) and not _candidate_at(grammar, text, end)):
+            names = _OFF
         mention = _Mention(match.start(), match.end(), frozenset({form}), names)
         last = found[-1] if found else None
+        if last and form == "age" and not before.strip() and _starts(grammar, last, match[0]):
+            return None  # Adult(25, and the rest is missing
         if last and names and last.names and _same_candidate(last, mention, text[last.end : mention.start]):
             both = last.names & names
             if not both:
@@ -112,6 +163,17 @@ def _mentions(grammar: _Grammar, text: str) -> list[_Mention] | None:
         elif names:
             found.append(mention)
     return found
+
+
+def _candidate_at(grammar: _Grammar, text: str, end: int) -> bool:
+    """Does a candidate follow directly, such as the word of "level0 not sure"?"""
+    return grammar.pattern.match(text, end + text[end : end + 1].count(" ")) is not None
+
+
+def _starts(grammar: _Grammar, group: _Mention, age: str) -> bool:
+    """Is this bare number how the group's range of years begins?"""
+    spans = [span for span, names in grammar.spans.items() if names & group.names]
+    return any(str(lo).startswith(age) for lo, _ in spans)
 
 
 def _same_candidate(left: _Mention, right: _Mention, between: str) -> bool:
@@ -146,17 +208,30 @@ def _grammar(scale: Scale, strategy: str) -> _Grammar:
     if years and strategy == "text":  # so that ages off the scale are seen as such
         words |= {_key(num2words(n)): frozenset({("fine", n)}) for n in range(200) if _key(num2words(n)) not in words}
     spelled = sorted((re.escape(w).replace(r"\ ", "(?:[ -]+and[ -]+|[ -]+)") for w in words), key=len, reverse=True)
-    patterns = [rf"(?P<word>\b(?:{'|'.join(spelled)})(?:[ -]years(?: old)?)?\b(?!-| hundred))"]
+    if any(re.fullmatch(r"\d{4}s", word) for word in words):
+        spelled.append(r"\d{2,4}s")  # other decades
+    said = "|".join(spelled)
+    tied = rf"-(?!(?:to-|or-)?(?:{said})\b)"  # "good-looking" is not good; but "good-excellent" names both
+    patterns = [rf"(?P<word>\b(?:{said})(?:[ -]years(?: old)?)?\b(?!{tied}| (?:hundred|months?|weeks?|days?)\b))"]
+    # Words that only their ends make candidates, two of them with one end: mild to moderate NPDR.
+    parts = [_key(_clean(candidate.word)).rpartition(" ") for candidate in scale.fine if not years]
+    ends = Counter(end for _, _, end in parts)
+    if heads := "|".join(re.escape(head) for head, _, end in parts if head and ends[end] > 1):
+        patterns.insert(0, rf"(?P<several>\b(?:{heads})(?: ?[-/,] ?|[ -](?:to|or|and)[ -])(?:{heads}|{said}))")
     number = r"\d{1,3}"
     if noun:
-        n = rf"(?<![a-z]){re.escape(noun)} ?[:=]? ?"
-        patterns.append(rf"(?P<index>{n}{number}(?: ?- ?(?:{re.escape(noun)} ?)?{number})?(?! ?/|\w|\.\d))")
-        patterns.append(rf"(?P<broken>{n}\d+(?!\d|s))")  # rate3/5, rate3.5, rate3333; but "phase: 1930s" is fine
+        escaped = re.escape(noun)
+        n = rf"(?<![a-z]){escaped} ?[:=]? ?"
+        no_more = rf"(?! ?/| out of| of \d|\w|\.\d| ?-(?:$| ?{escaped}| ?\d))"
+        patterns.append(rf"(?P<index>{n}{number}(?: ?- ?(?:{escaped} ?)?{number})?{no_more})")
+        # rate3/5, rate3.5, rate3333, and rate3- at the end; but "phase: 1930s" is fine
+        patterns.append(rf"(?P<broken>{n}\d+(?!\d|s))")
     if spans:
         patterns.append(rf"(?P<span>(?<![\d.]){number} ?(?:(?:-|to) ?{number}|\+)(?: years?(?: old)?)?(?!\d|\.\d))")
     if years:
-        patterns.append(rf"(?P<age>(?<![\d.+/-]){number}(?: years?(?: old)?)?(?!\d| ?/|\.\d))")
-        patterns.append(r"(?P<broken>\d)")  # 30.5, 3/4, -5
-    return _Grammar(
-        re.compile("|".join(patterns)), words, indices, spans, scale.lo, scale.hi, bare=bool(noun) and not spans
-    )
+        unit = r"(?: ?(?:years?|yrs?|yo|y/o|y)\b(?: old)?)?"
+        no_more = r"(?![\da-z]| ?[/%]|\.\d|-(?!year)| ?(?:percent|months?|weeks?|days?)\b| ?(?:to|or|-)$)"
+        patterns.append(rf"(?P<age>(?<![\d.+/-]){number}{unit}{no_more})")
+        patterns.append(r"(?P<broken>\d)")  # 30.5, 3/4, -5, 30s, 30%, 18 months
+    bare = bool(noun) and not spans
+    return _Grammar(re.compile("|".join(patterns)), noun, words, indices, spans, scale.lo, scale.hi, bare)

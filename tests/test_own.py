@@ -94,6 +94,16 @@ def test_groups_are_derived_as_documented():
         assert [level for group in merged(count) for level in group] == list(range(count))
 
 
+def test_words_may_be_those_that_negate(scale):
+    for words in (
+        ["Absent", "Unlikely", "Not sure", "Likely"],
+        ["No", "Perhaps", "Yes"],
+        ["Not good", "Good", "Very good"],
+    ):
+        own = load(scale(levels=words, coarse="")).scale
+        assert [parse(own, "direct", f"level{i}({word})").label for i, word in enumerate(words)] == [*range(len(words))]
+
+
 @pytest.mark.parametrize("coarse", ["", SCALE["coarse"]])
 def test_every_answer_reads_back_in_every_strategy(scale, coarse):
     own = load(scale(coarse=coarse)).scale

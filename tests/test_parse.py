@@ -6,7 +6,7 @@ import string
 import pytest
 
 from data_prep.parse import Rating, parse
-from data_prep.questions import STRATEGIES, answer, coarse_of
+from data_prep.questions import STRATEGIES, answer, answers, coarse_of
 from data_prep.scales import SCALES
 
 FORMS = {
@@ -64,6 +64,58 @@ READ = [
 ]
 
 
+# Sentences with one clear rating, in words that could also take it away.
+CLEAR = {
+    ("spaq", "direct"): [
+        ("There is no blur, it is good", 3),
+        ("There is no noise and the quality is excellent", 4),
+        ("Not blurry but good", 3),
+        ("There is no doubt that it is good", 3),
+        ("Without doubt excellent", 4),
+        ("This image isn't blurry. It is good.", 3),
+        ("Excellent: no noise", 4),
+        ("a good-looking person, but poor light", 1),
+        ("Rate 3 - Good", 3),
+    ],
+    ("spaq", "cot"): [
+        ("rate3(Good), not excellent", 3),
+        ("rate3(Good). There is no bad noise.", 3),
+        ("rate2(Fair), a bit dark", 2),
+        ("Coarse answer: Above Fair. Final answer: rate3(Good)", 3),
+    ],
+    ("aptos", "cot"): [
+        ("There is no retinopathy", 0),
+        ("stage0(no retinopathy): no lesions", 0),
+        ("The patient has severe NPDR", 3),
+        ("The fundus shows moderate NPDR without haemorrhage", 2),
+        ("mild NPDR is present", 1),
+    ],
+    ("hci", "cot"): [
+        ("mid-1950s", 2),
+        ("The photograph is from the 1950s", 2),
+        ("Predicted Phase: phase2(1950s). Later than the 1940s, before the 1980s", 2),
+    ],
+    ("adience", "cot"): [("Coarse Answer: Adult(group4-5, 25-47 years old), Predicted Age: adult", 4)],
+    ("morph", "cot"): [
+        ("30yo", 30),
+        ("a 30-year-old man", 30),
+        ("30 yrs old", 30),
+        ("Adult (30)", 30),
+        ("Adult, 25", 25),
+        ("Adult 25 years old", 25),
+        ("He is 30, no older", 30),
+        ("about 30", 30),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "text", "label"), [(*key, *pair) for key, pairs in CLEAR.items() for pair in pairs]
+)
+def test_one_clear_rating_is_read(name, strategy, text, label):
+    assert parse(SCALES[name], strategy, text).label == label
+
+
 @pytest.mark.parametrize(("name", "strategy", "text", "rating"), READ)
 def test_free_forms_are_read(name, strategy, text, rating):
     assert parse(SCALES[name], strategy, text) == rating
@@ -105,9 +157,127 @@ UNREAD = [
 ]
 
 
+# What names a rating and does not give it: negated, one of several, cut off, of something else.
+NEGATED = {
+    ("aptos", "cot"): [
+        "There is no PDR",
+        "no signs of PDR",
+        "no clear evidence of severe NPDR",
+        "absence of PDR",
+        "non-PDR",
+        "pre-PDR",
+        "PDR is ruled out",
+        "PDR is absent",
+        "PDR: no",
+        "no mild NPDR",
+        "no PDR, no NPDR",
+    ],
+    ("aptos", "text"): ["Late, no PDR", "Late, not stage4 but PDR is excluded"],
+    ("aptos", "direct"): ["There are no signs of PDR in this image."],
+    ("spaq", "cot"): ["It isn't Good", "It isn’t good", "not so good", "cannot be rated good", "not in rate3"],
+    ("spaq", "direct"): [
+        "not very good",
+        "no good",
+        "far from excellent",
+        "doesn't look good",
+        "never been good",
+        "hardly a good picture",
+        "neither good nor bad",
+        "good? No.",
+        "at least good",
+    ],
+    ("ava", "direct"): ["non-professional", "semi-professional", "more than average"],
+    ("hci", "direct"): ["before the 1940s", "post-1940s", "not from the 1940s"],
+    ("morph", "cot"): ["over 30", "at least 30 years old", "under the age of 30", "older than 30", "not 30"],
+    ("morph", "text"): ["over thirty", "not even thirty years old"],
+}
+SEVERAL = {
+    ("spaq", "cot"): [
+        "rate2 or rate3",
+        "rate2 to rate4",
+        "between fair and good",
+        "either Fair or Good",
+        "Fair/Good",
+        "Fair - Good",
+        "rate2(Fair) or rate3(Good)",
+        "rate2(Fair), or maybe rate3(Good)",
+        "rate3(Good) or Excellent",
+    ],
+    ("spaq", "direct"): ["Good-Excellent", "Poor-Fair", "Fair-to-good", "rate3-rate4"],
+    ("ava", "cot"): ["Average-Professional", "Average to Professional", "level2 or level4"],
+    ("adience", "text"): ["adult or midlifers", "between adult and midlifers"],
+    ("aptos", "cot"): [
+        "mild to moderate NPDR",
+        "moderate-to-severe NPDR",
+        "mild/moderate NPDR",
+        "moderate, severe NPDR",
+        "mild NPDR to moderate NPDR",
+        "severe or PDR",
+        "stage0 or stage1",
+    ],
+    ("hci", "cot"): [
+        "1930s-1940s",
+        "1970s or 1980s",
+        "1920s and 1940s",
+        "1970s/80s",
+        "late 1960s-early 1970s",
+        "phase2 to phase3",
+        "phase4 (1980s)",
+    ],
+    ("morph", "text"): ["thirty or forty", "thirty-forty"],
+}
+CUT = {
+    ("morph", "cot"): [
+        "Coarse Answer: Adult(25-47 years old), Predicted Age: ",
+        "Coarse Answer: Adult(25-47 years old), Pred",
+        "Coarse Answer: Adult(25-",
+        "Coarse Answer: Adult(25",
+        "Coarse Answer: Elder(48",
+        "Adult(25",
+        "Elder(4",
+        "Adult, 20 to",
+        "30-",
+    ],
+    ("utk", "cot"): ["Coarse Answer: Baby(1", "Baby(1", "Adult(2"],
+    ("morph", "num"): ["Coarse Answer: 48", "Coarse Answer: 25"],
+    ("morph", "text"): ["Coarse Answer: Adult, Predicted Age: thirty-", "Coarse Answer: Adult"],
+    ("adience", "cot"): ["Coarse Answer: Adult(group4", "Coarse Answer: Adult("],
+    ("adience", "text"): ["Coarse Answer: Adult, Predicted Age: ", "Coarse Answer: Adult", "Adult, ad"],
+    ("hci", "num"): [
+        "Coarse Classification: phase2, Predicted Phase: ",
+        "Coarse Classification: phase2",
+        "Coarse Classification: phase0-ph",
+        "phase3-",
+    ],
+    ("spaq", "cot"): ["rate2(Fair), r", "rate2(Fair), ", "rate2(Fair), rate", "rate2(Fair), rate3-", "rate3-"],
+    ("spaq", "text"): ["Fair, Goo"],
+}
+UNITS = {
+    ("utk", "cot"): ["6 months old", "18 months", "2 weeks old", "30 days"],
+    ("utk", "text"): ["seven months old"],
+    ("morph", "cot"): ["early 30s", "in his 30's", "20th century", "30th", "30%", "30 %", "30-ish", "20-something"],
+    ("spaq", "cot"): ["rate 3 out of 5", "rate3 out of five", "rate 3 of 5"],
+    ("aptos", "cot"): ["stage 2 of 4"],
+}
+UNREAD += [
+    (name, strategy, text)
+    for kind in (NEGATED, SEVERAL, CUT, UNITS)
+    for (name, strategy), texts in kind.items()
+    for text in texts
+]
+
+
 @pytest.mark.parametrize(("name", "strategy", "text"), UNREAD)
 def test_what_could_mean_two_things_or_none_is_unparsed(name, strategy, text):
     assert parse(SCALES[name], strategy, text) is None
+
+
+@pytest.mark.parametrize("name", ["adience", "cacd", "morph", "utk", "hci"])
+def test_an_answer_cut_off_in_its_coarse_part_is_unparsed(name):
+    for strategy in ("cot", "num", "text"):
+        for text in answers(SCALES[name], strategy):
+            coarse = text[: text.index(": ", text.index("Predicted")) + 2]
+            assert [parse(SCALES[name], strategy, coarse[:end]) for end in range(len(coarse))] == [None] * len(coarse)
 
 
 @pytest.mark.parametrize("name", SCALES)
