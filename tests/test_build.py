@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.sources import make
-from data_prep.__main__ import NAMES, main
+from bench.sources import SOURCES, make
+from data_prep.__main__ import main
 from data_prep.parse import parse
 from data_prep.questions import STRATEGIES
 from data_prep.registry import dataset_info
@@ -18,6 +18,7 @@ from data_prep.scales import SCALES
 from data_prep.together import together
 
 SMALL = 0.004  # of the originals: ten rows at least
+NAMES = [source.__name__ for source in SOURCES]  # the datasets that have stand-ins, the paper's 14 at least
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,10 @@ def built(originals, tmp_path_factory) -> Path:
 
 
 def test_every_registered_file_is_written_and_no_other(built):
-    registered = {
-        i["file_name"].removeprefix("data/storm/") for n, i in dataset_info().items() if n.startswith("storm_")
-    }
+    files = [i["file_name"] for name, i in dataset_info().items() if name.startswith("storm_")]
+    registered = {file.removeprefix("data/storm/") for file in files if Path(file).stem.rpartition("_")[0] in NAMES}
     assert {path for path in contents(built) if path.endswith(".jsonl")} == registered
-    assert len(registered) == 4 * (14 + 9 + 14)
+    assert len(registered) >= 4 * (14 + 9 + 14)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,7 +45,7 @@ def test_the_papers_averages_are_over_eleven_and_fourteen():
     scores = {a.dataset: scored.score(a)[0] for a in runs}
     rows = means(runs)
     assert set(rows) == {*paper.DOMAINS, "paper"}
-    levels = [name for name in SCALES if name not in paper.YEARS]
+    levels = paper.LEVELS
     assert len(levels) == 11
     assert rows["paper"]["acc"] == pytest.approx(np.mean([scores[name]["acc"] for name in levels]))
     assert rows["paper"]["mae"] == pytest.approx(np.mean([score["mae"] for score in scores.values()]))

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.sources import make
-from data_prep.__main__ import NAMES, main
+from bench.sources import SOURCES, make
+from data_prep.__main__ import main
 from data_prep.questions import answer
 from data_prep.registry import dataset_info
 from data_prep.scales import SCALES
 
 pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
 ROOT = Path(__file__).resolve().parent.parent
+NAMES = [source.__name__ for source in SOURCES]
 
 
 def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
