@@ -147,7 +147,8 @@ def test_many_bad_rows_make_one_line(write, capsys):
 
 def test_ages_without_a_dataset_name_are_not_guessed(write, capsys):
     assert run(write("predictions", line("cacd", 30, 30))) == 2
-    assert "fits cacd, morph, utk: name the folder after the dataset" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "fits cacd, morph, utk" in error and ": name the folder after the dataset" in error
 
 
 def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):
