@@ -24,6 +24,7 @@ def put(root: Path, *paths: str) -> Files:
         (("IMG.jpg", "img.jpg"), "IMG.jpg", "IMG.jpg"),
         (("IMG.jpg",), "img.JPG", "IMG.jpg"),
         (("x/y/a.png", "a.jpg"), "a.png", "x/y/a.png"),  # the extension counts most
+        (("a.jpg", "x/A.PNG"), "a.png", "x/A.PNG"),
         (("x/b.jpg", "y/B.jpg"), "B.jpg", "y/B.jpg"),
         (("x/b.jpg", "a/x/b.jpg"), "./x//b.jpg", "x/b.jpg"),
         (("x/b.jpg",), "../b.jpg", None),

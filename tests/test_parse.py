@@ -173,7 +173,7 @@ NEGATED = {
         "no PDR, no NPDR",
     ],
     ("aptos", "text"): ["Late, no PDR", "Late, not stage4 but PDR is excluded"],
-    ("aptos", "direct"): ["There are no signs of PDR in this image."],
+    ("aptos", "direct"): ["There are no signs of PDR in this image.", "without PDR"],
     ("spaq", "cot"): ["It isn't Good", "It isn’t good", "not so good", "cannot be rated good", "not in rate3"],
     ("spaq", "direct"): [
         "not very good",
