@@ -132,7 +132,8 @@ def main(argv: list[str]) -> int:
     """Exit code 0; 1 if a file could not be read or no row of it could be used."""
     parser = argparse.ArgumentParser(
         prog="python -m data_prep release",
-        description="Read the authors' data release. Give all its files to one command.",
+        description="Read the authors' data release. Give all its files to one command: what it writes replaces what "
+        "was there of a dataset. A command that would remove a part without replacing it is refused.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl")
     parser.add_argument(
