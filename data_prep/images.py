@@ -63,14 +63,17 @@ def check(
 
     Results are kept in <out>/.checked/<name>.jsonl and count as long as the file's size, its time of change and
     `resize` are the same and the copy is there. An image that cannot be used is a reason, not an exception. Raises
-    ValueError for an unknown mode, OSError if `out` cannot be written to.
+    ValueError for an unknown mode and for copies among the originals, OSError if `out` cannot be written to.
     """
     if mode not in ("exists", "decode"):
         raise ValueError(f"mode {mode!r} is neither exists nor decode")
     if mode == "exists" and not resize:
         return {image: Checked(image, _absent(raw, image), "", "") for image in images}
     # Real paths: if the raw root is a link, the system goes up ("..") from where the link leads to.
-    copies = Path(os.path.relpath(os.path.realpath(out / "images"), os.path.realpath(raw))).as_posix()
+    root, target = Path(os.path.realpath(raw)), Path(os.path.realpath(out / "images"))
+    if resize and (root.is_relative_to(target) or root == target.parent):
+        raise ValueError(f"--out {out}: the copies would be written over the originals in {raw}: name another --out")
+    copies = Path(os.path.relpath(target, root)).as_posix()
     log = out / ".checked" / f"{name}.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Checked | None] = dict.fromkeys(images)

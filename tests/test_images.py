@@ -233,6 +233,17 @@ def test_copies_never_collide(tmp_path):
     assert len({copy_of(name) for name in names}) == len(names)
 
 
+@pytest.mark.parametrize(("raw", "out"), [("images", "."), (".", "."), ("images/spaq", ".")])
+def test_a_copy_never_replaces_an_original(tmp_path, raw, out):
+    for folder in ("", "images", "images/spaq"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "x.jpg").write_bytes(encoded(Image.new("RGB", (90, 90)), "JPEG"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.jpg")}
+    with pytest.raises(ValueError, match="would be written over the originals in"):
+        check(tmp_path / raw, ["x.jpg"], mode="decode", resize=99, out=tmp_path / out, name="toy", workers=1)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.jpg")} == before
+
+
 def test_rows_reach_the_copy_even_if_the_raw_folder_is_a_link(tmp_path):
     (tmp_path / "disk/deep/raw").mkdir(parents=True)
     (tmp_path / "disk/deep/raw/x.png").write_bytes(encoded(picture(), "PNG"))
