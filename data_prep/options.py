@@ -35,7 +35,10 @@ def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Nam
 
 
 def aligned(lines: list[list[str | int | float | None]]) -> str:
-    """A table as text: the first line is the header, None is left empty, fractions have three places."""
+    """A table as text: the first line is the header, None is left empty, fractions have three places.
+
+    What a terminal would act on, or break the line at, in a file's name for example, is shown as its code.
+    """
     cells = [[_cell(value) for value in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cells)]
     text = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells]
@@ -45,4 +48,6 @@ def aligned(lines: list[list[str | int | float | None]]) -> str:
 def _cell(value: str | int | float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+    if isinstance(value, str):
+        return value if value.isprintable() else ascii(value)[1:-1]
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"

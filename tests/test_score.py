@@ -173,6 +173,13 @@ def test_an_unwritable_json_path_does_not_cost_the_table(write, tmp_path, capsys
 
 
 @pytest.mark.slow
+def test_no_folder_name_acts_on_the_terminal(write, capsys):
+    paths = [write(name, line("spaq", 1, 1)) for name in ("spaq_a\x1b[2Jb\nc", "spaq_plain")]
+    assert run(*paths) == 0
+    out = capsys.readouterr().out
+    assert "a\\x1b[2Jb\\nc" in out and "\x1b" not in out
+
+
 def test_it_runs_as_a_script(write):
     path = write("spaq", line("spaq", 1, 1), "{oops\n")
     done = subprocess.run([sys.executable, "eval/score.py", path], cwd=ROOT, capture_output=True, text=True)
