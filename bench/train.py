@@ -45,15 +45,15 @@ STOCK |= {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
 STOCK |= {"learning_rate": 1e-5, "warmup_ratio": 0.1}
 OURS = {"image_max_pixels": 1003520, "freeze_vision_tower": False, "freeze_multi_modal_projector": False}
 # "recipe" keeps ZeRO-3, with one process, since that is what the recipe runs; but the 60 GB of weights, gradients and
-# optimizer states that it spreads over 32 GPUs are then on one. So changes are tried with 30 GB of them, as in
-# storm_lite_1gpu.yaml: activations then have about as much room as on the recipe's own GPUs.
+# optimizer states that it spreads over 32 GPUs are then on one. So changes are tried with 30 GB of them, all in bf16
+# (which trains worse: it rounds small updates away): activations then have about the room that they have on 32.
 PURE = {"deepspeed": None, "bf16": None, "pure_bf16": True}
 UNCHECKED = PURE | {"disable_gradient_checkpointing": True}
 VARIANTS = {
     "stock": STOCK,
     "stock_same_work": STOCK | OURS,  # what ours is compared with
     "recipe": {},
-    "no_zero": {"deepspeed": None},  # fp32 weights and autocast
+    "one_gpu": {"deepspeed": None, "per_device_train_batch_size": 1},  # storm_lite_1gpu.yaml, but for its accumulation
     "pure_bf16": PURE,
     "fa2": PURE | {"flash_attn": "fa2"},  # the others: sdpa, the default
     "liger": PURE | {"enable_liger_kernel": True},
