@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from data_prep.datasets import DATASETS
 from data_prep.questions import STRATEGIES
-from recipes.finding import Finding, names
+from recipes.finding import Finding, folder, names
 
 SIZES = {dataset.name: dataset for dataset in DATASETS}
 # LLaMA-Factory's own (data/parser.py). A stanza that names some of them unsets the others.
@@ -60,10 +61,10 @@ def split(stanza: str) -> tuple[str, str]:
     return words[1], words[2]
 
 
-def stanzas(recipe: dict) -> tuple[list[Stanza], list[Finding]]:
-    """The datasets of a recipe that can be read, and what is wrong with the others."""
-    wanted = [name for key in ("dataset", "eval_dataset") for name in names(recipe.get(key))]
-    registry = Path(recipe.get("dataset_dir", "data")) / "dataset_info.json"
+def stanzas(recipe: dict, tests: Sequence[str] = ()) -> tuple[list[Stanza], list[Finding]]:
+    """The datasets of a recipe, and the test sets, that can be read, and what is wrong with the others."""
+    wanted = dict.fromkeys([*names(recipe.get("dataset")), *names(recipe.get("eval_dataset")), *tests])
+    registry = folder(recipe.get("dataset_dir"), "data") / "dataset_info.json"
     try:
         known = json.loads(registry.read_text(encoding="utf-8"))
         if not isinstance(known, dict):
@@ -96,10 +97,12 @@ def stanzas(recipe: dict) -> tuple[list[Stanza], list[Finding]]:
     return good, found
 
 
-def _stanza(name: str, stanza: dict, registry: Path) -> Stanza | str:
+def _stanza(name: str, stanza: object, registry: Path) -> Stanza | str:
     """A stanza of dataset_info.json, or why this check, or LLaMA-Factory, cannot use it."""
+    if not isinstance(stanza, dict) or not all(isinstance(stanza.get(key, {}), dict) for key in ("columns", "tags")):
+        return "not of the form {file_name, formatting, columns: {...}, tags: {...}}"
     columns, tags = stanza.get("columns", {}), stanza.get("tags", TAGS)
-    if "file_name" not in stanza or stanza.get("formatting") != "sharegpt":
+    if not isinstance(stanza.get("file_name"), str) or stanza.get("formatting") != "sharegpt":
         return "not a file in ShareGPT form, the only one that is checked here"
     if not {"messages", "images"} <= set(columns):
         return (

@@ -44,7 +44,11 @@ def cutoff_len(
         longest = Longest(min(image, limit), max(limit - image, 0))
         return longest, [Finding("warning", "cutoff_len", "not checked: there are no rows to count; see the errors")]
     longest_texts = nlargest(TEXTS, texts, key=lambda text: len(text.question) + len(text.answer))
-    counts, exact = _count(parsed, longest_texts)
+    try:
+        counts, exact = _count(parsed, longest_texts)
+    except ValueError as error:  # no such template, which check_model says with the right one
+        longest = Longest(min(image, limit), max(limit - image, 0))
+        return longest, [Finding("warning", "cutoff_len", f"not checked: {error}; see the errors")]
     worst = max(tokens(min(most // height, 200 * height), height) for height in range(1, square + 1))
 
     def total(text: Text, image: int) -> int:

@@ -7,10 +7,11 @@ not keep its matrix (sdpa, FlashAttention), are taken for granted.
 
 from typing import Any, NamedTuple
 
-from recipes.check_keys import Parsed, Zero
+from recipes.check_keys import Parsed
 from recipes.check_length import Longest
 from recipes.check_model import Count
 from recipes.finding import Finding
+from recipes.zero import Zero
 
 GIB = 2**30  # what a "GB" is on the box of a GPU
 LOGIT = 12  # bytes: log-probabilities, their gradient and the logits', 4 each, in the backward pass (measured)

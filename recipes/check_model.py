@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recipes.check_keys import Parsed
+from recipes.checkpoints import damage, pickled, tensors
 from recipes.finding import Finding, names, quiet
 
 TEMPLATES = {"qwen2_vl": "qwen2_vl", "qwen2_5_vl": "qwen2_vl", "llava": "llava"}  # model type -> its template
@@ -52,9 +53,9 @@ def model(recipe: dict) -> tuple[Any, list[Finding]]:
         if not (Path(adapter) / "adapter_config.json").is_file() or _broken(Path(adapter), "adapter_model"):
             text = f"{adapter}: no whole adapter (adapter_config.json, adapter_model.safetensors); train it first"
             found.append(Finding("error", "model", text))
-    meant = TEMPLATES.get(known.model_type)
-    if meant and recipe.get("template") != meant:
-        text = f"template={recipe.get('template')} is not that of {known.model_type} models; template={meant}"
+    meant, template = TEMPLATES.get(known.model_type), recipe.get("template")
+    if meant and template != meant:
+        text = f"template={template} is not that of {known.model_type} models; template={meant}"
         found.append(Finding("error", "model", text))
     return known, found or [Finding("ok", "model", f"{name}: {known.model_type}, whole")]
 
@@ -71,16 +72,16 @@ def _broken(folder: Path, *stems: str) -> str:
     """Why a folder does not hold all of its weights, "" if it does."""
     for stem in stems:
         for end in (".safetensors", ".bin"):
-            if (folder / f"{stem}{end}").is_file():
-                return ""
-            index = folder / f"{stem}{end}.index.json"
-            if index.is_file():
+            shards, index = [f"{stem}{end}"], folder / f"{stem}{end}.index.json"
+            if not (folder / shards[0]).is_file():
+                if not index.is_file():
+                    continue
                 try:
-                    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                    shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
                 except (ValueError, KeyError, AttributeError, TypeError):
                     return f"{index.name} is damaged"
-                missing = sorted(shard for shard in shards if not (folder / shard).is_file())
-                return f"{missing[0]} is missing" if missing else ""
+            check = tensors if end == ".safetensors" else pickled
+            return next((reason for shard in shards if (reason := damage(folder / shard, check))), "")
     return "no weights in it (a training or download that did not finish?)"
 
 

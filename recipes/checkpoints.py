@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+OPTIMIZER = r".*_rank_(\d+)_mp_rank_00_optim_states\.pt"  # DeepSpeed's, a file for each GPU
 
 
-def _tensors(path: Path) -> None:
+def tensors(path: Path) -> None:
     """Opening compares the header with the size of the file, and loads nothing."""
     with safe_open(path, framework="numpy") as file:
         for name in file.keys():  # noqa: SIM118 (it is no dict)
@@ -26,7 +27,7 @@ def _tensors(path: Path) -> None:
                 raise ValueError(f"tensor {name} has no numbers")
 
 
-def _pickled(path: Path) -> None:
+def pickled(path: Path) -> None:
     """torch.save writes a zip archive, whose directory comes last: whatever was cut off has none.
 
     The sums of its entries stay unchecked: that reads all of a file (30 GB for the optimizer of a 3B) to find what a
@@ -59,23 +60,23 @@ def _parts(folder: Path) -> Iterator[tuple[Path, Callable]]:
         yield folder / INDEX, lambda path: json.loads(path.read_bytes())["weight_map"].values()
         names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
     for name in names:
-        yield folder / name, _tensors
+        yield folder / name, tensors
     yield folder / ("adapter_config.json" if adapter else "config.json"), lambda path: json.loads(path.read_bytes())
     ranks = _numbers(folder, r"rng_state_(\d+)\.pth")  # of one process: rng_state.pth
     if (folder / "latest").exists() or any(folder.glob("global_step*")):  # DeepSpeed
         yield folder / "latest", _latest
         states = folder / (folder / "latest").read_text()
-        written = _numbers(states, r".*_rank_(\d+)_mp_rank_00_optim_states\.pt")
+        written = _numbers(states, OPTIMIZER)
         ranks |= written if len(written) > 1 else set()
         bf16 = "bf16_" if any(states.glob("bf16_*")) else ""
         zero3 = any(states.glob("zero_pp_rank_*_model_states.pt"))
         for rank in range(max(ranks, default=0) + 1):
-            yield states / f"{bf16}zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", _pickled
-            yield states / f"{f'zero_pp_rank_{rank}_' if zero3 else ''}mp_rank_00_model_states.pt", _pickled
+            yield states / f"{bf16}zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", pickled
+            yield states / f"{f'zero_pp_rank_{rank}_' if zero3 else ''}mp_rank_00_model_states.pt", pickled
     else:
-        yield folder / "optimizer.pt", _pickled
+        yield folder / "optimizer.pt", pickled
     random = [f"rng_state_{rank}.pth" for rank in range(max(ranks) + 1)] if ranks else ["rng_state.pth"]
-    yield from ((folder / name, _pickled) for name in ["scheduler.pt", *random])
+    yield from ((folder / name, pickled) for name in ["scheduler.pt", *random])
 
 
 def fault(checkpoint: Path) -> str | None:
@@ -83,14 +84,34 @@ def fault(checkpoint: Path) -> str | None:
 
     Other processes are missed only if they left some file: theirs may be on the disk of another machine.
     """
-    for path, check in _parts(checkpoint):
-        if not path.exists():
-            return f"{path.name} is missing"
-        try:
-            check(path)
-        except (ValueError, LookupError, TypeError, AttributeError, OSError, zipfile.BadZipFile, SafetensorError) as e:
-            return f"{path.name} ({path.stat().st_size:,} bytes) is damaged: {e}"
+    return next((reason for path, check in _parts(checkpoint) if (reason := damage(path, check))), None)
+
+
+def damage(path: Path, check: Callable) -> str | None:
+    """Why a file is not whole, if it is not: `check`, like `tensors`, raises."""
+    if not path.exists():
+        return f"{path.name} is missing"
+    try:
+        check(path)
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, zipfile.BadZipFile, SafetensorError) as e:
+        return f"{path.name} ({path.stat().st_size:,} bytes) is damaged: {e}"
     return None
+
+
+def last(output_dir: Path) -> Path | None:
+    """The checkpoint-N of the highest N, whole or not."""
+    steps = _numbers(output_dir, r"checkpoint-(\d+)") if output_dir.is_dir() else ()
+    return output_dir / f"checkpoint-{max(steps)}" if steps else None
+
+
+def other_ranks(checkpoint: Path, processes: int) -> str | None:
+    """Why a training with DeepSpeed cannot go on from a checkpoint with so many GPUs, in one line, or None."""
+    ranks = {rank for states in checkpoint.glob("global_step*") for rank in _numbers(states, OPTIMIZER)}
+    if not ranks or max(ranks) + 1 == processes:
+        return None
+    folder, gpus = checkpoint.parent, max(ranks) + 1
+    about = f"{checkpoint} is of {gpus} GPU{'s' * (gpus > 1)}, here {'are' if processes > 1 else 'is'} {processes}"
+    return f"{about}, and DeepSpeed goes on with the same number only; use {gpus}, or mv {folder} {folder}.old"
 
 
 def _in_memory(name: str) -> str:

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -17,9 +18,16 @@ class Finding(NamedTuple):
     text: str
 
 
-def names(value: str | list[str] | None) -> list[str]:
-    """The names in a key like dataset, as LLaMA-Factory splits it."""
-    return [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value or [])
+def names(value: object) -> list[str]:
+    """The names in a key like dataset, as LLaMA-Factory splits it; of a number, which it refuses, its digits."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return [] if value is None else [str(one) for one in value] if isinstance(value, list) else [str(value)]
+
+
+def folder(value: object, default: str) -> Path:
+    """A folder that a recipe names, or the default if it names none. One called 5 is a number to LLaMA-Factory, too."""
+    return Path(default if value is None or value == "" else str(value))
 
 
 @contextmanager

@@ -52,8 +52,13 @@ def config(name: str) -> PretrainedConfig:
 
     Raises ValueError naming the model and the fix.
     """
-    if (Path(name) / "config.json").is_file():
-        return AutoConfig.from_pretrained(name, local_files_only=True)
+    if (file := Path(name) / "config.json").is_file():
+        try:
+            return AutoConfig.from_pretrained(name, local_files_only=True)
+        # Whatever a damaged file makes transformers raise: OSError, ValueError, KeyError, TypeError ...
+        except Exception as error:
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{file}: not the configuration of a model ({why}); download or train it again") from None
     if Path(name).is_dir():
         raise ValueError(f"{name}: no config.json in it, so it is no model folder (a training that did not finish?)")
     if name in SHAPES:

@@ -10,19 +10,31 @@ from pathlib import Path
 
 from data_prep.together import together
 
+STAMP = "origin.json"  # beside a training or a prediction
 PACKAGES = ("llamafactory", "transformers", "torch", "deepspeed", "accelerate", "peft")
 SEED = 42  # the host's default (transformers TrainingArguments.seed) where a recipe names none
+CODE = ("recipes", "eval", "data_prep", "demo", "ds_configs", "dataset_info.json")  # what may change a number
+GPU_KEYS = ("per_device_train_batch_size", "gradient_accumulation_steps", "per_device_eval_batch_size")
 
 
 @cache
 def commit() -> str | None:
-    """The checked-out commit, "+changes" behind it if a tracked file differs; None outside of a git checkout."""
+    """The checked-out commit, "+changes." and a hash of them behind it if CODE differs; None outside of a checkout."""
     try:
-        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD"], capture_output=True, check=False).returncode
+        found = _git("rev-parse", "--short=12", "HEAD").decode().strip()
+        changes = hashlib.sha256(_git("diff", "HEAD", "--", *CODE))
+        # As the diff leaves them out: files that nobody has added yet.
+        new = [Path(name) for name in _git("ls-files", "-zo", "--exclude-standard", "--", *CODE).decode().split("\0")]
+        for path in filter(Path.is_file, new):
+            changes.update(f"{path}\n".encode() + path.read_bytes())
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip() + "+changes" * bool(dirty)
+    clean = changes.hexdigest() == hashlib.sha256().hexdigest()
+    return found if clean else f"{found}+changes.{changes.hexdigest()[:8]}"
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], capture_output=True, check=True).stdout
 
 
 @cache
@@ -30,46 +42,63 @@ def stanzas(folder: Path) -> dict[str, dict]:
     """The registry of a dataset_dir. Raises ValueError naming the file."""
     path = folder / "dataset_info.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(known, dict):
+            raise ValueError("it holds no stanzas")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read ({error}); dataset_dir must be the folder it is in") from None
+    return known
 
 
-@cache
+def file(folder: Path, stanza: str) -> Path:
+    """The file of a stanza's rows. Raises ValueError naming the registry and the stanza."""
+    try:
+        return folder / stanzas(folder)[stanza]["file_name"]
+    except (KeyError, TypeError):
+        raise ValueError(f"{folder}/dataset_info.json: stanza {stanza} names no file; write it anew") from None
+
+
 def file_hash(path: Path) -> str:
     """First 16 hex digits of the file's SHA-256. Raises ValueError naming the file and what makes it."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        status = path.stat()
+        return _hash(path, status.st_mtime_ns, status.st_size)
     except OSError:
         made_by = "python -m demo.photographs" if path.stem.startswith("demo_") else "python -m data_prep"
         raise ValueError(f"{path}: no such file; {made_by} writes it") from None
 
 
 @cache
+def _hash(path: Path, changed: int, size: int) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
 def rows(path: Path) -> int:
     """Lines of a file of conversations."""
-    with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    with path.open("rb") as opened:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: opened.read(1 << 20), b""))
+
+
+def tools() -> dict:
+    """What made a result beside its recipe and data: the commit and the versions of packages."""
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    return {"commit": commit(), "versions": versions}
 
 
 def origin(run: str, recipe: dict, settings: list[str], names: list[str]) -> dict:
-    """What results/<run>.json and saves/<run>/origin.json keep.
+    """What results/<run>.json and the stamps below saves/ keep.
 
     recipe: the keys after the settings, without what depends on the number of GPUs. names: all stanzas used.
     """
     folder = Path(recipe["dataset_dir"])
-    files = {name: folder / stanzas(folder)[name]["file_name"] for name in names}
-    gpu_keys = ("per_device_train_batch_size", "gradient_accumulation_steps")
     return {
         "run": run,
         "settings": settings,
-        "recipe": {key: value for key, value in recipe.items() if key not in gpu_keys},
+        "recipe": {key: value for key, value in recipe.items() if key not in GPU_KEYS},
         "seed": recipe.get("seed", SEED),
-        "commit": commit(),
-        "data": {name: file_hash(path) for name, path in files.items()},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-    }
+        "data": {name: file_hash(file(folder, name)) for name in names},
+    } | tools()
 
 
 def difference(old: dict, new: dict, any_commit: bool = False) -> str | None:
@@ -82,13 +111,38 @@ def difference(old: dict, new: dict, any_commit: bool = False) -> str | None:
         before, now = old.get("recipe") or {}, new["recipe"]
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         return "other settings (" + ", ".join(f"{k}: {before.get(k)}, now {now.get(k)}" for k in changed[:3]) + ")"
-    if old.get("versions") != new["versions"] and not any_commit:
+    if old.get("training") != new.get("training"):
+        return "another training"
+    return None if any_commit else other_tools(old, new)
+
+
+def other_tools(old: dict, new: dict) -> str | None:
+    """What tells the commits and versions of two origins apart, in words."""
+    if old.get("versions") != new["versions"]:
         before, now = old.get("versions") or {}, new["versions"]
         changed = sorted(name for name in now if before.get(name) != now[name])
         return "other versions (" + ", ".join(f"{n} {before.get(n)}, now {now[n]}" for n in changed) + ")"
-    if old.get("commit") != new["commit"] and not any_commit:
+    if old.get("commit") != new["commit"]:
         return f"another commit ({old.get('commit')}, now {new['commit']})"
     return None
+
+
+def refuse(place: Path, what: str, old: dict, new: dict, any_commit: bool) -> None:
+    """Raises ValueError with the fix if `place` holds `what` of another origin."""
+    if changed := difference(old, new, any_commit):
+        fix = "" if difference(old, new, any_commit=True) else ", or --any-commit takes it"
+        raise ValueError(f"{place} {what} {changed}: mv {place} {place}.old{fix}")
+
+
+def read(path: Path) -> dict:
+    """A stamp. Raises ValueError naming the file if it is damaged."""
+    try:
+        stamp = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(stamp[key], dict) for key in ("data", "recipe", "versions")):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: damaged; mv {path.parent} {path.parent}.old") from None
+    return stamp
 
 
 def keep(path: Path, facts: dict) -> None:

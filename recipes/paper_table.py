@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eval.paper import DATASETS, DOMAINS, SINGLE, TABLES, YEARS, Line, average, averages, printed
+from recipes import origin
+from recipes.plan import RESULTS
 
-RESULTS = Path("results")
 DEMO = {"demo_direct": "w/o CoT", "demo_num": "Only Num.", "demo_text": "Only Text", "demo": "Num. + Text"}
 # What `sweep.py TABLE` runs. Single (Table 5) is five runs, one a domain.
 RUNS = {
@@ -24,12 +25,28 @@ def read_results(runs: Iterable[str], folder: Path = RESULTS) -> dict[str, dict]
         path = folder / f"{run}.json"
         try:
             found[run] = json.loads(path.read_text(encoding="utf-8"))
-            found[run]["scores"]
         except FileNotFoundError:
             continue
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}: not a results file; move it away and run the sweep again") from None
+        except ValueError:
+            found[run] = None
+        if not _whole(found[run]):
+            raise ValueError(f"{path}: not a results file; mv {path} {path}.old and run the sweep again")
     return found
+
+
+def _whole(result: object) -> bool:
+    """Whether there is all in it that a table shows."""
+    if not isinstance(result, dict) or not isinstance(result.get("scores"), list):
+        return False
+    kinds = {"dataset": str, "n": int, "of": int, "unparsed": int, "acc": float | int | None, "mae": float | int | None}
+    return all(
+        isinstance(score, dict) and kinds.keys() <= score.keys() and all(isinstance(score[k], kinds[k]) for k in kinds)
+        for score in result["scores"]
+    ) and all(
+        isinstance(result.get(key, kind()), kind)
+        for kind, keys in ((list, ("settings", "datasets")), (dict, ("recipe", "data", "versions", "trained_with")))
+        for key in keys
+    )
 
 
 def markdown(table: str, folder: Path = RESULTS) -> str:
@@ -97,8 +114,19 @@ def _cells(result: dict | None, metric: str) -> Cells:
 
 
 def _notes(results: dict[str, dict]) -> list[str]:
-    notes = []
+    """What a reader must know of a row beside its numbers."""
+    notes, now = [], origin.tools()
     for run, result in results.items():
+        if result.get("settings"):
+            notes.append(f"{run}: with {' '.join(result['settings'])}.")
+        if result.get("by_hand"):
+            notes.append(f"{run}: trained by hand: its settings are not known.")
+        if "commit" in result and (changed := origin.other_tools(result, now)):
+            notes.append(f"{run}: scored with {changed}.")
+        if "trained_with" in result:
+            notes.append(f"{run}: trained with {origin.other_tools(result['trained_with'], result)}.")
+        if old := result.get("predicted_with"):
+            notes.append(f"{run}: {', '.join(old)} predicted with another commit or other versions.")
         unparsed = {score["dataset"]: score["unparsed"] for score in result["scores"] if score["unparsed"]}
         if unparsed:
             listed = ", ".join(f"{name} {count:,}" for name, count in unparsed.items())

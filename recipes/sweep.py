@@ -7,18 +7,22 @@ key=value overrides a key in all of its recipes. Exit code 0, 1 if a run failed,
 """
 
 import argparse
-import os
 import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from data_prep.options import aligned
 from recipes import origin
+from recipes.check_machine import wanted_gpu
 from recipes.launch import Stopped
-from recipes.paper_table import RESULTS, RUNS, markdown, read_results
-from recipes.steps import RECIPES, Run, batch, commands, plan, predict, score, train
+from recipes.machines import environment, machines, on_all_machines, visible_gpus
+from recipes.paper_table import RUNS, markdown, read_results
+from recipes.plan import RECIPES, SAVES, Run, commands, plan, preflight_arguments, results_in
+from recipes.steps import made_elsewhere, predict, score, train
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -28,102 +32,97 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", metavar="RUN", help="only this run of the table; may be repeated")
     parser.add_argument("--datasets", type=lambda text: text.split(","), default=[], metavar="NAME,NAME")
     parser.add_argument("--gpus", type=int, metavar="N", help="of this machine; default: all that are visible")
+    parser.add_argument("--saves", type=Path, default=SAVES, metavar="FOLDER", help="for models; others: results, too")
     parser.add_argument("--dry-run", action="store_true", help="print what would be run")
     parser.add_argument("--table", action="store_true", dest="only_table", help="print the table as it stands")
-    parser.add_argument("--any-commit", action="store_true", help="take results of other commits and versions, too")
+    parser.add_argument("--any-commit", action="store_true", help="take what other commits and versions made, too")
+    parser.add_argument("--by-hand", action="store_true", help="take trainings that no sweep began, too")
     return parser
 
 
-def machines() -> int:
-    """How many machines train together: NNODES. Raises ValueError if this is not a Slurm job, which starts them all."""
-    nodes = int(os.environ.get("NNODES", "1"))
-    if nodes > 1 and "SLURM_JOB_ID" not in os.environ:
-        raise ValueError("NNODES > 1: a sweep starts several machines through Slurm only: sbatch recipes/slurm.sh")
-    return nodes
-
-
-def on_all_machines(command: list[str], nodes: int) -> list[str]:
-    """The command as a Slurm step, one task a machine, each told which one it is."""
-    if nodes == 1:
-        return command
-    tell = ["bash", "-c", 'NODE_RANK=$SLURM_NODEID exec "$@"', "-"]
-    return ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *tell, *command]
-
-
-def environment(gpus: int, nodes: int, deepspeed: bool) -> dict[str, str]:
-    """For the host: gpus processes on each machine, under torchrun where there are several or DeepSpeed wants it."""
-    env = dict(os.environ) | {"NPROC_PER_NODE": str(max(gpus, 1))}
-    if gpus * nodes > 1 or deepspeed:
-        env["FORCE_TORCHRUN"] = "1"
-    return env
-
-
-def finish(run: Run, gpus: int, nodes: int, any_commit: bool) -> str:
-    """Do what is left of a run and write results/<run>.json; says what was done. Raises Stopped or ValueError."""
-    where = origin.origin(run.name, run.recipe, list(run.settings), [*run.train, *run.test])
-    results = RESULTS / f"{run.name}.json"
-    if old := read_results([run.name]).get(run.name):
-        if changed := origin.difference(old, where, any_commit):
-            raise ValueError(f"{results} is of {changed}: mv {results} {results}.old, or --any-commit for commits")
+def finish(run: Run, gpus: int, nodes: int, any_commit: bool = False, by_hand: bool = False) -> str:
+    """Do what is left of a run and write its results; says what was done. Raises Stopped or ValueError."""
+    if is_finished(run, any_commit):
         return "was finished"
-    steps = commands(run, max(gpus, 1) * nodes)
-    _preflight(run, max(gpus, 1) * nodes, gpus)
+    where = result_origin(run)
+    processes = max(gpus, 1) * nodes
+    steps = commands(run, processes)
+    if gpus and wanted_gpu(run.recipe) and gpus > (here := visible_gpus()):
+        raise ValueError(f"--gpus {gpus}: torch sees {here} here; leave --gpus out, or see nvidia-smi")
+    _preflight(run, processes, gpus)
     begin, said = time.time(), "predicted"
     if run.train:
         env = environment(gpus, nodes, "deepspeed" in run.recipe)
-        said = train(run, on_all_machines(steps["train"], nodes), env, where, any_commit)
+        said = train(run, on_all_machines(steps["train"], nodes), env, processes, any_commit, by_hand)
     env = environment(gpus, nodes, False)
     for stanza in run.test:
-        predict(run, stanza, on_all_machines(steps[stanza], nodes), env)
-    facts = {"said": said, "gpus": gpus * nodes, "minutes": round((time.time() - begin) / 60, 2)}
-    origin.keep(results, where | facts | {"datasets": list(run.datasets), "scores": score(run)})
+        predict(run, stanza, on_all_machines(steps[stanza], nodes), env, any_commit)
+    unknown = bool(run.train) and not (run.saved / origin.STAMP).exists()
+    facts = {"said": said, "by_hand": unknown, "gpus": gpus * nodes, "minutes": round((time.time() - begin) / 60, 2)}
+    facts |= made_elsewhere(run, where) | {"datasets": list(run.datasets), "scores": score(run)}
+    origin.keep(run.results, where | facts)
     return said
+
+
+def is_finished(run: Run, any_commit: bool) -> bool:
+    """Whether the results of a run are there. Raises ValueError if they are damaged, or of another origin."""
+    if old := read_results([run.name], run.results.parent).get(run.name):
+        origin.refuse(run.results, "is of", old, result_origin(run), any_commit)
+    return bool(old)
+
+
+def result_origin(run: Run) -> dict:
+    return origin.origin(run.name, run.recipe, list(run.settings), [*run.train, *run.test])
 
 
 def _preflight(run: Run, processes: int, gpus: int) -> None:
     """Raises ValueError with the first error that would waste GPU time; prints warnings."""
-    from recipes.preflight import preflight  # imports torch and LLaMA-Factory
+    from recipes.preflight import checked  # imports torch and LLaMA-Factory
 
-    settings = [*run.settings, *batch(run, processes), *([f"dataset={','.join(run.train)}"] if run.train else [])]
-    findings = preflight(run.path, settings, gpus=gpus)
+    arguments = preflight_arguments(run, processes, gpus)
+    _, findings = checked(arguments)
     for finding in findings:
         if finding.level == "warning":
             print(f"{run.name}: warning: {finding.text}", file=sys.stderr)
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
-        others = f" (and {len(errors) - 1} more: python recipes/preflight.py {run.path})" if len(errors) > 1 else ""
+        command = f"python recipes/preflight.py {shlex.join(arguments)}"
+        others = f" (and {len(errors) - 1} more: {command})" if len(errors) > 1 else ""
         raise ValueError(f"preflight: {errors[0]}{others}")
 
 
-def visible_gpus() -> int:
-    import torch  # seconds; a sweep that is finished does not need it
-
-    return torch.cuda.device_count()
-
-
-def sweep(runs: Sequence[Run], gpus: int | None, nodes: int, any_commit: bool) -> list[list]:
+def sweep(runs: Sequence[Run], gpus: int | None, nodes: int, any_commit: bool, by_hand: bool) -> list[list]:
     """Finish each run; a line (run, what was done or why it failed, failed?, minutes) for each."""
     lines = []
     for run in runs:
         begin, failed = time.time(), False
         try:
-            if gpus is None and not (RESULTS / f"{run.name}.json").exists():
+            if gpus is None and not run.results.exists():
                 gpus = visible_gpus()
-            said = finish(run, gpus or 0, nodes, any_commit)
+            said = finish(run, gpus or 0, nodes, any_commit, by_hand)
         except (Stopped, ValueError, OSError) as error:
             said, failed = str(error), True
+        except Exception as error:  # a fault of this program: the other runs need not wait until it is mended
+            said, failed = f"{type(error).__name__}: {error}", True
+            traceback.print_exc()
+        if failed:
             print(f"error: {run.name}: {said}", file=sys.stderr)
         lines.append([run.name, said, failed, (time.time() - begin) / 60])
     return lines
 
 
-def dry_run(runs: Sequence[Run], gpus: int, nodes: int) -> None:
+def dry_run(runs: Sequence[Run], gpus: int, nodes: int, any_commit: bool) -> None:
     for run in runs:
-        if (RESULTS / f"{run.name}.json").exists():
-            print(f"# {run.name}: results/{run.name}.json is there")
+        try:
+            if is_finished(run, any_commit):
+                print(f"# {run.name}: {run.results} is there")
+                continue
+        except ValueError as error:
+            print(f"# {run.name}: {error}")
             continue
-        print(f"python recipes/preflight.py {run.path} {shlex.join(run.settings)}".rstrip())
-        for step, command in commands(run, max(gpus, 1) * nodes).items():
+        processes = max(gpus, 1) * nodes
+        print(f"python recipes/preflight.py {shlex.join(preflight_arguments(run, processes, gpus))}")
+        for step, command in commands(run, processes).items():
             env = environment(gpus, nodes, step == "train" and "deepspeed" in run.recipe)
             told = "".join(f"{key}={env[key]} " for key in ("FORCE_TORCHRUN", "NPROC_PER_NODE") if key in env)
             print(told + shlex.join(on_all_machines(command, nodes)))
@@ -143,31 +142,35 @@ def main(argv: list[str] | None = None) -> int:
         if args.gpus is not None and args.gpus < 1:
             raise ValueError(f"--gpus {args.gpus}: name one or more; without --gpus a recipe for the CPU runs on it")
         if args.only_table:
-            print(_table(args.table))
+            print(_table(args.table, results_in(args.saves)))
             return 0
         nodes = machines()
-        runs = [plan(name, args.settings, args.datasets) for name in names if not args.only or name in args.only]
+        runs = [plan(name, args.settings, args.datasets, args.saves) for name in names if name in (args.only or names)]
         if args.dry_run:
-            dry_run(runs, args.gpus if args.gpus is not None else visible_gpus(), nodes)
+            dry_run(runs, args.gpus if args.gpus is not None else visible_gpus(), nodes, args.any_commit)
             return 0
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        lines = sweep(runs, args.gpus, nodes, args.any_commit)
+        lines = sweep(runs, args.gpus, nodes, args.any_commit, args.by_hand)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130
     print(aligned([["run", "minutes", "what"], *([name, minutes, said] for name, said, _, minutes in lines)]))
-    print("\n" + _table(args.table))
+    try:
+        print("\n" + _table(args.table, results_in(args.saves)))
+    except ValueError as error:
+        print(f"error: no table: {error}", file=sys.stderr)
+        return 1
     return 1 if any(failed for _, _, failed, _ in lines) else 0
 
 
-def _table(name: str) -> str:
+def _table(name: str, folder: Path) -> str:
     """The table as Markdown; for a single recipe that stands in none, its scores."""
     if name in RUNS:
-        return markdown(name)
-    scores = [score for result in read_results([name]).values() for score in result["scores"]]
+        return markdown(name, folder)
+    scores = [score for result in read_results([name], folder).values() for score in result["scores"]]
     return aligned([["dataset", "n", "ACC", "MAE"], *([s["dataset"], s["n"], s["acc"], s["mae"]] for s in scores)])
 
 

@@ -1,5 +1,6 @@
-"""The order of the tests, and a copy of the working tree for those that run what README tells a user to type."""
+"""The order of the tests, and the folders that several of their files work in."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_host import forget, make_tree
 from PIL import Image
 from tiny_recipe import RECIPE, row
 
 from bench.sources import make
 from data_prep.sharegpt import write_jsonl
+from recipes import sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = ("test_sweep_demo", "test_readme", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
@@ -62,4 +65,18 @@ def work(tmp_path, monkeypatch) -> Path:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch) -> Path:
+    """A folder to sweep in, without GPUs: see fake_host.py. Preflight has tests of its own."""
+    make_tree(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sweep, "_preflight", lambda run, processes, gpus: None)
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 0)
+    monkeypatch.chdir(tmp_path)
+    forget()
     return tmp_path

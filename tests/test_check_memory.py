@@ -4,12 +4,14 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from tiny_recipe import the_one
+from test_checkpoints import zero
+from tiny_recipe import ROOT, the_one
 
 from recipes import check_disk, check_memory
-from recipes.check_keys import Zero
 from recipes.check_length import Longest
 from recipes.check_model import Count
+from recipes.recipe import load
+from recipes.zero import Zero
 
 QWEN_3B = SimpleNamespace(
     get_text_config=lambda: SimpleNamespace(
@@ -60,6 +62,15 @@ def test_bytes_of_weights_gradients_and_optimizer(recipe, count, zero, processes
     assert need.logits == 4 * 1780 * 151936 * 12
 
 
+def test_a_full_training_fits_one_gpu_of_80_gb_with_batches_of_one(work):
+    recipe = load(ROOT / "recipes" / "storm_lite_1gpu.yaml")
+    training = SimpleNamespace(**(vars(PARSED.training) | {"per_device_train_batch_size": 1}))
+    parsed = SimpleNamespace(**(vars(PARSED) | {"training": training}))
+    need = check_memory.training(recipe, parsed, QWEN_3B, FULL_3B, LONGEST, 1, Zero())
+    assert the_one(check_memory.memory(need, 80, recipe), "warning").startswith("about 69 of 80 GB")
+    assert "About 69 of the 80 GB, by an estimate" in (ROOT / "recipes" / "storm_lite_1gpu.yaml").read_text()
+
+
 def test_a_gpu_that_is_too_small(work):
     recipe = {"do_train": True, "finetuning_type": "full", "pure_bf16": True, "per_device_train_batch_size": 4}
     need = check_memory.training(recipe, PARSED, QWEN_3B, FULL_3B, LONGEST, 1, Zero())
@@ -90,11 +101,11 @@ def test_predicting_needs_the_weights_and_little_more():
     ],
 )
 def test_bytes_of_checkpoints(changed, recipe, count, zero, bytes_):
-    """123,179 rows in batches of 128 are 963 steps: 5 checkpoints."""
+    """963 steps (123,179 rows in batches of 128) are 5 checkpoints."""
     training = SimpleNamespace(**(vars(PARSED.training) | changed))
     parsed = SimpleNamespace(**(vars(PARSED) | {"training": training}))
     recipe = recipe | {"do_train": True}
-    assert check_disk.checkpoints(recipe, parsed, count, 123_179, 32, zero) == bytes_
+    assert check_disk.checkpoints(recipe, parsed, count, changed.get("max_steps", 963), zero) == bytes_
 
 
 def test_a_full_disk(work, monkeypatch):
@@ -114,6 +125,16 @@ def test_a_full_disk(work, monkeypatch):
 def test_an_output_dir_that_cannot_be(work):
     text = the_one(check_disk.output({"do_train": True, "output_dir": "tiny.yaml/saves"}, 0))
     assert text == f"{work}/tiny.yaml: not a folder that you can write to; output_dir=ANOTHER"
+
+
+def test_a_checkpoint_of_another_number_of_gpus(work):
+    recipe = {"do_train": True, "output_dir": "saves/tiny", "deepspeed": "ds_configs/zero3.json"}
+    zero(work / "saves/tiny/checkpoint-8", 3)
+    assert check_disk.output(recipe, 0, 2)[0].text.endswith("; goes on from checkpoint-8")
+    text = the_one(check_disk.output(recipe, 0, 32))
+    assert text.startswith("saves/tiny/checkpoint-8 is of 2 GPUs, here are 32, and DeepSpeed goes on with the same")
+    assert text.endswith("use 2, or mv saves/tiny saves/tiny.old")
+    assert check_disk.output(recipe, 0, 0)[0].level == "ok", "nobody knows how many there will be"
 
 
 def test_what_earlier_runs_left(work):

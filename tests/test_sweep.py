@@ -1,7 +1,7 @@
 """The sweep finishes what is left, goes on after a failure, mixes no results. The host is tests/fake_llamafactory."""
 
 import json
-import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,16 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from fake_host import ROOT, calls, fate, forget
 
-from data_prep.questions import STRATEGIES, suffix
-from data_prep.registry import dataset_info
-from data_prep.scales import IQA, SCALES
-from data_prep.sharegpt import facts, turns, write_jsonl
-from recipes import origin, paper_table, sweep
+from data_prep.scales import SCALES
+from recipes import paper_table, preflight, sweep
+from recipes.finding import Finding
 from recipes.launch import sick
-from recipes.steps import batch, commands, dataset_of, plan
+from recipes.plan import batch, commands, plan
 
-ROOT = Path(__file__).resolve().parent.parent
 # The sweep of one run as a process of its own, without preflight.
 ONE_RUN = [
     sys.executable,
@@ -28,54 +26,6 @@ ONE_RUN = [
     "raise SystemExit(s.main(['demo', '--only', 'demo']))",
 ]
 DEMO = ("demo_direct", "demo_num", "demo_text", "demo")
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch) -> Path:
-    """The repository's recipes beside a small demo task and one row of each of the 14 datasets."""
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "dataset_info.json", tmp_path)
-    for strategy in STRATEGIES:
-        for split in ("train", "test"):
-            rows = (
-                turns(IQA, strategy, n % 5) | facts(id=str(n), dataset="demo", image="x.png", label=n % 5)
-                for n in range(10)
-            )
-            write_jsonl(tmp_path / "data" / "demo" / f"demo_{split}{suffix(strategy)}.jsonl", rows)
-    for name, stanza in dataset_info().items():
-        if name.startswith("storm_"):
-            scale = SCALES[dataset_of(name)]
-            strategy = Path(stanza["file_name"]).parent.name
-            row = facts(id="0", dataset=dataset_of(name), image="x.png", label=scale.lo)
-            write_jsonl(tmp_path / stanza["file_name"], [turns(scale, strategy, scale.lo) | row])
-    bin = tmp_path / "bin"
-    bin.mkdir()
-    fake = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {ROOT}/tests/fake_llamafactory "$@"\n'
-    (bin / "llamafactory-cli").write_text(fake)
-    (bin / "llamafactory-cli").chmod(0o755)
-    (bin / "srun").symlink_to(ROOT / "tests" / "fake_srun")
-    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
-    for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sweep, "_preflight", lambda run, processes, gpus: None)  # has tests of its own
-    monkeypatch.setattr(sweep, "visible_gpus", lambda: 0)
-    monkeypatch.chdir(tmp_path)
-    _forget()
-    return tmp_path
-
-
-def _forget() -> None:
-    for cached in (origin.commit, origin.stanzas, origin.file_hash, origin.rows):
-        cached.cache_clear()
-
-
-def calls() -> list[dict]:
-    path = Path("calls.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def fate(monkeypatch, **what: str) -> None:
-    monkeypatch.setenv("FAKE", json.dumps(what))
 
 
 @pytest.mark.slow
@@ -88,7 +38,7 @@ def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     assert results["seed"] == 42 and set(results["data"]) == {"demo_train_num", "demo_test_num"}
     assert results["versions"]["llamafactory"] == "0.9.5" and results["recipe"]["learning_rate"] == 1e-3
     assert [(s["dataset"], s["n"], s["of"], s["acc"]) for s in results["scores"]] == [("demo", 10, 10, 1.0)]
-    _forget()
+    forget()
     begin = time.time()
     assert sweep.main(["demo"]) == 0
     assert len(calls()) == 8 and "was finished" in capsys.readouterr().out
@@ -194,13 +144,14 @@ def test_a_training_with_other_settings_is_not_gone_on_with(tree, capsys):
     assert "saves/demo holds a training of other settings (max_steps: 3, now None): mv" in capsys.readouterr().err
 
 
-def test_a_prediction_older_than_its_training_or_cut_short_is_made_again(tree):
+def test_a_prediction_of_another_training_or_cut_short_is_made_again(tree):
     assert sweep.main(["demo", "--only", "demo"]) == 0
     file = Path("saves/predict/demo/demo/generated_predictions.jsonl")
-    for damage in (lambda: os.utime(file, (0, 0)), lambda: file.write_text(file.read_text()[:200])):
+    again = Path("saves/demo/train_results.json")
+    for damage in (lambda: again.write_text("{}"), lambda: file.write_text(file.read_text()[:200])):
         damage()
         Path("results/demo.json").unlink()
-        _forget()
+        forget()
         before = len(calls())
         assert sweep.main(["demo", "--only", "demo"]) == 0
         assert len(calls()) == before + 1
@@ -216,7 +167,8 @@ def test_a_part_of_a_test_set_is_no_cell_of_the_table(tree, capsys):
 
 
 @pytest.mark.slow
-def test_table4_predicts_fourteen_sets_a_run_and_prints_paper_and_ours(tree, capsys):
+def test_table4_predicts_fourteen_sets_a_run_and_prints_paper_and_ours(tree, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 4)
     assert sweep.main(["table4", "--only", "ablation_num", "--gpus", "4"]) == 0
     made = calls()
     assert len(made) == 15 and made[0]["env"]["FORCE_TORCHRUN"] == "1" and made[0]["env"]["NPROC_PER_NODE"] == "4"
@@ -230,7 +182,8 @@ def test_table4_predicts_fourteen_sets_a_run_and_prints_paper_and_ours(tree, cap
     assert "| Only Text, ours |  |  |" in out and "| ~1.02 | 2.516 |" in out
 
 
-def test_some_datasets_only(tree, capsys):
+def test_some_datasets_only(tree, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 1)
     assert sweep.main(["table4", "--only", "ablation_text", "--datasets", "spaq,koniq", "--gpus", "1"]) == 0
     made = [call["recipe"] for call in calls()]
     assert made[0]["dataset"] == "storm_spaq_lite_text"
@@ -259,6 +212,13 @@ def test_gpus_that_cannot_share_the_batch(tree, capsys):
     assert "6 GPUs cannot share a batch of 128 evenly: use 4 (--gpus 4)" in capsys.readouterr().err
 
 
+def test_more_gpus_than_there_are(tree, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 2)
+    assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "8"]) == 1
+    assert "storm_lite: --gpus 8: torch sees 2 here; leave --gpus out" in capsys.readouterr().err and calls() == []
+    assert sweep.main(["demo", "--only", "demo", "--gpus", "8"]) == 0, "it runs on the CPU"
+
+
 def test_four_machines_train_together_through_srun(tree, monkeypatch):
     for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), ("SLURM_NNODES", "2")):
         monkeypatch.setenv(name, value)
@@ -274,21 +234,105 @@ def test_several_machines_need_slurm(tree, monkeypatch, capsys):
     assert "sbatch recipes/slurm.sh" in capsys.readouterr().err
 
 
-def test_dry_run_prints_commands_that_work(tree, capsys):
+def test_a_number_of_machines_that_is_none(tree, monkeypatch, capsys):
+    monkeypatch.setenv("NNODES", "abc")
+    assert sweep.main(["demo"]) == 2
+    assert capsys.readouterr().err == "error: NNODES=abc: is no number of machines; export NNODES=NUMBER\n"
+
+
+def test_dry_run_prints_commands_that_work(tree, monkeypatch, capsys):
     assert sweep.main(["demo", "--only", "demo", "--dry-run", "max_steps=3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert calls() == [] and len(lines) == 3
+    told = []
+    monkeypatch.setattr(preflight, "preflight", lambda *arguments: told.append(arguments) or [Finding("ok", "a", "b")])
+    python, script, *arguments = shlex.split(lines[0])
+    assert (python, script, preflight.main(arguments)) == ("python", "recipes/preflight.py", 0)
+    path, settings, *_, tests = told[0]
+    assert (path, tests) == (Path("recipes/demo.yaml"), ["demo_test"])
+    assert settings == ["max_steps=3", "dataset=demo_train", "output_dir=saves/demo"]
     for line in lines[1:]:
         subprocess.run(["bash", "-c", line], check=True)
     assert Path("saves/predict/demo/demo/generated_predictions.jsonl").exists()
     assert calls()[0]["recipe"]["max_steps"] == 3
 
 
-def test_a_training_by_hand_is_scored_and_said_so(tree, capsys):
-    Path("saves/demo").mkdir(parents=True)
-    Path("saves/demo/train_results.json").write_text("{}")
+def test_dry_run_prints_the_settings_of_the_preflight_that_runs(tree, capsys):
+    assert sweep.main(["zero_qwen", "max_samples=8", "--dry-run", "--datasets", "koniq,hci"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith(
+        "zero_qwen.yaml max_samples=8 eval_dataset=storm_koniq_test_direct "
+        "output_dir=saves/predict/zero_qwen/koniq --tests storm_hci_test_direct"
+    )
+    assert sweep.main(["storm_lite", "--dry-run", "--gpus", "8"]) == 0
+    line = shlex.split(capsys.readouterr().out.splitlines()[0])
+    assert {"gradient_accumulation_steps=4", "output_dir=saves/storm_lite"} < set(line) and line[-2:] == ["--gpus", "8"]
+    assert line[-3].split(",") == [f"storm_{name}_test" for name in SCALES] and line[-4] == "--tests"
+
+
+def test_dry_run_says_what_is_wrong_with_results_that_are_there(tree, capsys):
     assert sweep.main(["demo", "--only", "demo"]) == 0
-    assert len(calls()) == 1 and json.loads(Path("results/demo.json").read_text())["said"] == "was trained by hand"
+    result = Path("results/demo.json")
+    for text, said in (
+        (result.read_text(), "results/demo.json is there"),
+        (result.read_text().replace('"commit": null', '"commit": "abc"'), "results/demo.json is of another commit"),
+        ("{", "results/demo.json: not a results file"),
+    ):
+        result.write_text(text)
+        capsys.readouterr()
+        assert sweep.main(["demo", "--only", "demo", "--dry-run"]) == 0
+        assert capsys.readouterr().out.startswith(f"# demo: {said}")
+
+
+def test_a_prediction_takes_of_a_trainings_settings_only_what_predicts(tree):
+    settings = ["deepspeed=ds_configs/zero2.json", "learning_rate=1.0", "max_samples=3", "flash_attn=fa2"]
+    predict = commands(plan("storm_lite", [*settings, "max_new_tokens=50", "cutoff_len=4096"], []), 8)["storm_hci_test"]
+    assert {"max_samples=3", "flash_attn=fa2", "max_new_tokens=50", "cutoff_len=4096"} < set(predict)
+    assert not any(text.startswith(("deepspeed", "learning_rate")) for text in predict)
+
+
+@pytest.mark.parametrize(
+    "damaged", ["{", '{"scores": null}', '{"scores": [{"dataset": "demo"}]}', "[]", '{"scores": [], "settings": 5}']
+)
+def test_a_damaged_results_file_is_one_line_after_the_work(tree, capsys, damaged):
+    Path("results").mkdir()
+    Path("results/demo_text.json").write_text(damaged)
+    assert sweep.main(["demo", "--only", "demo_num"]) == 1
+    captured = capsys.readouterr()
+    assert "error: no table: results/demo_text.json: not a results file; mv" in captured.err
+    assert "demo_num" in captured.out and Path("results/demo_num.json").exists()
+    assert sweep.main(["demo", "--only", "demo_text"]) == 1 and len(calls()) == 2
+
+
+def test_a_fault_of_this_program_does_not_end_the_sweep(tree, monkeypatch, capsys):
+    def fails(run, processes, gpus):
+        if run.name == "demo_num":
+            raise KeyError("nobody foresaw it")
+
+    monkeypatch.setattr(sweep, "_preflight", fails)
+    assert sweep.main(["demo", "--only", "demo_num", "--only", "demo"]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error and "error: demo_num: KeyError: 'nobody foresaw it'" in error
+    assert Path("results/demo.json").exists()
+
+
+def test_a_checkpoint_of_another_number_of_gpus(tree, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 2)
+    monkeypatch.setattr("recipes.steps.discard_broken", lambda folder: [])
+    run = ["storm_lite", "--datasets", "deepdr"]
+    fate(monkeypatch, storm_lite="half")
+    assert sweep.main(run) == 1
+    states = Path("saves/storm_lite/checkpoint-2/global_step2")
+    states.mkdir()
+    for rank in range(32):
+        (states / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
+    capsys.readouterr()
+    assert sweep.main(run) == 1 and len(calls()) == 1
+    error = "saves/storm_lite/checkpoint-2 is of 32 GPUs, here are 2, and DeepSpeed goes on with the same number only"
+    assert error in capsys.readouterr().err
+    for rank in range(2, 32):
+        (states / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").unlink()
+    assert sweep.main(run) == 0
 
 
 @pytest.mark.parametrize(
@@ -301,6 +345,9 @@ def test_a_training_by_hand_is_scored_and_said_so(tree, capsys):
         (["demo", "--datasets", "spaq"], "--datasets spaq: not a test set of demo_direct"),
         (["storm_lite", "--datasets", "koniq"], "--datasets koniq: storm_lite trains on none of them"),
         (["demo", "--gpus", "0"], "--gpus 0: name one or more"),
+        (["storm_lite", "dataset_dir="], "recipes/storm_lite.yaml: dataset_dir="),
+        (["storm_lite", "dataset_dir=5"], "recipes/storm_lite.yaml: dataset_dir=5"),
+        (["zero_qwen", "do_predict=false", "do_train=true"], "recipes/zero_qwen.yaml: no dataset, so there is nothing"),
     ],
 )
 def test_a_command_that_cannot_be_understood(tree, capsys, argv, said):

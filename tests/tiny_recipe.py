@@ -33,7 +33,7 @@ output_dir: saves/tiny
 save_total_limit: 2
 per_device_train_batch_size: 4
 gradient_accumulation_steps: 16
-num_train_epochs: 1
+num_train_epochs: 30
 bf16: true
 """
 SAID = Header("", "", gpus=2, batch=4, accumulation=16, memory=24, parameters=TINY, lines=[])
