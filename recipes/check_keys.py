@@ -9,6 +9,10 @@ from recipes.check_traps import limits, traps
 from recipes.finding import Finding, quiet
 
 
+# Names that LLaMA-Factory splits at commas, or takes as a list.
+LISTS = ("dataset", "eval_dataset", "adapter_name_or_path", "lora_target", "additional_target")
+
+
 class Parsed(NamedTuple):
     """A recipe as LLaMA-Factory's parser sees it, for a CPU: deepspeed is left out, pure_bf16 is bf16."""
 
@@ -37,7 +41,7 @@ def keys(recipe: dict) -> tuple[Parsed | None, list[Finding]]:
             near = get_close_matches(key, known, 1)
             fix = f"is it {near[0]}?" if near else "leave it out"
             found.append(Finding("error", "keys", f"{key}: LLaMA-Factory has no such key; {fix}"))
-        elif wanted := _wrong_value(hints[key], value):
+        elif (wanted := _wrong_value(hints[key], value)) and not (key in LISTS and isinstance(value, list)):
             found.append(Finding("error", "keys", f"{key}={value}: write {wanted}"))
         else:
             good[key] = value
@@ -62,7 +66,7 @@ def _wrong_value(hint: Any, value: Any) -> str:
         choices = get_args(kind)
         return "" if value in choices else f"one of {', '.join(map(str, choices))}"
     if kinds == {str}:
-        return "" if isinstance(value, list) else "text, not a number"
+        return "text"
     if not kinds <= {bool, int, float}:
         return ""
     if kinds == {bool}:

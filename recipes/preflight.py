@@ -62,7 +62,7 @@ def _try(found: list[Finding], name: str, otherwise: Any, check: Callable, *argu
         text = f"this check failed ({type(error).__name__}: {error}); mend the recipe, or the check"
         found.append(Finding("error", name, text))
         return otherwise
-    if not isinstance(made, tuple):
+    if type(made) is not tuple:  # a NamedTuple is one thing
         return made
     *results, faults = made
     found += faults

@@ -45,6 +45,8 @@ def test_rows_that_were_not_written(work):
         ({"columns": {"messages": "conversations"}}, "columns name messages, not both"),
         ({"tags": {"role_tag": "from"}}, "tags lack assistant_tag"),
         ({"formatting": "alpaca"}, "ShareGPT"),
+        ({"columns": ["conversations", "images"]}, "not of the form"),
+        ({"file_name": 5}, "not a file"),
     ],
 )
 def test_a_stanza_that_llamafactory_reads_otherwise(work, change, said):
@@ -52,6 +54,13 @@ def test_a_stanza_that_llamafactory_reads_otherwise(work, change, said):
     known["demo_train"] |= change
     (work / "dataset_info.json").write_text(json.dumps(known))
     assert said in the_one(data())
+
+
+@pytest.mark.parametrize("stanza", [["demo_train.jsonl"], "demo_train.jsonl", 5, None])
+def test_a_stanza_that_is_none(work, stanza):
+    known = json.loads((work / "dataset_info.json").read_text()) | {"demo_train": stanza}
+    (work / "dataset_info.json").write_text(json.dumps(known))
+    assert "dataset_info.json, stanza demo_train: not of the form {file_name" in the_one(data())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tiny_recipe import GOOD, RECIPE, ROOT, TINY, rewrite, row, the_one
 
+from data_prep.sharegpt import write_jsonl
 from recipes import check_data, check_images
 from recipes.finding import Finding
 from recipes.preflight import report
@@ -64,7 +65,7 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
     assert told["gpus"] == "2 GPUs x 4 x 16 = 128, as the header says"
     assert set(told) == {
         *("datasets", "rows", "images", "keys", "versions", "gpus"),
-        *("model", "cutoff_len", "parameters", "memory", "disk"),
+        *("model", "cutoff_len", "parameters", "steps", "memory", "disk"),
     }
     assert sorted(path.name for path in tiny.parent.iterdir()) == [
         *("data", "dataset_info.json", "images", "saves", "tiny.yaml")
@@ -83,10 +84,10 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["freeze_vision_tower=0"], "freeze_vision_tower=0: write true or false"),
         (["stage=sftt"], "stage=sftt: write one of pt, sft, "),
         (["finetuning_type=fulll"], "finetuning_type=fulll: write one of "),
-        (
-            ["stage=rm", "predict_with_generate=true"],
-            "LLaMA-Factory refuses the recipe: `predict_with_generate` cannot",
-        ),
+        (["stage=rm"], "stage=rm: is not for rows of questions and answers; stage=sft"),
+        (["warmup_ratio=7"], "warmup_ratio=7: write a share of the steps, from 0 to 1"),
+        (["val_size=0.1", "streaming=true"], "LLaMA-Factory refuses the recipe: Streaming mode should have an integer"),
+        (["template=qwen2vl"], "template=qwen2vl is not that of qwen2_5_vl models; template=qwen2_vl"),
         (["per_device_train_batch_size=0"], "per_device_train_batch_size=0: write 1 or more"),
         (
             ["model_name_or_path=saves/other"],
@@ -104,6 +105,46 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
 def test_each_mistake_is_one_error_with_its_fix(tiny, settings, said):
     found = [finding for finding in checked(tiny, *settings) if finding.level == "error"]
     assert len(found) == 1 and said in found[0].text, report(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["dataset", "dataset_dir", "media_dir", "output_dir", "model_name_or_path", "template"])
+@pytest.mark.parametrize("value", ["5", "", "[a,b]"])
+def test_a_value_of_another_kind_is_a_finding(tiny, key, value):
+    found = checked(tiny, f"{key}={value}")
+    assert not any("this check failed" in finding.text for finding in found), report(found)
+    if value == "5":
+        assert any(f"{key}=5: write text" in finding.text for finding in found), report(found)
+
+
+@pytest.mark.slow
+def test_what_nobody_foresaw_is_a_finding_and_the_other_checks_go_on(tiny, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("a surprise")
+
+    for check in ("check_data.stanzas", "check_model.model"):
+        monkeypatch.setattr(f"recipes.{check}", fails)
+    found = checked(tiny)
+    errors = [finding for finding in found if finding.level == "error"]
+    assert [finding.check for finding in errors] == ["datasets", "model"], report(found)
+    assert errors[0].text.startswith("this check failed (RuntimeError: a surprise)")
+    assert {"keys", "versions", "gpus", "disk"} < {finding.check for finding in found}
+
+
+@pytest.mark.slow
+def test_test_sets_that_are_predicted_later_are_checked_too(tiny):
+    rows = [row(number, images=["0.png"]) for number in range(3)]
+    long = [{"from": "human", "value": "<image>" + "rate it " * 300}, GOOD[1]]
+    for odd, said in (
+        (row(3, images=["gone.png"]), "line 4: image 'gone.png' is not below images"),
+        (row(3, conversations=long), "of text, but cutoff_len is 512"),
+        (row(3, conversations=GOOD[:1]), "line 4: roles human do not alternate"),
+    ):
+        write_jsonl(tiny.parent / "data/demo/demo_test.jsonl", [*rows, odd])
+        text = the_one(checked(tiny, tests=["demo_test"]))
+        assert text.startswith("data/demo/demo_test.jsonl") and said in text
+        assert all(finding.level == "ok" for finding in checked(tiny))
+    assert "'demo_tset' is not in" in the_one(checked(tiny, tests=["demo_tset"]))
 
 
 @pytest.mark.slow
@@ -187,12 +228,23 @@ def test_traps_of_predictions(tiny, settings, said):
 @pytest.mark.slow
 def test_weights_that_are_missing(tiny):
     weights = tiny.parent / "saves/demo_base/model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    text = the_one(checked(tiny))
+    assert text.startswith(f"saves/demo_base: model.safetensors ({len(whole) // 2:,} bytes) is damaged: ")
     weights.unlink()
     assert the_one(checked(tiny)).startswith("saves/demo_base: no weights in it")
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
     weights.with_name("model.safetensors.index.json").write_text(json.dumps(index))
     assert the_one(checked(tiny)).startswith("saves/demo_base: model-00001-of-00002.safetensors is missing")
-    (tiny.parent / "saves/demo_base/config.json").unlink()
+    weights.with_name("model-00001-of-00002.safetensors").write_bytes(b"<html>")
+    assert the_one(checked(tiny)).startswith("saves/demo_base: model-00001-of-00002.safetensors (6 bytes) is damaged")
+    config = weights.with_name("config.json")
+    config.write_text(config.read_text()[:300])
+    assert "saves/demo_base/config.json: not the configuration of a model" in the_one(
+        [finding for finding in checked(tiny) if finding.check == "model"]
+    )
+    config.unlink()
     assert "saves/demo_base: no config.json in it" in the_one(
         [finding for finding in checked(tiny) if finding.check == "model"]
     )
