@@ -1,19 +1,20 @@
 # make demo: train and score a tiny model on real photographs, no download.  make sweep-demo: the same with all four
 # prompt strategies.  make app: a page in the browser that rates photographs.  make test: all tests.
 PYTHON ?= python3
-# Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8".
+# Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8"; of the sweep; of the page.
 ARGS ?=
+DEMO_ARGS = $(if $(filter app,$(MAKECMDGOALS)),,$(ARGS))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: setup demo sweep-demo app browser test lint
+.PHONY: setup demo sweep-demo app browser test lint FORCE
 setup: .venv/ready
 demo: saves/demo_predict/generated_predictions.jsonl
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python eval/report.py saves/demo_predict --out saves/demo_predict/report.html
 sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
-	python recipes/sweep.py demo $(ARGS)
+	python recipes/sweep.py demo --saves saves/sweep_demo $(ARGS)
 app: saves/demo/train_results.json
 	python eval/app.py --model saves/demo --image-max-pixels 12544 $(ARGS)
 # Two processes of one thread each: with more threads than cores, OpenMP's wait for each other, spinning.
@@ -44,10 +45,17 @@ data/demo/demo_test.jsonl: .venv/ready demo/photographs.py data_prep/questions.p
 	python -m demo.photographs
 saves/demo_base/config.json: .venv/ready demo/model.py data_prep/questions.py data_prep/scales.py
 	python -m demo.model
-# A finished or outdated run starts over; an interrupted one goes on from its last whole checkpoint.
-saves/demo/train_results.json: recipes/demo.yaml data/demo/demo_test.jsonl saves/demo_base/config.json
-	@if [ -e $@ ] || [ -n "$$(find $^ -newer saves/demo 2>/dev/null)" ]; then rm -rf saves/demo; fi
+# Changes when ARGS do, so that a model of other settings is trained again. The page has ARGS of its own.
+saves/demo.args: $(if $(filter app,$(MAKECMDGOALS)),,FORCE)
+	@mkdir -p saves
+	@echo '$(DEMO_ARGS)' | cmp -s - $@ || echo '$(DEMO_ARGS)' > $@
+# A finished or outdated run, or one of `sweep.py demo`, starts over; an interrupted one goes on from its last whole
+# checkpoint.
+saves/demo/train_results.json: recipes/demo.yaml data/demo/demo_test.jsonl saves/demo_base/config.json saves/demo.args \
+  $(if $(wildcard saves/demo/origin.json),FORCE)
+	@if [ -e $@ ] || [ -e saves/demo/origin.json ] || [ -n "$$(find $(filter-out FORCE,$^) -newer saves/demo 2>/dev/null)" ]; \
+	  then rm -rf saves/demo; fi
 	@python -m recipes.checkpoints saves/demo
-	llamafactory-cli train recipes/demo.yaml $(ARGS)
+	llamafactory-cli train recipes/demo.yaml $$(cat saves/demo.args)
 saves/demo_predict/generated_predictions.jsonl: recipes/demo_predict.yaml saves/demo/train_results.json
 	llamafactory-cli train recipes/demo_predict.yaml

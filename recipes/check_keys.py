@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from recipes.check_traps import limits, traps
 from recipes.finding import Finding, quiet
 
-
 # Names that LLaMA-Factory splits at commas, or takes as a list.
 LISTS = ("dataset", "eval_dataset", "adapter_name_or_path", "lora_target", "additional_target")
 

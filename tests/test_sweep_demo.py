@@ -14,12 +14,19 @@ def test_the_whole_sweep_runs_and_is_then_finished(copy, tmp_path):
     for name in ("w/o CoT", "Only Num.", "Only Text", "Num. + Text"):
         assert f"| {name}, ours | 0." in printed
     for run, strategy in (("demo_direct", "direct"), ("demo_num", "num"), ("demo_text", "text"), ("demo", "cot")):
-        result = json.loads((copy / "results" / f"{run}.json").read_text())
+        result = json.loads((copy / "saves/sweep_demo/results" / f"{run}.json").read_text())
         (score,) = result["scores"]
         assert (score["strategy"], score["n"], score["of"]) == (strategy, 240, 240)
         assert result["recipe"]["max_steps"] == 4 and result["said"] == "trained" and result["data"]
-        state = json.loads((copy / "saves" / run / "trainer_state.json").read_text())
+        state = json.loads((copy / "saves/sweep_demo" / run / "trainer_state.json").read_text())
         assert state["global_step"] == 4
 
     assert start(SWEEP, copy, log).wait() == 0, log.read_text()[-3000:]
     assert log.read_text().count("was finished") == 4
+    assert not (copy / "saves/demo").exists() and not (copy / "results").exists(), "these are other commands'"
+
+    dry = "env CUDA_VISIBLE_DEVICES= .venv/bin/python recipes/sweep.py demo --only demo --dry-run num_train_epochs=2"
+    assert start(dry, copy, log).wait() == 0, log.read_text()[-3000:]
+    printed = next(line for line in log.read_text().splitlines() if line.startswith("python recipes/preflight.py"))
+    assert start(f"env CUDA_VISIBLE_DEVICES= .venv/bin/{printed}", copy, log).wait() == 0, log.read_text()[-3000:]
+    assert "in 2 files" in log.read_text(), "the test set, too"
