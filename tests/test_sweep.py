@@ -18,6 +18,7 @@ from recipes.finding import Finding
 from recipes.launch import sick
 from recipes.plan import batch, commands, plan
 
+PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
 # The sweep of one run as a process of its own, without preflight.
 ONE_RUN = [
     sys.executable,
@@ -268,6 +269,19 @@ def test_dry_run_prints_the_settings_of_the_preflight_that_runs(tree, capsys):
     line = shlex.split(capsys.readouterr().out.splitlines()[0])
     assert {"gradient_accumulation_steps=4", "output_dir=saves/storm_lite"} < set(line) and line[-2:] == ["--gpus", "8"]
     assert line[-3].split(",") == [f"storm_{name}_test" for name in SCALES] and line[-4] == "--tests"
+
+
+def test_preflight_of_a_sweep_names_the_command_that_shows_the_other_errors(tree, monkeypatch, capsys):
+    found = [Finding("error", "a", "first; fix"), Finding("error", "b", "second"), Finding("warning", "c", "odd")]
+    monkeypatch.setattr(preflight, "preflight", lambda *arguments: found)
+    monkeypatch.setattr(sweep, "_preflight", PREFLIGHT)
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 8)
+    assert sweep.main(["storm_lite", "--datasets", "deepdr"]) == 1
+    error = capsys.readouterr().err
+    assert "storm_lite: warning: odd" in error and "preflight: first; fix (and 1 more: python recipes/" in error
+    command = error.split("1 more: ")[1].splitlines()[0].rstrip(")")
+    assert sweep.main(["storm_lite", "--datasets", "deepdr", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == command
 
 
 def test_dry_run_says_what_is_wrong_with_results_that_are_there(tree, capsys):
