@@ -105,8 +105,9 @@ def _stack(layers: int, width: int, inner: int, positions: int, checkpointing: b
 
 def memory(need: Need, has: float, recipe: dict) -> list[Finding]:
     """Compare with a GPU of `has` GB."""
-    parts = ", ".join(f"{name} {value / GIB:.1f}" for name, value in need._asdict().items() if value >= GIB / 20)
-    said = f"about {need.total() / GIB:.0f} of {has:.0f} GB on each GPU ({parts}, other {OVERHEAD / GIB:.0f})"
+    parts = [f"{name} {value / GIB:.1f}" for name, value in need._asdict().items() if value >= GIB / 20]
+    parts.append(f"other {OVERHEAD / GIB:.0f}")
+    said = f"about {need.total() / GIB:.0f} of {has:.0f} GB on each GPU ({', '.join(parts)})"
     if need.total() <= TIGHT * has * GIB:
         return [Finding("ok", "memory", said)]
     fixes = []
