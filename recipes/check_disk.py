@@ -57,7 +57,7 @@ def output(recipe: dict, needed: float, processes: int = 0) -> list[Finding]:
             text = f"{step} is broken ({reason}), and LLaMA-Factory would go on from it; mv {step} {step}.old"
             found.append(Finding("warning", "disk", text))
         elif (out / "train_results.json").exists():
-            text = f"{out} holds a finished training, so there is nothing to train; mv {out} {out}.old"
+            text = f"{out} holds a finished training, so there is nothing to train; to train again: mv {out} {out}.old"
             found.append(Finding("warning", "disk", text))
         elif recipe.get("deepspeed") and processes and (reason := other_ranks(step, processes)):
             found.append(Finding("error", "disk", reason))

@@ -23,9 +23,9 @@ def commit() -> str | None:
     try:
         found = _git("rev-parse", "--short=12", "HEAD").decode().strip()
         changes = hashlib.sha256(_git("diff", "HEAD", "--", *CODE))
-        # As the diff leaves them out: files that nobody has added yet.
-        new = [Path(name) for name in _git("ls-files", "-zo", "--exclude-standard", "--", *CODE).decode().split("\0")]
-        for path in filter(Path.is_file, new):
+        # The diff leaves out what nobody has added yet. New recipes are of no account to the others.
+        new = _git("ls-files", "-zo", "--exclude-standard", "--", *CODE).decode().split("\0")
+        for path in [Path(name) for name in new if name.endswith(".py")]:
             changes.update(f"{path}\n".encode() + path.read_bytes())
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -123,7 +123,7 @@ def preflight_arguments(run: Run, processes: int, gpus: int) -> list[str]:
     """What recipes/preflight.py is told: the settings of the first step, and the test sets that are predicted later."""
     own, later = [f"dataset={','.join(run.train)}", f"output_dir={run.saved}"], run.test
     if not run.train:
-        own, later = [f"eval_dataset={run.test[0]}", f"output_dir={run.predicted(run.test[0])}"], run.test[1:]
+        own, later = [f"eval_dataset={run.test[0]}", f"output_dir={run.predicted(run.test[0]).parent}"], run.test[1:]
     more = batch(run, processes) if run.train else []
     tests = ["--tests", ",".join(later)] if later else []
     return [str(run.path), *run.settings, *more, *own, *tests, *(["--gpus", str(gpus)] if gpus else [])]

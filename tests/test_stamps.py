@@ -180,5 +180,6 @@ def test_other_changes_are_another_commit(tree):
         commits.append(seen())
     Path("recipes/new.py").write_text("")
     commits.append(seen())
+    Path("recipes/mine.yaml").write_text("")
     assert len(set(commits)) == 4 and all(commit.startswith(f"{clean}+changes.") for commit in commits[1:])
     assert seen() == commits[-1]

@@ -263,7 +263,7 @@ def test_dry_run_prints_the_settings_of_the_preflight_that_runs(tree, capsys):
     line = capsys.readouterr().out.splitlines()[0]
     assert line.endswith(
         "zero_qwen.yaml max_samples=8 eval_dataset=storm_koniq_test_direct "
-        "output_dir=saves/predict/zero_qwen/koniq --tests storm_hci_test_direct"
+        "output_dir=saves/predict/zero_qwen --tests storm_hci_test_direct"
     )
     assert sweep.main(["storm_lite", "--dry-run", "--gpus", "8"]) == 0
     line = shlex.split(capsys.readouterr().out.splitlines()[0])
