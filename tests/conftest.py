@@ -14,7 +14,6 @@ from tiny_recipe import RECIPE, row
 
 from bench.sources import make
 from data_prep.sharegpt import write_jsonl
-from recipes import sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = ("test_sweep_demo", "test_readme", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
@@ -75,8 +74,8 @@ def tree(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sweep, "_preflight", lambda run, processes, gpus: None)
-    monkeypatch.setattr(sweep, "visible_gpus", lambda: 0)
+    monkeypatch.setattr("recipes.sweep._preflight", lambda run, processes, gpus: None)
+    monkeypatch.setattr("recipes.sweep.visible_gpus", lambda: 0)
     monkeypatch.chdir(tmp_path)
     forget()
     return tmp_path
