@@ -21,7 +21,7 @@ import pytest
 
 from data_prep.scales import IQA
 from data_prep.sharegpt import facts, turns, write_jsonl
-from recipes.checkpoints import discard_broken, fault
+from recipes.checkpoints import discard_broken, fault, other_ranks
 from recipes.recipe import load
 
 pytestmark = pytest.mark.slow
@@ -215,6 +215,9 @@ def test_fault_knows_the_files_that_are_needed(config, trained, tmp_path):
     """As it was saved, a checkpoint is whole. With one file cut it is not, but for what only prediction reads."""
     checkpoint = shutil.copytree(trained / config / f"checkpoint-{STEPS}", tmp_path / "checkpoint")
     assert fault(checkpoint) is None
+    assert other_ranks(checkpoint, 2) is None
+    told = f"{checkpoint} is of 2 GPUs, here is 1, and DeepSpeed goes on with the same number only"
+    assert (other_ranks(checkpoint, 1) or "").startswith(told if "zero" in config else "")
     whole = {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
     unnoticed = set()
     for path, content in whole.items():
