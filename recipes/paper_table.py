@@ -115,14 +115,14 @@ def _cells(result: dict | None, metric: str) -> Cells:
 
 def _notes(results: dict[str, dict]) -> list[str]:
     """What a reader must know of a row beside its numbers."""
-    notes, now = [], origin.tools()
+    notes, now, changes = [], origin.tools(), {}
     for run, result in results.items():
         if result.get("settings"):
             notes.append(f"{run}: with {' '.join(result['settings'])}.")
         if result.get("by_hand"):
             notes.append(f"{run}: trained by hand: its settings are not known.")
         if "commit" in result and (changed := origin.other_tools(result, now)):
-            notes.append(f"{run}: scored with {changed}.")
+            changes.setdefault(changed, []).append(run)
         if "trained_with" in result:
             notes.append(f"{run}: trained with {origin.other_tools(result['trained_with'], result)}.")
         if old := result.get("predicted_with"):
@@ -136,6 +136,7 @@ def _notes(results: dict[str, dict]) -> list[str]:
             notes.append(f"{run}: not the whole test set, so not in the table: {', '.join(partial)}.")
         if result.get("datasets"):
             notes.append(f"{run}: trained on {', '.join(result['datasets'])} only, which is not the paper's setting.")
+    notes += [f"{', '.join(runs)}: scored with {changed}." for changed, runs in changes.items()]
     return ["\n".join(notes)] if notes else []
 
 

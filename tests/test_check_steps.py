@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 from tiny_recipe import the_one
-from transformers.training_args import TrainingArguments
 
 from recipes.check_steps import steps
 from recipes.check_traps import limits, traps
 
 
 def found(rows: list[int], processes: int = 1, most: int | None = None, **changed):
+    from transformers.training_args import TrainingArguments  # imports torch
+
     args = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 128, "num_train_epochs": 1.0}
     args |= {"max_steps": -1, "warmup_steps": 0.05} | changed
     training = SimpleNamespace(**args)
@@ -18,12 +19,14 @@ def found(rows: list[int], processes: int = 1, most: int | None = None, **change
     return steps(SimpleNamespace(training=training, data=SimpleNamespace(max_samples=most)), rows, processes)
 
 
+@pytest.mark.slow
 def test_ten_rows_in_batches_of_128_learn_nothing():
     number, said = found([10])
     assert number == 1
     assert the_one(said, "warning").startswith("1 optimizer step (10 rows in batches of 128), all of them warm-up")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "settings", "expected"),
     [
@@ -41,6 +44,7 @@ def test_optimizer_steps(rows, settings, expected):
     assert [finding.level for finding in said] == (["warning"] if 0 < number < 20 else ["ok"] if number else [])
 
 
+@pytest.mark.slow
 def test_warm_up_of_as_many_steps_as_there_are():
     assert "all of them warm-up" in the_one(found([128 * 50], warmup_steps=50)[1], "warning")
     assert found([128 * 50], warmup_steps=49)[1][0].level == "ok"

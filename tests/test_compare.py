@@ -32,7 +32,8 @@ def everything(right: float, seed: int = 0, run: str = "a") -> list:
 
 @pytest.fixture(autouse=True)
 def sizes(monkeypatch):
-    """Test sets as large as these runs."""
+    """Test sets as large as these runs. And statsmodels collects garbage in each call: half a second in all tests."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)
     monkeypatch.setattr(scored, "TEST_ROWS", dict.fromkeys(SCALES, 300))
 
 

@@ -272,6 +272,7 @@ def test_what_could_mean_two_things_or_none_is_unparsed(name, strategy, text):
     assert parse(SCALES[name], strategy, text) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adience", "cacd", "morph", "utk", "hci"])
 def test_an_answer_cut_off_in_its_coarse_part_is_unparsed(name):
     for strategy in ("cot", "num", "text"):

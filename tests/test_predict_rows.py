@@ -199,6 +199,7 @@ def test_images_that_could_not_be_read_are_asked_for_again(data, whole, tmp_path
     assert not list(out.glob("*.part"))
 
 
+@pytest.mark.slow
 def test_two_at_once_do_not_write_one_file(data, whole, tmp_path):
     first = subprocess.Popen(command("PAUSE = 0.05\n" + MAIN, data, tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL)
     end = time.time() + 60
@@ -212,6 +213,7 @@ def test_two_at_once_do_not_write_one_file(data, whole, tmp_path):
     assert first.wait(60) == 0 and (tmp_path / data.name).read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_damaged_folder_is_one_line(data, whole, tmp_path):
     out = tmp_path / "out"
     run(MAIN, data, out)

@@ -57,6 +57,7 @@ def test_predictions_of_another_commit_are_taken_by_any_commit_only(tree, capsys
     assert sweep.main(argv) == 0 and len(calls()) == before + 1
 
 
+@pytest.mark.slow
 def test_a_prediction_without_a_whole_stamp_is_made_again(tree):
     stamp = Path("saves/predict/demo/demo/origin.json")
     assert demo() == 0
@@ -87,6 +88,7 @@ def test_an_interrupted_training_by_hand_stays_one(tree, monkeypatch):
     assert result()["said"] == "resumed by hand" and result()["by_hand"] is True and not STAMP.exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_elsewhere_touches_neither_models_nor_results(tree, capsys):
     Path("saves/demo").mkdir(parents=True)
     Path("saves/demo/train_results.json").write_text("{}")
@@ -105,6 +107,7 @@ def test_a_row_with_other_settings_says_so(tree, capsys):
     assert "demo: with max_steps=4 learning_rate=1.0." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_any_commit_keeps_what_the_training_was_made_with(tree, capsys):
     assert demo() == 0
     change(STAMP, commit="0123456789ab")

@@ -145,6 +145,7 @@ def test_a_training_with_other_settings_is_not_gone_on_with(tree, capsys):
     assert "saves/demo holds a training of other settings (max_steps: 3, now None): mv" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_prediction_of_another_training_or_cut_short_is_made_again(tree):
     assert sweep.main(["demo", "--only", "demo"]) == 0
     file = Path("saves/predict/demo/demo/generated_predictions.jsonl")
@@ -305,6 +306,7 @@ def test_a_prediction_takes_of_a_trainings_settings_only_what_predicts(tree):
     assert not any(text.startswith(("deepspeed", "learning_rate")) for text in predict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damaged", ["{", '{"scores": null}', '{"scores": [{"dataset": "demo"}]}', "[]", '{"scores": [], "settings": 5}']
 )
