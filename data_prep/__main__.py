@@ -11,7 +11,7 @@ from data_prep import own, release
 from data_prep.build import prepare
 from data_prep.datasets import DATASETS
 from data_prep.leaks import compare, compared
-from data_prep.options import add_options, parsed
+from data_prep.options import add_options, parsed, printable
 from data_prep.scales import SCALES
 from data_prep.write import summary, table, write, write_summary
 
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
         print(table(summaries))
         print(said)
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
     return 1 if errors else 0
 
 

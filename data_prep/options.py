@@ -37,7 +37,7 @@ def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Nam
 def aligned(lines: list[list[str | int | float | None]]) -> str:
     """A table as text: the first line is the header, None is left empty, fractions have three places.
 
-    What a terminal would act on, or break the line at, in a file's name for example, is shown as its code.
+    What a terminal would act on, in a file's name for example, is shown as its code.
     """
     cells = [[_cell(value) for value in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cells)]
@@ -49,5 +49,10 @@ def _cell(value: str | int | float | None) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value if value.isprintable() else ascii(value)[1:-1]
+        return printable(value)
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def printable(text: object) -> str:
+    """One line that a terminal only shows: what it would act on, or break the line at, is written as its code."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))

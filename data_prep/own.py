@@ -15,7 +15,7 @@ from pathlib import Path
 from data_prep.build import Built, prepare
 from data_prep.files import Files, table
 from data_prep.leaks import compare, compared
-from data_prep.options import add_options, parsed
+from data_prep.options import add_options, parsed, printable
 from data_prep.own_scale import OwnScale, load
 from data_prep.questions import suffix
 from data_prep.registry import stanza, write_info
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
         settings = {"check": args.check, "resize": args.resize, "compared": compared([built], args.hashed)}
         write_summary(out, numbers, settings)
     except (OSError, ValueError, BrokenProcessPool) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 1
     print(sizes_table(numbers))
     print(said)

@@ -20,7 +20,7 @@ from data_prep.build import Built
 from data_prep.files import Files, folded
 from data_prep.images import check
 from data_prep.leaks import compare, compared
-from data_prep.options import add_options, parsed
+from data_prep.options import add_options, parsed, printable
 from data_prep.parse import parse
 from data_prep.questions import STRATEGIES
 from data_prep.scales import SCALES
@@ -162,7 +162,7 @@ def main(argv: list[str]) -> int:
         settings = {"release": [path.name for path in args.files], "resize": args.resize}
         write_summary(args.out, summaries, settings | {"compared": compared(built, args.hashed)})
     except (OSError, ValueError, BrokenProcessPool) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 1
     print(table(summaries))
     print(said)

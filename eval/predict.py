@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from data_prep.options import aligned
+from data_prep.options import aligned, printable
 from data_prep.own_scale import load as load_scale
 from data_prep.questions import Scale
 from data_prep.scales import SCALES
@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments().parse_args(argv))
     except (ValueError, OSError, Stopped) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)

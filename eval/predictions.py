@@ -173,7 +173,9 @@ def run_of(path: Path, datasets: Collection[str]) -> Path:
     if len(parts) > 1 and parts[-2] in datasets and not any(word in datasets for word in WORD.split(parts[-1].lower())):
         parts = (*parts[:-2], parts[-1])
     elif parts and any(word in datasets for word in WORD.split(parts[-1].lower())):
-        kept = [word for word in re.split(r"([^A-Za-z0-9]+)", parts[-1]) if word.lower() not in datasets]
-        name = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9]+$|([^A-Za-z0-9])[^A-Za-z0-9]+", r"\1", "".join(kept))
+        kept = re.sub(
+            r"[^A-Za-z0-9]?([A-Za-z0-9]+)", lambda word: "" if word[1].lower() in datasets else word[0], parts[-1]
+        )
+        name = re.sub(r"^[^A-Za-z0-9]+", "", kept)
         parts = (*parts[:-1], name) if name else parts[:-1]
     return Path(*parts)

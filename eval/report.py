@@ -20,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from tqdm import tqdm
 
+from data_prep.options import printable
 from data_prep.questions import Scale
 from data_prep.together import together
 from eval import built, gallery, paper, scored
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     errors += wrong
     if not answers:
         others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        print(f"error: {(errors or ['no predictions'])[0]}{others}", file=sys.stderr)
+        print(f"error: {printable((errors or ['no predictions'])[0])}{others}", file=sys.stderr)
         return 2
     facts = gathered(answers, scales, errors)
     facts |= {"errors": errors, "made": datetime.now(UTC), "versions": {name: version(name) for name in PACKAGES}}
@@ -161,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         errors.append(f"--out: {error}")
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
     return 2 if errors else 0
 
 

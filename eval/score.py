@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.options import aligned
+from data_prep.options import aligned, printable
 from data_prep.together import together
 from eval import built
 from eval.beside import TABLES, beside, cell
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         facts = dict(zip(("run", "strategy", "decode"), key)) | {"baseline": str(args.baseline)}
         compared += [row | facts for row in rows]
         if rows:
-            print(f"\n{' '.join(key)} against {args.baseline}\n{comparison_table(rows)}")
+            print(f"\n{printable(' '.join(key))} against {args.baseline}\n{comparison_table(rows)}")
     if args.table and scores:
         print("\n" + beside(args.table, scores, means))
     if scores:
@@ -132,9 +132,9 @@ def main(argv: list[str] | None = None) -> int:
         )
     for one in scores:
         if one["decode"] == "exact":
-            print(f"\nreliability, {one['dataset']} ({one['file']})\n{diagram(one['reliability'])}")
+            print(f"\nreliability, {one['dataset']} ({printable(one['file'])})\n{diagram(one['reliability'])}")
         if example := one["first_unparsed"]:
-            print(f"first unparsed answer: {one['file']}, line {example['line']}: {example['predict']!r}")
+            print(f"first unparsed answer: {printable(one['file'])}, line {example['line']}: {example['predict']!r}")
     if args.json:
         try:
             with together() as open_:
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             errors.append(f"--json: {error}")
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
     return 2 if errors else 0
 
 

@@ -80,6 +80,7 @@ def test_the_authors_files_whose_answers_may_be_lists(tmp_path):
         ("saves/spaq/generated_predictions.jsonl", "saves"),
         ("saves/demo_predict/generated_predictions.jsonl", "saves/demo_predict"),
         ("out/STORM_spaq.jsonl", "out/STORM"),
+        ("out/storm [lr=1e-5]_spaq.jsonl", "out/storm [lr=1e-5]"),
         ("out/vllm.jsonl", "out/vllm"),
         ("spaq.jsonl", "."),
         ("out/spaq/storm_lite.jsonl", "out/storm_lite"),

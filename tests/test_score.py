@@ -178,6 +178,8 @@ def test_no_folder_name_acts_on_the_terminal(write, capsys):
     assert run(*paths) == 0
     out = capsys.readouterr().out
     assert "a\\x1b[2Jb\\nc" in out and "\x1b" not in out
+    assert run(write("spaq_a\x1b[2J", line("spaq", 1, 1), "{oops\n")) == 2
+    assert "a\\x1b[2J" in (err := capsys.readouterr().err) and "\x1b" not in err
 
 
 def test_it_runs_as_a_script(write):
