@@ -211,6 +211,7 @@ def test_the_gallery_takes_the_worst_and_spreads_the_rest(answered):
     assert gallery.picks(answered, 0) == []
 
 
+@pytest.mark.slow
 def test_what_two_runs_share_and_what_changed(shared, answered):
     both = [{a.dataset: a for a in answered if a.run.name == name} for name in ("first", "second")]
     (found,) = gallery.differences(both, errors := [])

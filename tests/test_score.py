@@ -182,6 +182,7 @@ def test_no_folder_name_acts_on_the_terminal(write, capsys):
     assert "a\\x1b[2J" in (err := capsys.readouterr().err) and "\x1b" not in err
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_script(write):
     path = write("spaq", line("spaq", 1, 1), "{oops\n")
     done = subprocess.run([sys.executable, "eval/score.py", path], cwd=ROOT, capture_output=True, text=True)

@@ -26,6 +26,7 @@ def change(path: Path, **facts) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
+@pytest.mark.slow
 def test_zero_shot_predictions_of_another_model_or_data_build_are_made_again(tree, capsys):
     assert sweep.main(ZERO) == 0
     for number, changed in enumerate(([], ["model_name_or_path=other/model"], ["image_max_pixels=5000"])):
@@ -129,6 +130,7 @@ def test_results_of_another_commit_are_named_below_the_table(tree, capsys):
     assert "demo: scored with another commit (0123456789ab, now None)." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_stamp_outlives_an_interruption_of_another_commit(tree, monkeypatch):
     fate(monkeypatch, demo="half")
     monkeypatch.setattr("recipes.steps.discard_broken", lambda folder: [])
@@ -138,6 +140,7 @@ def test_a_stamp_outlives_an_interruption_of_another_commit(tree, monkeypatch):
     assert json.loads(STAMP.read_text())["commit"] == "0123456789ab"
 
 
+@pytest.mark.slow
 def test_a_training_that_left_nothing_may_start_with_other_settings(tree, monkeypatch):
     fate(monkeypatch, demo="crash")
     assert demo() == 1
@@ -145,6 +148,7 @@ def test_a_training_that_left_nothing_may_start_with_other_settings(tree, monkey
     assert demo("max_steps=3") == 0 and json.loads(STAMP.read_text())["settings"] == ["max_steps=3"]
 
 
+@pytest.mark.slow
 def test_one_more_test_set_needs_no_training(tree, monkeypatch):
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 1)
     assert sweep.main(["storm_lite", "--datasets", "deepdr"]) == 0
