@@ -11,20 +11,18 @@ reaches in a bf16 product of 8192 x 8192 matrices, not of its data sheet.
 
 import argparse
 import json
-import multiprocessing
 import os
-import re
 import resource
-import signal
 import sys
 import tempfile
 import time
-import traceback
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from apart import run
+from flops import train_flops
 from PIL import Image
 
 from data_prep.registry import stanza, write_info
@@ -85,33 +83,6 @@ def settings(name: str, work: Path, steps: int, cuda: bool = True, tiny: bool = 
     if not cuda:
         keys |= {"bf16": None, "pure_bf16": None}
     return {key: value for key, value in keys.items() if value is not None}
-
-
-def forward_flops(config, tokens: float, patches: float) -> dict[str, float]:
-    """FLOPs of a sample's forward pass, a multiplication and an addition being two, by part of a Qwen2_5_VLConfig.
-
-    `tokens` of text and image; `patches` of its one image, four to a token. Only products of matrices; attention in
-    full although half of the text's is masked (as in PaLM's appendix B).
-    """
-    text, vision = config.text_config, config.vision_config
-    wide, shared = text.hidden_size, text.num_key_value_heads / text.num_attention_heads
-    weights = 2 * wide**2 * (1 + shared) + 3 * wide * text.intermediate_size
-    layers = text.num_hidden_layers * (2 * tokens * weights + 4 * tokens**2 * wide)
-    words = 2 * tokens * wide * text.vocab_size
-    wide, merged, full = vision.hidden_size, vision.spatial_merge_size**2, len(vision.fullatt_block_indexes)
-    embed = 2 * patches * wide * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    blocks = vision.depth * 2 * patches * (4 * wide**2 + 3 * wide * vision.intermediate_size)
-    window = min((vision.window_size // vision.patch_size) ** 2, patches)
-    attention = 4 * patches * wide * (full * patches + (vision.depth - full) * window)
-    projector = 2 * patches * wide * (wide * merged + vision.out_hidden_size)
-    return {"text": layers + words, "embed": embed, "blocks": blocks + attention, "projector": projector}
-
-
-def train_flops(config, tokens: float, patches: float, keys: dict) -> float:
-    """FLOPs of training on a sample: three times its forward pass, once in a frozen part; pixels get no gradient."""
-    tower, projector = (1 if keys[f"freeze_{name}"] else 3 for name in ("vision_tower", "multi_modal_projector"))
-    times = {"text": 3, "embed": min(tower, 2), "blocks": tower, "projector": projector}
-    return sum(times[part] * flops for part, flops in forward_flops(config, tokens, patches).items())
 
 
 def prepare(work: Path, steps: int, tiny: bool) -> dict:
@@ -217,49 +188,6 @@ def measure(name: str, work: Path, steps: int, machine: dict) -> dict:
     row |= {"peak_gb": used / 1e9, "tflops": flops / 1e12, "of_peak": flops / machine["peak"], "loss": seen["loss"]}
     row |= {"samples": samples, "tokens_per_sample": per_sample[0], "patches_per_sample": per_sample[1]}
     return row | {"attention": attention, "steps_s": np.diff(ends).tolist(), "settings": keys}
-
-
-def child(pipe, log: Path, function, *args) -> None:
-    """Send what function returns, or {"error": ...}, to the pipe and all that it prints to the log."""
-    os.setsid()
-    multiprocessing.set_start_method("fork", force=True)  # for the loader's workers, as where nothing was spawned
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
-    caches = "HF_HOME", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR"
-    os.environ |= dict.fromkeys(caches, str(log.parent / "cache"))
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
-    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    try:
-        pipe.send(function(*args))
-    except Exception as error:
-        traceback.print_exc()
-        text = f"{type(error).__name__}: {error}".splitlines()[0].replace("|", "/")
-        memory = re.search("out of memory|ALLOC_FAILED", str(error))
-        pipe.send({"error": "out of memory" if memory else text[:120]})
-
-
-def run(seconds: float, log: Path, function, *args) -> dict:
-    """What function returns in a process of its own, or {"error": ...} if it fails or takes longer."""
-    context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=child, args=(send, log, function, *args))
-    process.start()
-    send.close()
-    row = {"error": "stopped: no time left"}
-    try:
-        if receive.poll(seconds):
-            row = receive.recv()
-            process.join(20)
-    except EOFError:
-        row = {"error": "killed"}
-    finally:
-        process.kill()
-        with suppress(ProcessLookupError):  # its workers
-            os.killpg(process.pid, signal.SIGKILL)
-        process.join()
-    if row.get("error", "out of memory") != "out of memory":
-        print(*log.read_text(errors="replace").splitlines()[-8:], sep="\n", file=sys.stderr)
-    return row
 
 
 def line(name: str, row: dict, stock: float | None) -> str:

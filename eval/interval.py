@@ -19,9 +19,9 @@ def interval(values: np.ndarray, units: int, metric: str = "", point: float | No
     """The middle 95% of resamples, widened for few units; None of one unit, or if 1 in 20 resamples has no value.
 
     values: a metric's, or differences of one (metric ""). Below FEW units, of which there are too few different
-    resamples, Student's interval with their standard deviation. Of ECE, to which
-    noise only adds, in the sample as again in each resample: its value, `point`, and to both sides how far apart the
-    bins of resamples and sample are (values: ece_apart); this holds the truth in 95% of cases or more, 0 too.
+    resamples, Student's interval with their standard deviation. Of ECE, to which noise only adds, in the sample as
+    again in each resample: its value, `point`, and to both sides how far apart the bins of resamples and sample are
+    (values: ece_apart); this holds the truth in 95% of cases or more, 0 too.
     """
     if units < 2 or np.isnan(values).mean() > 1 - LEVEL:
         return None

@@ -1,4 +1,4 @@
-"""Values that LLaMA-Factory takes and that are not what one means. Evidence: its 0.9.5, read and measured."""
+"""Values of a recipe that LLaMA-Factory takes and that cannot be meant."""
 
 from recipes.finding import Finding, names
 from recipes.zero import zero

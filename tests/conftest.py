@@ -79,3 +79,61 @@ def tree(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     forget()
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Path:
+    """The demo's model, random; read only."""
+    from demo import model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "OUT", tmp_path_factory.mktemp("saves") / "demo_base")
+        model.main()
+        return model.OUT
+
+
+@pytest.fixture
+def tiny(work, base, monkeypatch) -> Path:
+    """The recipe with its model; transformers is checked in a test of its own."""
+    (work / "saves").mkdir()
+    shutil.copytree(base, work / "saves/demo_base")
+    monkeypatch.setattr("recipes.self_check.self_check", list)
+    return work / "tiny.yaml"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, which reaches no other machine."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        nowhere = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", nowhere])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory) -> Path:
+    """Predictions, test files and report.html of made_report.py; tests write no file there that others read."""
+    from made_report import made, world
+
+    folder = world(tmp_path_factory.mktemp("world"))
+    made(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def answered(reported):
+    """The report's predictions, as `eval.runs.load` gives them."""
+    from data_prep.scales import SCALES
+    from eval import built
+    from eval.runs import load
+
+    tests = built.index([reported / "data"], SCALES, [])
+    found, errors = load([reported / "first", reported / "second"], SCALES, tests)
+    assert errors == [] and len(found) == 6
+    return found

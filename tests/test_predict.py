@@ -22,17 +22,13 @@ ROWS = 22  # not a multiple of the batch
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
+def world(tmp_path_factory, base) -> Path:
     """A tiny model (base), photographs (media) and test files: IQA in four strategies, ages, one with a lost image."""
     import numpy as np
     from PIL import Image
 
-    from demo import model
-
     folder = tmp_path_factory.mktemp("world")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "OUT", folder / "base")
-        model.main()
+    shutil.copytree(base, folder / "base")
     (folder / "media").mkdir()
     rng = np.random.default_rng(0)
     for number in range(ROWS):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from on_disk import write
 
 from data_prep import aptos, deepdr, eyepacs, hci
 from data_prep.files import Files
@@ -11,9 +12,7 @@ from data_prep.source import Drop, Row
 
 def put(root: Path, files: dict[str, str | bytes]) -> Files:
     for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        write(root / name, content)
     return Files(root)
 
 

@@ -7,6 +7,7 @@ from data_prep.scales import IQA
 from data_prep.sharegpt import facts, turns
 from recipes import check_data, check_images, check_sizes
 from recipes.finding import Finding
+from recipes.preflight import preflight
 from recipes.recipe import Header, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,11 @@ def data(every: bool = False, **changed) -> list[Finding]:
         found += faults
     found += check_sizes.counts(scanned)
     return found + check_images.images(scanned, Path(recipe["media_dir"]), every)[2]
+
+
+def checked(recipe: Path, *settings: str, gpus: int = 2, **more) -> list[Finding]:
+    """What the whole preflight finds."""
+    return preflight(recipe, settings, gpus, **more)
 
 
 def the_one(found: list[Finding], level: str = "error") -> str:
