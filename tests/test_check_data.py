@@ -115,14 +115,16 @@ def test_rows_are_compared_with_the_paper(work):
 
 
 def test_a_difference_that_is_known_is_said_but_no_warning(work):
-    rows = (row(number, images=["0.png"]) for number in range(12))
-    write_jsonl(work / "data/storm/cot/morph_test.jsonl", rows)
-    (work / "data/storm/summary.json").write_text(
-        json.dumps({"morph": {"dropped": {"rule": 0}, "sizes": {"test": 12}}})
-    )
-    found = data(dataset="storm_morph_test")
-    assert {finding.level for finding in found} == {"ok"}
-    assert any("12 rows, the paper has 10,003 (-9,991); the owner's set" in finding.text for finding in found)
+    def found(count: int) -> list[Finding]:
+        write_jsonl(work / "data/storm/cot/morph_test.jsonl", (row(n, images=["0.png"]) for n in range(count)))
+        summary = {"morph": {"dropped": {"rule": 0}, "sizes": {"test": count}}}
+        (work / "data/storm/summary.json").write_text(json.dumps(summary))
+        return data(dataset="storm_morph_test")
+
+    more = found(11_027)
+    assert {finding.level for finding in more} == {"ok"}
+    assert any("11,027 rows, the paper has 10,003 (+1,024); the owner's set" in finding.text for finding in more)
+    assert "is the download whole?" in the_one(found(12), "warning")
 
 
 def test_a_missing_image_names_row_and_file(work):
