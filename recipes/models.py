@@ -65,8 +65,10 @@ def config(name: str) -> PretrainedConfig:
         return SHAPES[name]()
     if Path(name).parts[:1] == ("saves",):
         stem = Path(name).parts[-1]
-        command = "python -m demo.model" if stem == "demo_base" else f"llamafactory-cli train recipes/{stem}.yaml"
-        raise ValueError(f"{name}: no such model folder; it is made by {command}")
+        recipe = Path(__file__).parent / f"{stem}.yaml"
+        made = f"it is made by llamafactory-cli train recipes/{stem}.yaml" if recipe.exists() else "train it first"
+        made = "it is made by python -m demo.model" if stem == "demo_base" else made
+        raise ValueError(f"{name}: no such model folder; {made}")
     try:
         return AutoConfig.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError):

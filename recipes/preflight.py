@@ -6,6 +6,7 @@ Nothing is trained, downloaded or written. Exit code 0, or 2 if there is an erro
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -175,4 +176,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no fault
     sys.exit(main())

@@ -175,4 +175,6 @@ def _table(name: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
+    if {"--dry-run", "--table"}.intersection(sys.argv):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no fault; but it must not end a training
     sys.exit(main())

@@ -61,10 +61,8 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["val_size=0.1", "streaming=true"], "LLaMA-Factory refuses the recipe: Streaming mode should have an integer"),
         (["template=qwen2vl"], "template=qwen2vl is not that of qwen2_5_vl models; template=qwen2_vl"),
         (["per_device_train_batch_size=0"], "per_device_train_batch_size=0: write 1 or more"),
-        (
-            ["model_name_or_path=saves/other"],
-            "saves/other: no such model folder; it is made by llamafactory-cli train recipes/other.yaml",
-        ),
+        (["model_name_or_path=saves/other"], "saves/other: no such model folder; train it first"),
+        (["model_name_or_path=saves/storm_lite"], "it is made by llamafactory-cli train recipes/storm_lite.yaml"),
         (["template=llava"], "template=llava is not that of qwen2_5_vl models; template=qwen2_vl"),
         (["cutoff_len=256"], "data/demo/demo_train.jsonl: "),
         (["deepspeed=ds_configs/zero9.json"], "deepspeed=ds_configs/zero9.json: no such file; there are"),
