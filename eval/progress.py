@@ -34,18 +34,20 @@ def fingerprint(folder: str) -> str:
 
 
 def claim(out: Path, facts: dict) -> None:
-    """Write <out>/run.json, or check that it says the same. Raises ValueError naming the first difference."""
+    """Write <out>/run.json, or check that it says the same. Raises ValueError naming the first difference.
+
+    A run that ended before its first answer has claimed nothing.
+    """
     path = out / "run.json"
+    if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
+        _write(path, facts)
+        return
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(old, dict):
             raise ValueError
     except FileNotFoundError:
-        if any(out.glob("*.jsonl")):
-            raise ValueError(f"{out}: holds predictions of unknown origin (no run.json): name another --out") from None
-        with together() as open_:
-            open_(path).write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-        return
+        raise ValueError(f"{out}: holds predictions of unknown origin (no run.json): name another --out") from None
     except ValueError:
         raise ValueError(f"{path}: damaged: name another --out") from None
     for key, value in facts.items():
@@ -57,8 +59,12 @@ def claim(out: Path, facts: dict) -> None:
             raise ValueError(f"{out} holds predictions with {key} {old.get(key)}, not {value}: name another --out")
     merged = {key: old[key] | value if isinstance(value, dict) else value for key, value in facts.items()}
     if merged != old:
-        with together() as open_:
-            open_(path).write(json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
+        _write(path, merged)
+
+
+def _write(path: Path, facts: dict) -> None:
+    with together() as open_:
+        open_(path).write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, int, dict]]:

@@ -58,6 +58,7 @@ RANKS = """
 args = predict.arguments().parse_args(sys.argv[1:])
 [file] = args.data
 args.out.mkdir(exist_ok=True)
+progress.claim(args.out, predict.origin(args))
 os.environ["WORLD_SIZE"] = "3"
 for rank in "012":
     os.environ["RANK"] = rank
