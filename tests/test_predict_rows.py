@@ -150,8 +150,8 @@ def test_a_rank_killed_in_the_middle_of_a_line(data, whole, tmp_path):
 
 
 def test_killed_while_the_parts_are_put_together(data, whole, tmp_path):
-    killed = "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n" + RANKS + MERGE
-    run(killed, data, tmp_path, code=-9)
+    killed = "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    run(RANKS + killed + MERGE, data, tmp_path, code=-9)
     run(RANKS + MERGE, data, tmp_path)
     assert (tmp_path / data.name).read_bytes() == whole
 
