@@ -25,6 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: names.get(item.path.stem, len(names)))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out a file of slow tests only, whose imports of torch would cost a default run 6 s."""
+    return True if collection_path.name == "test_exact.py" and config.option.markexpr == "not slow" else None
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """The working tree as a clone would have it, with this .venv, so that nothing is installed twice."""
