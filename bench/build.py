@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sources import make
+from tests.helpers.stand_ins import make
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -14,7 +14,7 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from data_prep.leaks import BITS, Picture, find_leaks
+from data_prep.duplicates import BITS, Picture, find_leaks
 from demo.photographs import TEST, TRAIN, load
 
 CROPS = 25  # of each photograph

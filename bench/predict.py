@@ -28,15 +28,17 @@ from llamafactory.train.tuner import run_exp
 from PIL import Image
 from transformers import AutoModelForImageTextToText, PretrainedConfig, Qwen2_5_VLConfig
 
-from data_prep.questions import Scale, question
-from data_prep.scales import IQA, SCALES
+from storm.scales import Scale
+from storm.prompts import question
+from storm.scales import IQA
+from storm.datasets import SCALES
 from demo import model as demo
-from eval.exact import log_probabilities, trie
-from eval.model import Loaded, answer_ids, batch, generate, load
+from eval.inference.exact import log_probabilities, trie
+from eval.inference.model import Loaded, answer_ids, batch, generate, load
 from eval.predict import blocks
-from eval.rater import Rater
-from recipes import models
-from recipes.recipe import load as recipe
+from eval.inference.rater import Rater
+from storm import models
+from train.recipe import load as recipe
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")

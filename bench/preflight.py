@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from images import photograph
-from sources import SOURCES, put
+from tests.helpers.stand_ins import SOURCES, put
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGE = ("spaq", "eyepacs")

@@ -17,10 +17,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep.datasets import DATASETS
-from data_prep.questions import Scale, answer, question
-from data_prep.scales import SCALES
-from data_prep.sharegpt import facts, turns, write_jsonl
+from storm.datasets import DATASETS
+from storm.scales import Scale
+from storm.prompts import answer, question
+from storm.datasets import SCALES
+from storm.rows import facts, turns
+from storm.files import write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES, SIZE = 1000, (1280, 960)

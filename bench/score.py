@@ -13,10 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_prep.questions import answer, question
-from data_prep.scales import SCALES
-from data_prep.sharegpt import facts, turns, write_jsonl
-from eval.scored import TEST_ROWS
+from storm.prompts import answer, question
+from storm.datasets import SCALES
+from storm.rows import facts, turns
+from storm.files import write_jsonl
+from eval.scoring.scores import TEST_ROWS
 
 ROWS = (80_382, 655_000)  # all test sets (paper, Tables 6 and 7); all rows of the benchmark
 IMAGE_TOKENS = 735  # at LLaMA-Factory's default pixel limit; a row is then 10 kB

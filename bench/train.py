@@ -26,9 +26,10 @@ from flops import train_flops
 from PIL import Image
 
 from data_prep.registry import stanza, write_info
-from data_prep.scales import SCALES
-from data_prep.sharegpt import facts, turns, write_jsonl
-from recipes.recipe import load
+from storm.datasets import SCALES
+from storm.rows import facts, turns
+from storm.files import write_jsonl
+from train.recipe import load
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "storm_lite.yaml"
@@ -91,7 +92,7 @@ def prepare(work: Path, steps: int, tiny: bool) -> dict:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     from demo import model as demo
-    from recipes import models
+    from storm import models
 
     cuda, recipe = torch.cuda.is_available(), load(RECIPE)
     tiny = tiny or not cuda

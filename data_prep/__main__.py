@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep import own, release
+from data_prep import own_ratings, release
 from data_prep.build import prepare
-from data_prep.datasets import DATASETS
-from data_prep.leaks import compare, compared
-from data_prep.options import add_options, parsed, printable
-from data_prep.scales import SCALES
+from storm.datasets import DATASETS
+from data_prep.duplicates import compare, compared
+from data_prep.options import add_options, parsed
+from storm.text import printable
+from storm.datasets import SCALES
 from data_prep.write import summary, table, write, write_summary
 
 NAMES = [dataset.name for dataset in DATASETS]

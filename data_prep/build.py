@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.files import Files
+from data_prep.downloads import Files
 from data_prep.images import Checked, check
-from data_prep.questions import Scale
-from data_prep.source import Dataset, Drop, Row, same_rating
+from storm.scales import Scale
+from storm.datasets import Dataset
+from data_prep.source import Drop, Row, same_rating
 from data_prep.split import Rated, Split, split
 
 KINDS = ("rule", "missing", "unreadable", "duplicate", "leak")

@@ -1,21 +1,6 @@
 """The 14 source datasets in the order of Table 1. A 15th: a module like these, named here, its scale in scales.py."""
 
-from data_prep import (
-    adience,
-    aesthetics,
-    aptos,
-    ava,
-    cacd,
-    challengedb,
-    deepdr,
-    eyepacs,
-    hci,
-    koniq,
-    morph,
-    spaq,
-    tad66k,
-    utk,
-)
+from data_prep.sources import adience, aesthetics, aptos, ava, cacd, challengedb, deepdr, eyepacs, hci, koniq, morph, spaq, tad66k, utk
 
 MODULES = (
     spaq,

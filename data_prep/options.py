@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from data_prep.questions import STRATEGIES
+from storm.prompts import STRATEGIES
 
 
 def pixels(text: str) -> int:

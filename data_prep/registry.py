@@ -6,9 +6,9 @@ Run `python -m data_prep.registry` to write it anew; a test says when that is du
 import json
 from pathlib import Path
 
-from data_prep.datasets import DATASETS
-from data_prep.questions import STRATEGIES, suffix
-from data_prep.together import together
+from storm.datasets import DATASETS
+from storm.prompts import STRATEGIES, suffix
+from storm.files import together
 
 # LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
 _COLUMNS = {"messages": "conversations", "images": "images"}

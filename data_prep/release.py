@@ -17,13 +17,14 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from data_prep.build import Built
-from data_prep.files import Files, folded
+from data_prep.downloads import Files, folded
 from data_prep.images import check
-from data_prep.leaks import compare, compared
-from data_prep.options import add_options, parsed, printable
-from data_prep.parse import parse
-from data_prep.questions import STRATEGIES
-from data_prep.scales import SCALES
+from data_prep.duplicates import compare, compared
+from data_prep.options import add_options, parsed
+from storm.text import printable
+from storm.parse import parse
+from storm.prompts import STRATEGIES
+from storm.datasets import SCALES
 from data_prep.source import Drop
 from data_prep.split import Rated, Split
 from data_prep.write import summary, table, write, write_quarantine, write_summary

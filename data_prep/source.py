@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from data_prep.files import Files
+from data_prep.downloads import Files
 
 
 class Row(NamedTuple):

@@ -9,7 +9,7 @@ import random
 from collections import defaultdict
 from typing import NamedTuple
 
-from data_prep.source import Dataset
+from storm.datasets import Dataset
 
 SEED = 0
 

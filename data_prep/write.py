@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import IO
 
 from data_prep.build import KINDS, Built, dropped
-from data_prep.options import aligned
-from data_prep.questions import STRATEGIES
-from data_prep.sharegpt import facts, turns
+from storm.text import aligned
+from storm.prompts import STRATEGIES
+from storm.rows import facts, turns
 from data_prep.source import Drop
 from data_prep.split import Rated, shared_subjects
-from data_prep.together import together
+from storm.files import together
 
 
 def write(built: Built, out: Path, strategies: list[str]) -> None:

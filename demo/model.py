@@ -18,8 +18,8 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from data_prep.questions import STRATEGIES, answers, question
-from data_prep.scales import SCALES
+from storm.prompts import STRATEGIES, answers, question
+from storm.datasets import SCALES
 
 OUT = Path("saves/demo_base")
 SEED = 0

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep.questions import STRATEGIES, suffix
-from data_prep.scales import IQA
-from data_prep.sharegpt import facts, turns, write_jsonl
+from storm.prompts import STRATEGIES, suffix
+from storm.scales import IQA
+from storm.rows import facts, turns
+from storm.files import write_jsonl
 
 OUT = Path("data/demo")
 SIZE = 112  # pixels; 4 x 4 image tokens for Qwen2.5-VL

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from data_prep.own_scale import load as load_scale
-from data_prep.questions import STRATEGIES, Scale, answer, question
-from data_prep.scales import SCALES
-from eval.page import MOST_LEVELS, MOST_RATES, Said, no_requests_elsewhere, page, said
-from eval.tasks import Task
+from storm.custom_scale import load as load_scale
+from storm.prompts import STRATEGIES, answer, question
+from storm.scales import Scale
+from storm.datasets import SCALES
+from eval.inference.page import MOST_LEVELS, MOST_RATES, Said, no_requests_elsewhere, page, said
+from storm.rows import Task
 
 if TYPE_CHECKING:
-    from eval.rater import Rater
+    from eval.inference.rater import Rater
 
 DOMAINS = {
     "Image quality": SCALES["spaq"],
@@ -102,8 +103,8 @@ def run(args: argparse.Namespace) -> None:
         warnings.filterwarnings("ignore", ".*Gradio 6.0", DeprecationWarning)  # LLaMA-Factory's Gradio is 5
         import torch
 
-        from eval.model import load
-        from eval.rater import Rater
+        from eval.inference.model import load
+        from eval.inference.rater import Rater
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         loaded = load(args.model, args.adapter, args.image_max_pixels, CUTOFF, device)

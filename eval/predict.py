@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from data_prep.options import aligned, printable
-from data_prep.own_scale import load as load_scale
-from data_prep.questions import Scale
-from data_prep.scales import SCALES
-from eval import progress
-from eval.tasks import Task, tasks
-from recipes.launch import Stopped, only_one
-from recipes.origin import file_hash
-from recipes.origin import rows as rows_of
+from storm.text import aligned, printable
+from storm.custom_scale import load as load_scale
+from storm.scales import Scale
+from storm.datasets import SCALES
+from eval.inference import progress
+from storm.rows import Task, tasks
+from train.launch import Stopped
+from storm.files import only_one
+from storm.provenance import file_hash
+from storm.provenance import rows as rows_of
 
 if TYPE_CHECKING:
-    from eval.rater import Rater
+    from eval.inference.rater import Rater
 
 EXCEPT = "not the rows in these files, which the model was trained on (for score.py --calibrate)"
 AUTO = {"cuda": 32, "cpu": 8}  # rows at once; out of memory halves it
@@ -142,8 +143,8 @@ def answer_all(args: argparse.Namespace, scales: dict[str, Scale], but: Collecti
 
     import torch
 
-    from eval.model import load
-    from eval.rater import Rater
+    from eval.inference.model import load
+    from eval.inference.rater import Rater
 
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else "cpu"
     args.batch_size = args.batch_size or AUTO[torch.device(device).type]

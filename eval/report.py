@@ -20,13 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from tqdm import tqdm
 
-from data_prep.options import printable
-from data_prep.questions import Scale
-from data_prep.together import together
-from eval import built, gallery, paper, scored
-from eval.figures import labels, section
-from eval.predictions import find
-from eval.runs import Answers, load
+from storm.text import printable
+from storm.scales import Scale
+from storm.files import together
+from eval.scoring import testsets, paper, scores
+from eval.report_page import gallery
+from eval.report_page.figures import labels, section
+from eval.scoring.prediction_files import find
+from eval.scoring.runs import Answers, load
 
 HERE = Path(__file__).parent
 MEDIA = [Path("data/raw"), Path("data/demo")]

@@ -13,15 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.options import aligned, printable
-from data_prep.together import together
-from eval import built
-from eval.beside import TABLES, beside, cell
-from eval.calibrate import calibrated
-from eval.compare import compare
-from eval.posterior import diagram
-from eval.runs import load
-from eval.scored import averages, score
+from storm.text import aligned, printable
+from storm.files import together
+from eval.scoring import testsets
+from eval.scoring.paper_tables import TABLES, beside, cell
+from eval.scoring.calibrate import calibrated
+from eval.scoring.compare import compare
+from eval.inference.posterior import diagram
+from eval.scoring.runs import load
+from eval.scoring.scores import averages, score
 
 FACTS = {"run": "run", "dataset": "dataset", "strategy": "prompt", "decode": "decode"}
 COLUMNS = (  # of three tables

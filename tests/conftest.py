@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_host import forget, make_tree
+from tests.helpers.fake_host import forget, make_tree
 from PIL import Image
-from tiny_recipe import RECIPE, row
+from tests.helpers.tiny_recipe import RECIPE, row
 
-from bench.sources import make
-from data_prep.sharegpt import write_jsonl
+from tests.helpers.stand_ins import make
+from storm.files import write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = ("test_sweep_demo", "test_readme", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
@@ -79,8 +79,8 @@ def tree(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("recipes.sweep._preflight", lambda run, processes, gpus: None)
-    monkeypatch.setattr("recipes.sweep.visible_gpus", lambda: 0)
+    monkeypatch.setattr("train.sweep._preflight", lambda run, processes, gpus: None)
+    monkeypatch.setattr("train.sweep.visible_gpus", lambda: 0)
     monkeypatch.chdir(tmp_path)
     forget()
     return tmp_path
@@ -102,7 +102,7 @@ def tiny(work, base, monkeypatch) -> Path:
     """The recipe with its model; transformers is checked in a test of its own."""
     (work / "saves").mkdir()
     shutil.copytree(base, work / "saves/demo_base")
-    monkeypatch.setattr("recipes.self_check.self_check", list)
+    monkeypatch.setattr("train.checks.self_check.self_check", list)
     return work / "tiny.yaml"
 
 
@@ -124,7 +124,7 @@ def browser():
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory) -> Path:
     """Predictions, test files and report.html of made_report.py; tests write no file there that others read."""
-    from made_report import made, world
+    from tests.helpers.two_runs import made, world
 
     folder = world(tmp_path_factory.mktemp("world"))
     made(folder)
@@ -133,10 +133,10 @@ def reported(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def answered(reported):
-    """The report's predictions, as `eval.runs.load` gives them."""
-    from data_prep.scales import SCALES
-    from eval import built
-    from eval.runs import load
+    """The report's predictions, as `eval.scoring.runs.load` gives them."""
+    from storm.datasets import SCALES
+    from eval.scoring import testsets
+    from eval.scoring.runs import load
 
     tests = built.index([reported / "data"], SCALES, [])
     found, errors = load([reported / "first", reported / "second"], SCALES, tests)

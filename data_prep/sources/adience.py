@@ -1,0 +1,56 @@
+"""Adience: faces in Flickr photographs with age groups (Eidinger et al., IEEE TIFS 2014).
+
+Download: aligned.tar.gz (or faces.tar.gz) and the five fold files, from the authors' Adience page. Expected below
+data/raw/adience, in any folder:
+    fold_0_data.txt ... fold_4_data.txt     tabs: user_id, original_image, face_id, age, ...; all five are needed
+    aligned/<user_id>/landmark_aligned_face.<face_id>.<original_image>
+    faces/<user_id>/coarse_tilt_aligned_face.<face_id>.<original_image>     taken if there is no aligned one
+The label is the age group 0..7. Only rows with one of the eight groups of GROUPS, to the letter, are kept: ages such
+as None, 35 or (25, 23) fall out. The files repeat 103 of those rows. That leaves the paper's 17,321.
+Terms: research only; the authors give a password on request. The owner's split is five folds, no user in two of them:
+by subject, folds 0-3 are for training and fold 4 is for testing (our choice).
+"""
+
+from collections.abc import Iterator
+
+from data_prep.downloads import Files, table
+from storm.datasets import Dataset, Sizes, as_is
+from data_prep.source import Drop, Row
+
+FOLDS = tuple(f"fold_{fold}_data.txt" for fold in range(5))
+COLUMNS = ("user_id", "original_image", "face_id", "age")
+GROUPS = ("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)")
+
+
+def read(files: Files) -> Iterator[Row | Drop]:
+    missing = [name for name in FOLDS if not files.all(name)]
+    if missing:
+        raise FileNotFoundError(f"{files.root}: no {', '.join(missing)} here or below; all five folds are needed")
+    seen: set[str] = set()
+    for name in FOLDS:
+        for line, row in table(files.one(name), *COLUMNS):
+            user, image, face, age = (row.get(column, "") for column in COLUMNS)
+            id = f"{user}/{face}.{image.rpartition('.')[0]}"
+            if age not in GROUPS:
+                yield Drop(id, f"{name}, line {line}", "rule", f"age {age!r} is none of the eight groups")
+            elif id in seen:
+                yield Drop(id, f"{name}, line {line}", "duplicate", "user_id, face_id and original_image are repeated")
+            else:
+                seen.add(id)
+                aligned = f"aligned/{user}/landmark_aligned_face.{face}.{image}"
+                tilted = f"faces/{user}/coarse_tilt_aligned_face.{face}.{image}"
+                part = "test" if name == FOLDS[-1] else "train"
+                yield Row(id, (aligned, tilted), score=GROUPS.index(age), subject=user, part=part)
+
+
+DATASET = Dataset(
+    name="adience",
+    read=read,
+    label=as_is,
+    low=0,
+    high=7,
+    sizes=Sizes(train=15_589, lite=15_589, test=1_732),
+    test=10,
+    lite="train",
+    subject_part=True,
+)

@@ -1,0 +1,58 @@
+"""ChallengeDB (LIVE In the Wild): photographs with real distortions, rated 0-100 (Ghadiyaram & Bovik, TIP 2016).
+
+Download: ChallengeDB_release, on request from the LIVE lab, UT Austin. Expected below data/raw/challengedb:
+    Data/AllImages_release.mat      names          Data/AllMOS_release.mat     MOS 0-100, in the same order
+    Images/3.bmp ... 1164.JPG       1,162 photographs, .bmp or upper-case .JPG
+    Images/trainingImages/t1.bmp ... t7.bmp        the practice images of the study; the paper counts them
+Terms: any purpose, keeping the copyright notice and citing the papers. No owner's split. Without the .mat files, a
+table of them does: meta_info_LIVEChallengeDataset.csv or another *challenge*.csv with columns img_name and mos.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from data_prep.downloads import Files, table
+from storm.datasets import Dataset, Sizes, equal_width
+from data_prep.source import Row
+
+
+def read(files: Files) -> Iterator[Row]:
+    path = files.one("AllImages_release.mat", "*challenge*.csv")
+    if path.suffix.lower() == ".csv":
+        pairs = [(row["img_name"], row["mos"]) for _, row in table(path, "img_name", "mos")]
+    else:
+        images, scores = _values(path, "AllImages_release"), _values(files.one("AllMOS_release.mat"), "AllMOS_release")
+        if len(images) != len(scores):
+            raise ValueError(f"{path}: {len(images)} names but {len(scores)} ratings; take both files of one release")
+        pairs = [(str(image).strip(), score) for image, score in zip(images, scores)]
+    for image, score in pairs:
+        yield Row(
+            id=PurePosixPath(image).stem,
+            images=(f"Images/{image}", f"Images/trainingImages/{image}", image),
+            score=score,
+        )
+
+
+def _values(path: Path, variable: str) -> list[Any]:
+    """A MATLAB variable, flat: rows and columns differ between the files. Raises ValueError naming the file."""
+    from scipy.io import loadmat
+
+    try:
+        return np.ravel(loadmat(path, squeeze_me=True)[variable]).tolist()
+    except Exception as error:  # for a damaged file scipy raises OSError, TypeError, IndexError and more
+        raise ValueError(f"{path}: cannot read MATLAB variable {variable!r} ({error}); copy the file again") from error
+
+
+DATASET = Dataset(
+    name="challengedb",
+    read=read,
+    label=equal_width,
+    low=0,
+    high=100,
+    sizes=Sizes(train=936, lite=936, test=233),
+    test=5,
+    lite="train",
+)

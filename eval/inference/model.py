@@ -1,0 +1,144 @@
+"""A model, ready to be asked: template, system prompt, image sizes, collator are LLaMA-Factory's own, as in training.
+
+Qwen2.5-VL, Qwen2-VL and LLaVA-1.5, a folder or a name on the hub, with or without an adapter.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_template_and_fix_tokenizer
+from llamafactory.data.processor import UnsupervisedDatasetProcessor
+from llamafactory.hparams import get_infer_args
+from llamafactory.model import load_model, load_tokenizer
+from PIL import Image
+from safetensors import SafetensorError
+
+from storm.scales import Scale
+from storm.prompts import answers
+from storm.models import config
+
+PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred sizes of images
+TEMPLATES = {"qwen2_5_vl": "qwen2_vl", "qwen2_vl": "qwen2_vl", "llava": "llava"}  # model type -> the host's template
+
+
+class Loaded(NamedTuple):
+    """What asking a model takes."""
+
+    model: torch.nn.Module
+    tokenizer: Any
+    encoder: UnsupervisedDatasetProcessor
+    collator: SFTDataCollatorWith4DAttentionMask
+    prompts: dict[tuple[str, tuple[int, int]], list[int]]  # tokens of a question and an image of a size
+
+
+def load(name: str, adapter: str | None, image_max_pixels: int, cutoff_len: int, device: torch.device) -> Loaded:
+    """Load for prediction, in the precision of the weights. Raises ValueError naming a model that cannot be."""
+    kind = config(name).model_type
+    if kind not in TEMPLATES:
+        raise ValueError(f"{name}: a {kind} model; known are {', '.join(TEMPLATES)}")
+    processors = (Path(name) / f"{kind}_config.json" for kind in ("preprocessor", "processor"))
+    if Path(name).is_dir() and not any(path.is_file() for path in processors):
+        raise ValueError(f"{name}: no preprocessor_config.json: copy it from the base model's folder")
+    settings = {"model_name_or_path": name, "template": TEMPLATES[kind], "flash_attn": "sdpa"}
+    settings |= {"image_max_pixels": image_max_pixels, "cutoff_len": cutoff_len}
+    if adapter:
+        _check_adapter(adapter, name)
+        settings |= {"adapter_name_or_path": adapter, "finetuning_type": "lora"}
+    model_args, data_args, finetuning_args, _ = get_infer_args(settings)
+    model_args.device_map = {"": device}
+    modules = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(modules["tokenizer"], data_args)
+    modules["tokenizer"].padding_side = "left"
+    try:
+        model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False).to(device).eval()
+    except SafetensorError as error:
+        raise ValueError(f"{adapter or name}: damaged weights ({error}): copy or download them again") from None
+    encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
+    collator = SFTDataCollatorWith4DAttentionMask(
+        template=template,
+        attn_implementation="sdpa",
+        compute_dtype=next(model.parameters()).dtype,
+        **modules,
+    )
+    return Loaded(model, modules["tokenizer"], encoder, collator, {})
+
+
+def _check_adapter(adapter: str, base: str) -> None:
+    from peft import PeftConfig
+
+    try:
+        of = PeftConfig.from_pretrained(adapter).base_model_name_or_path
+    except (ValueError, OSError, KeyError, TypeError):
+        raise ValueError(f"{adapter}: no adapter_config.json of peft in it, so it is no adapter") from None
+    if of and Path(of).name != Path(base).name:
+        raise ValueError(f"{adapter}: an adapter of {of}, not of {base}: --model {of}")
+
+
+def batch(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+    """The model's inputs for questions with an image each: left-padded, on its device, in its precision."""
+    rows = []
+    for question, image in zip(questions, images):
+        ids = _prompt(loaded, question, image)
+        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [], "images": [image]})
+    made = loaded.collator(rows)
+    device = next(loaded.model.parameters()).device
+    return {key: value.to(device) for key, value in made.items() if key not in ("labels", "rope_deltas")}
+
+
+def _prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
+    """The tokens of a prompt, which depend on the image's size only: encoded once, by the host, for each of them."""
+    key = question, image.size
+    if key not in loaded.prompts:
+        encoded = loaded.encoder.preprocess_dataset(
+            {
+                "_prompt": [[{"role": "user", "content": question}]],
+                "_response": [[]],
+                "_system": [""],
+                "_tools": [""],
+                "_images": [[image]],
+                "_videos": [None],
+                "_audios": [None],
+            }
+        )
+        if len(loaded.prompts) >= PROMPTS:
+            loaded.prompts.clear()
+        loaded.prompts[key] = encoded["input_ids"][0]
+    return list(loaded.prompts[key])
+
+
+def answer_ids(loaded: Loaded, scale: Scale, strategy: str) -> dict[int, list[int]]:
+    """Label -> the tokens of its answer as they are trained on, up to and with the one that ends the turn."""
+    ends, template = stops(loaded), loaded.encoder.template
+    ids = {}
+    for text, label in answers(scale, strategy).items():
+        turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": text}]
+        answer = template.encode_oneturn(loaded.tokenizer, turns)[1]
+        if template.efficient_eos:
+            answer = [*answer, loaded.tokenizer.eos_token_id]
+        end = next((place for place, token in enumerate(answer) if token in ends), None)
+        ids[label] = answer[: end + 1] if end is not None else [*answer, loaded.tokenizer.eos_token_id]
+    return ids
+
+
+def stops(loaded: Loaded) -> list[int]:
+    """The tokens that end an answer, as the host's do_predict has them: end of turn and every special token."""
+    words = loaded.tokenizer
+    extra = getattr(words, "additional_special_tokens_ids", None)
+    if not isinstance(extra, list):  # transformers 5
+        extra = words.convert_tokens_to_ids([str(token) for token in getattr(words, "_extra_special_tokens", [])])
+    return list(dict.fromkeys([words.eos_token_id, *(token for token in extra if token != -1)]))
+
+
+@torch.inference_mode()
+def generate(loaded: Loaded, inputs: dict[str, torch.Tensor], max_new_tokens: int) -> list[str]:
+    """Greedy answers, the paper's protocol; the same text as the host's do_predict with do_sample: false (tested)."""
+    made = loaded.model.generate(
+        **inputs,
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stops(loaded),
+        pad_token_id=loaded.tokenizer.pad_token_id,
+    )
+    return loaded.tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

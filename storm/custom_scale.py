@@ -1,0 +1,161 @@
+"""A scale of your own, from a short YAML file:
+
+    name: appeal                      names the files: letters, digits, _
+    rates: the appeal of a product photo
+    noun: level                       stands before a level's number: level0, level1 ... (default: level)
+    levels:                           from the lowest; a list of words (ratings are words or 0, 1, 2 ...), or
+      Repelling: [1, 1.5]             each word with its rating or its range of ratings [from, to), the last one
+      Dull: [1.5, 2.5]                with its end
+      ...
+    coarse:                           optional: a word for each run of levels that the coarse thought names
+      Below Average: [Repelling, Dull]
+      ...
+
+Without `coarse`, neighbouring levels are merged two by two, from both ends in turn; an odd one out stays alone near
+the middle (five levels: 0-1, 2, 3-4, as in the paper). The wording of the question is ours, in the frame of App. E.2.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from storm.parse import parse
+from storm.prompts import STRATEGIES, answers
+from storm.scales import Candidate, Scale
+from storm.datasets import SCALES
+
+ROLE = "You are an experienced judge of {rates}. Please rate the provided image on a {count}-level scale: {{fine}}."
+STEPS = """\
+ Please first coarsely categorise the image: {coarse}. \
+Based on the coarse classification, proceed to make a final prediction. The specific steps are as follows:
+1. Make the coarse prediction with the candidates: {coarse}.
+2. Based on the coarse classification, proceed to make a final prediction with the candidates: {fine}.
+3. Please note that the coarse thoughts and the final answer should be consistent.
+Answer: [Coarse answer], [Final answer]"""
+
+
+@dataclass(frozen=True)
+class OwnScale:
+    """A scale and what the user's ratings mean on it: the lowest and highest rating of each level."""
+
+    scale: Scale
+    ranges: tuple[tuple[float, float], ...]
+
+    def label(self, score: float) -> int:
+        """The level of a rating. Raises ValueError if it falls between or beyond the levels."""
+        for level, (lo, hi) in enumerate(self.ranges):
+            if lo <= score < hi or score == lo or (score == hi and level == len(self.ranges) - 1):
+                return level
+        raise ValueError(f"{score:g} belongs to no level of the scale {self.scale.name}")
+
+    def score(self, cell: str) -> float:
+        """The rating in a cell as a number; a level's word stands for the middle of its range."""
+        for candidate, (lo, hi) in zip(self.scale.fine, self.ranges):
+            if cell.casefold() == candidate.word.casefold():
+                return (lo + hi) / 2
+        try:
+            score = float(cell)
+        except ValueError:
+            words = ", ".join(candidate.word for candidate in self.scale.fine)
+            raise ValueError(f"rating {cell!r} is neither a number nor one of {words}") from None
+        self.label(score)
+        return score
+
+
+def load(path: Path) -> OwnScale:
+    """Read and check a scale. Raises ValueError in one line that names the file, the key, the value and the fix."""
+    try:
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(known, dict):
+            raise ValueError("it is no list of `key: value` lines")
+        if unknown := set(known) - {"name", "rates", "noun", "levels", "coarse"}:
+            raise ValueError(f"unknown key {min(map(str, unknown))!r} (known: name, rates, noun, levels, coarse)")
+        return _own_scale(known)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _own_scale(known: dict) -> OwnScale:
+    name, noun = known.get("name"), known.get("noun", "level")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in SCALES:
+        raise ValueError(f"name {name!r} must be lower-case letters, digits and _, and not one of the paper's datasets")
+    if not isinstance(noun, str) or not re.fullmatch(r"[A-Za-z]+", noun):
+        raise ValueError(f"noun {noun!r} must be one word of letters, such as level or rate")
+    rates = known.get("rates")
+    if not isinstance(rates, str) or not rates.strip() or set(rates) & set("{}<>\n"):
+        raise ValueError(f"rates {rates!r} must say what is rated, such as: the appeal of a product photo")
+    levels = known.get("levels")
+    if not isinstance(levels, (list, dict)) or not 2 <= len(levels) <= 50:
+        raise ValueError("levels must be a list of 2 to 50 words, or `word: rating` or `word: [from, to]` for each")
+    words = [_word(word) for word in levels]
+    ranges = (
+        [_range(word, levels[word]) for word in levels]
+        if isinstance(levels, dict)
+        else [(i, i) for i in range(len(words))]
+    )
+    for (_, end), (start, _), word in zip(ranges, ranges[1:], words[1:]):
+        if start < end:
+            raise ValueError(f"level {word!r} starts at {start:g}, below the end of the one before, {end:g}")
+    fine = tuple(Candidate(i, i, f"{noun}{i}({word})", f"{noun}{i}", word) for i, word in enumerate(words))
+    scale = Scale(
+        name=name,
+        unit="level",
+        fine=fine,
+        coarse=_coarse(known.get("coarse"), words, noun),
+        final="{coarse}, {fine}",
+        role=ROLE.format(rates=rates.strip(), count=len(words)),
+        steps=STEPS,
+    )
+    for strategy in STRATEGIES:
+        for text, label in answers(scale, strategy).items():
+            rating = parse(scale, strategy, text)
+            if rating is None or rating.label != label:
+                raise ValueError(f"the answer {text!r} cannot be told apart from others; choose other words")
+    return OwnScale(scale, tuple(ranges))
+
+
+def _word(word: object) -> str:
+    if not isinstance(word, str) or not word.strip() or set(word) & set("{}<>[]()*,\n") or len(word) > 40:
+        raise ValueError(f"level {word!r} must be a word or two without brackets or commas (quote yes, no and numbers)")
+    return word.strip()
+
+
+def _range(word: str, value: object) -> tuple[float, float]:
+    ends = value if isinstance(value, list) else [value, value]
+    numbers = all(isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end) for end in ends)
+    if not numbers or len(ends) != 2 or ends[0] > ends[1]:
+        raise ValueError(f"level {word!r}: {value!r} must be a rating or a range [from, to]")
+    return ends[0], ends[1]
+
+
+def _coarse(groups: object, words: list[str], noun: str) -> tuple[Candidate, ...]:
+    if groups is None:
+        runs = [(" or ".join(words[i] for i in run), run) for run in merged(len(words))]
+    elif isinstance(groups, dict) and all(isinstance(run, list) for run in groups.values()):
+        strange = [word for run in groups.values() for word in run if word not in words]
+        if strange:
+            raise ValueError(f"coarse: {strange[0]!r} is not a level ({', '.join(words)})")
+        runs = [(_word(word), [words.index(level) for level in run]) for word, run in groups.items()]
+    else:
+        raise ValueError("coarse must give each group's levels: `word: [level, level]`")
+    if [i for _, run in runs for i in run] != list(range(len(words))):
+        raise ValueError("coarse must hold every level once, in the order of levels")
+    named = [(run[0], run[-1], f"{noun}{run[0]}" + (f"-{run[-1]}" if len(run) > 1 else ""), word) for word, run in runs]
+    return tuple(Candidate(lo, hi, f"{number}({word})", number, word) for lo, hi, number, word in named)
+
+
+def merged(count: int) -> list[list[int]]:
+    """Neighbours two by two, from the low and the high end in turn; what is left stands alone. Two levels stay two."""
+    if count == 2:
+        return [[0], [1]]
+    low, high, left = [], [], list(range(count))
+    while len(left) > 1:
+        low, left = [*low, left[:2]], left[2:]
+        if len(left) > 1:
+            high, left = [left[-2:], *high], left[:-2]
+    return low + ([left] if left else []) + high

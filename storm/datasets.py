@@ -1,0 +1,295 @@
+"""The 14 source datasets, one row each, in the order of Table 1: what they are, where to get them, how they are rated,
+labelled and split. No reader: those are in data_prep/sources/, one module of the same name each.
+
+Sources of the numbers: the paper's Tables 1, 6 and 7, unless a row says "our choice". A 15th dataset is one more row.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from storm.scales import AGE_GROUPS, HDE, IAA, IQA, MDG, Scale, years
+
+
+def equal_width(score: float, lo: float, hi: float) -> int:
+    """Five levels of equal width over the lowest and highest rating, lo..hi.
+
+    Our choice. A prediction of one constant level on AVA has the paper's numbers under this rule only.
+    """
+    if hi == lo:
+        return 0
+    return min(max(int((score - lo) / (hi - lo) * 5), 0), 4)
+
+
+def as_is(score: float, lo: float, hi: float) -> int:
+    """The rating is the label: a grade, a group or an age in years. Raises ValueError if it is not a whole number."""
+    if score != int(score):
+        raise ValueError(f"{score!r} is not a whole number")
+    return int(score)
+
+
+def half_up(score: float, lo: float, hi: float) -> int:
+    """The mean vote 1..5, rounded half up, as level 0..4; lo and hi do not matter.
+
+    Section 3.2: "compute the MOS values of all raters and convert [them] to five text-defined rating levels". How is
+    not said; to round, and a half up, is our choice.
+    """
+    return (math.floor(2 * score) + 1) // 2 - 1  # doubling is exact, adding a half to a float need not be
+
+
+LABEL_RULES = {  # function of a row -> how docs/datasets.md says it
+    equal_width: "five levels of equal width (our choice)",
+    as_is: "the number itself",
+    half_up: "mean vote, rounded half up (our choice)",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows in the paper (Tables 6 and 7). lite None: a zero-shot dataset; its train split, what is left of Table 1, is
+    for single-domain runs."""
+
+    train: int
+    lite: int | None
+    test: int
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Everything that is true of one source dataset."""
+
+    name: str  # its reader's module, its folder below data/raw, a row's "dataset"
+    title: str
+    url: str  # the owner's page
+    terms: str  # of use, in a few words
+    download: str  # what to put into the folder
+    domain: str  # of the paper
+    scale: Scale
+    label: Callable[[float, float, float], int]  # (rating, lowest observed, highest observed) -> label
+    low: float  # ratings below `low` or above `high` are dropped as out of range
+    high: float
+    sizes: Sizes
+    test: int | None  # one row in so many is for testing, rounded down; None: the owner's split (Row.part)
+    lite: str = "none"  # "train": all of it, "ninth": ceil(train / 9), "quarter": train // 4, "none"
+    per_class: bool = False  # test = the last of ten folds made class by class (EyePACS)
+    subject_part: bool = False  # with --split subject, Row.part is the owner's split by person (Adience)
+    difference: str = ""  # why a complete download differs from the paper's sizes, if it does
+
+
+# Domains are in the order of Table 1; paper.py has the order of the columns of Tables 2-4.
+_ROWS = (
+    DatasetFacts(
+        name="spaq",
+        title="SPAQ",
+        url="https://github.com/h4nwei/SPAQ",
+        terms="research and education",
+        download="`Annotations/MOS and Image attribute scores.xlsx`, `TestImage/`",
+        domain="IQA",
+        scale=IQA,
+        label=equal_width,
+        low=0,
+        high=100,
+        sizes=Sizes(train=8_900, lite=8_900, test=2_225),
+        test=5,
+        lite="train",
+    ),
+    DatasetFacts(
+        name="challengedb",
+        title="ChallengeDB (LIVE In the Wild)",
+        url="https://live.ece.utexas.edu/research/ChallengeDB/",
+        terms="any purpose, cite the papers",
+        download="`Data/*.mat`, `Images/`",
+        domain="IQA",
+        scale=IQA,
+        label=equal_width,
+        low=0,
+        high=100,
+        sizes=Sizes(train=936, lite=936, test=233),
+        test=5,
+        lite="train",
+    ),
+    DatasetFacts(
+        name="koniq",
+        title="KonIQ-10k",
+        url="https://database.mmsp-kn.de/koniq-10k-database.html",
+        terms="Creative Commons photographs",
+        download="either csv of scores, `1024x768/` or `512x384/`",
+        domain="IQA",
+        scale=IQA,
+        label=equal_width,
+        low=0,
+        high=100,
+        sizes=Sizes(train=8_059, lite=None, test=2_014),
+        test=5,
+    ),
+    DatasetFacts(
+        name="aesthetics",
+        title="Aesthetics (beauty-icwsm15)",
+        url="http://www.di.unito.it/~schifane/dataset/beauty-icwsm15/",
+        terms="Creative Commons photographs, votes for research",
+        download="`beauty-icwsm15-dataset.tsv`, the photographs from Flickr",
+        domain="IAA",
+        scale=IAA,
+        label=half_up,
+        low=1,
+        high=5,
+        sizes=Sizes(train=12_336, lite=None, test=1_370),
+        test=10,
+        difference="15,686 rows in the label file; the paper's 13,706 are the photographs still on Flickr then",
+    ),
+    DatasetFacts(
+        name="tad66k",
+        title="TAD66K",
+        url="https://github.com/woshidandan/TANet-image-aesthetics-and-quality-assessment",
+        terms="labels Apache-2.0, photographs from Flickr",
+        download="`dataset/merge/*.csv`, the images",
+        domain="IAA",
+        scale=IAA,
+        label=equal_width,
+        low=0,
+        high=10,
+        sizes=Sizes(train=52_224, lite=13_056, test=14_076),
+        test=None,
+        lite="quarter",
+        difference="the paper's Table 6 has 24 train and 3 test rows fewer than the owner's split, cause unknown",
+    ),
+    DatasetFacts(
+        name="ava",
+        title="AVA",
+        url="https://github.com/imfing/ava_downloader",
+        terms="do not pass on",
+        download="`AVA.txt`, the images",
+        domain="IAA",
+        scale=IAA,
+        label=equal_width,
+        low=1,
+        high=10,
+        sizes=Sizes(train=229_958, lite=25_551, test=25_550),
+        test=10,
+        lite="ninth",
+        difference="255,530 rows in AVA.txt; the paper's 255,508 leave out images that do not exist or do not decode",
+    ),
+    DatasetFacts(
+        name="adience",
+        title="Adience",
+        url="https://talhassner.github.io/home/projects/Adience/Adience-data.html",
+        terms="research, password on request",
+        download="five `fold_<k>_data.txt`, `aligned/` or `faces/`",
+        domain="FAE",
+        scale=AGE_GROUPS,
+        label=as_is,
+        low=0,
+        high=7,
+        sizes=Sizes(train=15_589, lite=15_589, test=1_732),
+        test=10,
+        lite="train",
+        subject_part=True,
+    ),
+    DatasetFacts(
+        name="cacd",
+        title="CACD2000",
+        url="https://bcsiriuschen.github.io/CARC/",
+        terms="research",
+        download="`CACD2000/`; `celebrity2000_meta.mat` is optional",
+        domain="FAE",
+        scale=years(14, 62),
+        label=as_is,
+        low=14,
+        high=62,
+        sizes=Sizes(train=147_102, lite=16_345, test=16_344),
+        test=10,
+        lite="ninth",
+    ),
+    DatasetFacts(
+        name="morph",
+        title="MORPH II, Album 2",
+        url="https://uncw.edu/research/innovation-commercialization/technology-portfolio/morph",
+        terms="licence from UNC Wilmington",
+        download="`Album2/`; the csv of 2008 is optional",
+        domain="FAE",
+        scale=years(16, 77),
+        label=as_is,
+        low=16,
+        high=77,
+        sizes=Sizes(train=40_012, lite=10_003, test=10_003),
+        test=5,
+        lite="quarter",
+        difference="the owner's set has 55,134 images; why the paper has 50,015 is unknown (perhaps a redistribution)",
+    ),
+    DatasetFacts(
+        name="utk",
+        title="UTKFace",
+        url="https://susanqq.github.io/UTKFace/",
+        terms="non-commercial research",
+        download="`part1/` .. `part3/` (in the wild)",
+        domain="FAE",
+        scale=years(1, 116),
+        label=as_is,
+        low=1,
+        high=116,
+        sizes=Sizes(train=21_696, lite=None, test=2_410),
+        test=10,
+    ),
+    DatasetFacts(
+        name="eyepacs",
+        title="EyePACS (Diabetic Retinopathy Detection)",
+        url="https://www.kaggle.com/competitions/diabetic-retinopathy-detection",
+        terms="rules of the competition",
+        download="`trainLabels.csv`, `train/`",
+        domain="MDG",
+        scale=MDG,
+        label=as_is,
+        low=0,
+        high=4,
+        sizes=Sizes(train=31_599, lite=31_599, test=3_527),
+        test=10,
+        lite="train",
+        per_class=True,
+    ),
+    DatasetFacts(
+        name="deepdr",
+        title="DeepDRiD",
+        url="https://github.com/deepdrdoc/DeepDRiD",
+        terms="CC BY-SA 4.0",
+        download="`regular-fundus-training/`, `regular-fundus-validation/`",
+        domain="MDG",
+        scale=MDG,
+        label=as_is,
+        low=0,
+        high=4,
+        sizes=Sizes(train=1_200, lite=1_200, test=400),
+        test=None,
+        lite="train",
+    ),
+    DatasetFacts(
+        name="aptos",
+        title="APTOS 2019 Blindness Detection",
+        url="https://www.kaggle.com/competitions/aptos2019-blindness-detection",
+        terms="rules of the competition",
+        download="`train.csv`, `train_images/`",
+        domain="MDG",
+        scale=MDG,
+        label=as_is,
+        low=0,
+        high=4,
+        sizes=Sizes(train=3_296, lite=None, test=366),
+        test=10,
+    ),
+    DatasetFacts(
+        name="hci",
+        title="HCI (historical color images)",
+        url="http://graphics.cs.cmu.edu/projects/historicalColor/",
+        terms="academic",
+        download="`1930s/` .. `1970s/`",
+        domain="HDE",
+        scale=HDE,
+        label=as_is,
+        low=0,
+        high=4,
+        sizes=Sizes(train=1_193, lite=None, test=132),
+        test=10,
+    ),
+)
+DATASETS = {row.name: row for row in _ROWS}
+SCALES = {row.name: row.scale for row in _ROWS}  # dataset -> scale
+BY_SCALE_NAME = {row.scale.name: row.scale for row in _ROWS}  # a row's "scale" -> scale

@@ -1,0 +1,153 @@
+"""Files: written whole or not at all, one reader and writer of JSON lines, and the lock of an output folder."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import jsonlines
+import orjson
+from filelock import FileLock, Timeout
+
+LOCK = "lock"  # the name of the lock file in an output folder
+
+
+class Line(NamedTuple):
+    """One line of a JSONL file: its number from 1, its row, and why it could not be read ("" if it could)."""
+
+    number: int
+    row: Any
+    fault: str = ""
+
+
+class Locked(OSError):
+    """Another process writes to this folder; says which folder, in one line."""
+
+
+@contextmanager
+def whole_files() -> Iterator[Callable[[Path], IO[bytes]]]:
+    """Yields open_(path): binary files to write. All get their names at the end; after an error, none does."""
+    parts: list[tuple[Path, Path]] = []
+    try:
+        with ExitStack() as stack:
+
+            def open_(path: Path) -> IO[bytes]:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(path.name + ".part")
+                parts.append((part, path))
+                return stack.enter_context(part.open("wb"))
+
+            yield open_
+        for part, path in parts:
+            os.replace(part, path)
+    finally:
+        for part, _ in parts:
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with whole_files() as open_:
+        open_(path).write(text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file for people to read (indented, sorted as given), whole or not at all.
+
+    Raises TypeError for what JSON cannot hold. orjson writes NaN as null.
+    """
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    with whole_files() as open_:
+        open_(path).write(text)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises OSError, or ValueError naming the file, if it is not JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+
+
+def read_jsonl(path: Path) -> Iterator[Line]:
+    """Every line of a JSONL file that is not blank. A line that is not JSON has a fault and no row; reading goes on.
+
+    Takes a byte order mark. Raises OSError if the file cannot be read.
+    """
+    with path.open("rb") as file, jsonlines.Reader(file, loads=orjson.loads) as reader:
+        number = 0
+        while True:
+            number += 1
+            try:
+                yield Line(number, reader.read())
+            except EOFError:
+                return
+            except jsonlines.InvalidLineError as error:
+                text = error.line if isinstance(error.line, bytes) else error.line.encode(errors="replace")
+                if text.strip():
+                    yield Line(number, None, _fault(error, text))
+
+
+def _fault(error: jsonlines.InvalidLineError, text: bytes) -> str:
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return f"not UTF-8: {text[:60]!r}"
+    return f"not JSON: {cause or error}"
+
+
+def write_jsonl(path: Path, rows: Iterable[dict]) -> int:
+    """Write rows as JSON lines, whole or not at all. Returns how many there were."""
+    with whole_files() as open_:
+        return write_rows(open_(path), rows)
+
+
+def write_rows(file: IO[bytes], rows: Iterable[dict]) -> int:
+    """Write rows to an open binary file as JSON lines. Returns how many there were."""
+    writer, count = jsonlines.Writer(file, dumps=orjson.dumps), 0
+    for row in rows:
+        writer.write(row)
+        count += 1
+    return count
+
+
+def append_jsonl(path: Path, rows: Iterable[dict]) -> None:
+    """Add rows at the end of a JSONL file. They are on the disk when this returns."""
+    with path.open("ab") as file:
+        write_rows(file, rows)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_unfinished(path: Path) -> None:
+    """Cut off a last line that a killed process did not finish, so that the next one starts on a line of its own."""
+    with path.open("rb+") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - (1 << 16))
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the lock of an output folder; raises Locked, naming the folder, if another process holds it.
+
+    Yields the lock's file descriptor: a child that inherits it keeps the folder locked after a kill of its parent.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Locked(f"{folder}: another process writes to this folder; wait for it or stop it") from None
+    try:
+        yield lock._context.lock_file_fd
+    finally:
+        lock.release()

@@ -1,0 +1,123 @@
+"""The one image decoder: every image that is built, rated, shown or checked goes through `decode`.
+
+Only regular files, formats of an allow-list, and limits on bytes, pixels and shape: Pillow knows 43 formats and hands
+an EPS, whatever its name, to Ghostscript. Whatever a damaged file makes Pillow raise becomes one ImageFault, one line.
+"""
+
+import io
+import os
+import stat
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # of a GIF, the first frame
+BYTES = 200_000_000  # of a file; our choice: an uncompressed photograph of 60 megapixels has 180 MB
+PIXELS = 200_000_000  # the largest phone sensors give 16,320 x 12,240; what is larger is a mistake or an attack
+ASPECT = 200  # the longer side over the shorter one: Qwen2-VL's image processor refuses more (smart_resize)
+# What Pillow raises for bytes that are not a sound image; a test breaks files of every format to see that this is all.
+FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, TypeError, ArithmeticError)
+FAULTS += (AttributeError, RuntimeError, struct.error, zlib.error)
+
+
+class ImageFault(ValueError):
+    """Why an image cannot be used, in one line without the path."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file. Raises ImageFault; never waits for a pipe or a device."""
+    return read_with_status(path)[0]
+
+
+def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
+    """The bytes of a regular file and its status when it was opened. Raises ImageFault as read_bytes does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
+        with open(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if reason := unusable(status):
+                raise ImageFault(reason)
+            return file.read(BYTES + 1), status
+    except FileNotFoundError:
+        raise ImageFault("no such image") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        if isinstance(error, ImageFault):
+            raise
+        raise ImageFault(getattr(error, "strerror", None) or str(error)) from None
+
+
+def unusable(status: os.stat_result) -> str:
+    """Why a file of this status cannot be an image, "" if it can."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+    if not status.st_size:
+        return "0 bytes"
+    return f"{status.st_size:,} bytes, more than {BYTES:,}" if status.st_size > BYTES else ""
+
+
+def decode(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
+    """The image in a file's bytes, decoded to its last byte, in its own mode. Raises ImageFault.
+
+    draft: the least width and height that are needed; a JPEG then comes at 1/2, 1/4 or 1/8 of its size, which is most
+    of the speed. Sets Pillow's limit on pixels, which is global.
+    """
+    from PIL import Image, ImageFile, UnidentifiedImageError
+
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = PIXELS, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF and the like
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            check_shape(*image.size)
+            if draft:
+                image.draft("RGB", draft)
+            image.load()
+    except UnidentifiedImageError:  # its message holds an address in memory
+        raise ImageFault(f"starts with {data[:8]!r}: not {', '.join(FORMATS)}") from None
+    except ImageFault:
+        raise
+    except (*FAULTS, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageFault(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
+    return image
+
+
+def check_shape(width: int, height: int) -> None:
+    """Raises ImageFault for more than PIXELS pixels, or one side more than ASPECT times the other."""
+    if width * height > PIXELS:
+        raise ImageFault(f"{width} x {height}: more than {PIXELS:,} pixels")
+    if max(width, height) > ASPECT * min(width, height):
+        raise ImageFault(f"{width} x {height}: one side is more than {ASPECT} times the other")
+
+
+def load_rgb(path: Path) -> "Image.Image":
+    """The image of a file as a model sees it: RGB, as stored (LLaMA-Factory ignores EXIF). Raises ImageFault."""
+    return as_rgb(read_bytes(path))
+
+
+def as_rgb(data: bytes) -> "Image.Image":
+    """The image in a file's bytes as a model sees it, see load_rgb."""
+    image = decode(data)
+    try:
+        return image.convert("RGB")
+    except FAULTS as error:
+        raise ImageFault(f"cannot be made RGB: {error}") from None
+
+
+def locate(media: Path, image: str, built: Path | None = None) -> Path:
+    """Where an image lies. Raises ImageFault if its path leads out of the image root.
+
+    media: the image root. built: the file that names the image; copies of `data_prep --resize` lie in a folder images/
+    beside it or above it. The path is compared as text: a folder below the image root may be a link to another disk.
+    """
+    root = os.path.realpath(media)
+    path = Path(os.path.normpath(os.path.join(root, image)))
+    copies = [Path(os.path.realpath(folder)) / "images" for folder in (built.parent, built.parent.parent)] if built else []
+    if not any(path.is_relative_to(allowed) for allowed in (root, *copies)):
+        raise ImageFault(f"leads out of the image root {media}")
+    return path

@@ -1,0 +1,125 @@
+"""One conversation row: an image, a question and its answer, as data_prep writes it and LLaMA-Factory reads it.
+
+    {"conversations": [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": ANSWER}], "images": [PATH],
+     "id": ..., "dataset": ..., "scale": ..., "strategy": ..., "label": ..., "score": ..., "subject": ...}
+
+LLaMA-Factory reads the first two keys (ShareGPT form) and ignores the others, which predictions and scores need.
+Files that were built before rows said their scale and strategy are recognized by their question.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from storm.datasets import SCALES
+from storm.files import read_jsonl
+from storm.prompts import STRATEGIES, answer, answers, question
+from storm.scales import Scale
+
+NEED = "a row needs conversations, images, id and dataset: build the file again with python -m data_prep"
+
+
+class Example(NamedTuple):
+    """One image, its label, and how it is asked for: a row of a built file."""
+
+    id: str
+    dataset: str
+    image: str  # relative to the image root
+    label: int
+    scale: Scale
+    strategy: str
+    subject: str = ""  # the person or patient, "" if unknown
+    file: Path | None = None  # the built file it was read from
+
+    @property
+    def question(self) -> str:
+        return question(self.scale, self.strategy)
+
+    @property
+    def answer(self) -> str:
+        """The text of the label."""
+        return answer(self.scale, self.strategy, self.label)
+
+
+def turns(scale: Scale, strategy: str, label: int) -> list[dict]:
+    """Question and answer in ShareGPT form. The same for all images of a label."""
+    human, gpt = question(scale, strategy), answer(scale, strategy, label)
+    return [{"from": "human", "value": human}, {"from": "gpt", "value": gpt}]
+
+
+def to_row(example: Example, **more: float | str) -> dict:
+    """The row of an example. more: other facts, such as the raw score. Raises ValueError for a label off the scale."""
+    scale, strategy = example.scale, example.strategy
+    row = {"conversations": turns(scale, strategy, example.label), "images": [example.image]}
+    row |= {"id": example.id, "dataset": example.dataset, "scale": scale.name, "strategy": strategy}
+    return row | {"label": example.label} | more | {"subject": example.subject}
+
+
+class _Form(NamedTuple):
+    """What all rows of one scale and strategy share."""
+
+    question: str
+    scale: Scale
+    strategy: str
+    labels: dict[str, int]  # answer -> label
+
+
+@cache
+def _forms(scales: tuple[Scale, ...]) -> tuple[dict[tuple[str, str], _Form], dict[str, _Form]]:
+    """The forms by (name of the scale, strategy), and by the text of the question."""
+    forms = [
+        _Form(question(scale, strategy), scale, strategy, answers(scale, strategy))
+        for scale in scales
+        for strategy in STRATEGIES
+    ]
+    return {(form.scale.name, form.strategy): form for form in forms}, {form.question: form for form in forms}
+
+
+def read_examples(path: Path, scales: Mapping[str, Scale] = SCALES) -> Iterator[Example]:
+    """The rows of a built file. Raises ValueError naming file, line, what is wrong and the fix; OSError."""
+    by_name, by_question = _forms(tuple(dict.fromkeys(scales.values())))
+    seen: set[str] = set()
+    for line in read_jsonl(path):
+        try:
+            if line.fault:
+                raise ValueError(line.fault)
+            found = _example(line.row, by_name, by_question)
+            if found.id in seen:
+                raise ValueError(f"id {found.id!r} is there twice; build the file again")
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line.number}: {error}") from None
+        seen.add(found.id)
+        yield found._replace(file=path)
+
+
+def _example(row: dict, by_name: dict, by_question: dict) -> Example:
+    """Raises ValueError in one line, with the fix."""
+    try:
+        human, gpt = (turn["value"] for turn in row["conversations"])
+        [image] = row["images"]
+        id, dataset, subject = str(row["id"]), str(row["dataset"]), str(row.get("subject") or "")
+        if not all(isinstance(text, str) for text in (human, gpt, image)):
+            raise TypeError("a turn or the name of the image is not text")
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{reason}; {NEED}") from None
+    form = _form(row, human, by_name, by_question)
+    label = form.labels.get(gpt)
+    if label is None:
+        raise ValueError(f"{gpt[:60]!r} is not an answer of scale {form.scale.name}, strategy {form.strategy}; {NEED}")
+    if row.get("label", label) != label:
+        raise ValueError(f"the answer {gpt[:60]!r} is label {label}, but the row says label {row['label']!r}; {NEED}")
+    return Example(id, dataset, image, label, form.scale, form.strategy, subject)
+
+
+def _form(row: dict, human: str, by_name: dict, by_question: dict) -> _Form:
+    """The scale and strategy that the row says, or else its question. Raises ValueError if they disagree."""
+    name, strategy = row.get("scale"), row.get("strategy")
+    form = by_question.get(human) if name is None else by_name.get((str(name), str(strategy)))
+    if form is None:
+        named = "the question" if name is None else f"scale {name!r}, strategy {strategy!r}"
+        raise ValueError(f"{named} is not of a known scale; for a scale of your own: --scale SCALE.yaml")
+    if human != form.question:
+        raise ValueError(f"the question is not that of scale {name}, strategy {strategy}; {NEED}")
+    return form

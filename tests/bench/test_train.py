@@ -1,0 +1,107 @@
+"""What bench/train.py runs and counts; that it runs at all."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.train import OURS, STOCK, VARIANTS, line, settings, train_flops
+from train.recipe import load
+
+ROOT = Path(__file__).resolve().parent.parent
+# LLaMA-Factory 0.9.5, examples/train_full/qwen2_5vl_full_sft.yaml, less files, names, amounts of data and saving.
+EXAMPLE = {
+    "image_max_pixels": 262144,
+    "stage": "sft",
+    "do_train": True,
+    "finetuning_type": "full",
+    "freeze_vision_tower": True,
+    "freeze_multi_modal_projector": True,
+    "freeze_language_model": False,
+    "template": "qwen2_vl",
+    "cutoff_len": 2048,
+    "dataloader_num_workers": 4,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 2,
+    "learning_rate": 1.0e-5,
+    "lr_scheduler_type": "cosine",
+    "warmup_ratio": 0.1,
+    "bf16": True,
+    "ddp_timeout": 180000000,
+}
+ROW = {"samples_per_s": 4.0, "tokens_per_s": 6000.4, "step_s": 0.25}
+ROW |= {"peak_gb": 41.46, "tflops": 200.8, "of_peak": 0.251}
+# What the bench sets itself, and what a step does not show.
+BENCH = {"dataset", "dataset_dir", "media_dir", "output_dir", "model_name_or_path", "max_steps", "max_samples"}
+BENCH |= {"save_strategy", "save_steps", "save_total_limit", "logging_steps", "plot_loss", "report_to", "deepspeed"}
+BENCH |= {"preprocessing_num_workers", "num_train_epochs"}
+
+
+def test_stock_is_llamafactorys_example():
+    stock = settings("stock", Path("/bench"), 12)
+    assert {key: value for key, value in stock.items() if key not in BENCH} == EXAMPLE
+    assert stock["max_samples"] == 15 * 2 and Path(stock["deepspeed"]).is_file()
+
+
+def test_the_recipe_is_the_recipe():
+    recipe, run = load(ROOT / "recipes" / "storm_lite.yaml"), settings("recipe", Path("/bench"), 12)
+    assert {key: run[key] for key in run.keys() - BENCH} == {key: recipe[key] for key in recipe.keys() - BENCH}
+    assert {key: recipe[key] for key in OURS} == OURS, "stock_same_work does the recipe's work"
+    assert VARIANTS["stock_same_work"] == STOCK | OURS
+
+
+def test_one_gpu_is_the_recipe_for_one_gpu():
+    recipe, run = load(ROOT / "recipes" / "storm_lite_1gpu.yaml"), settings("one_gpu", Path("/bench"), 12)
+    recipe["gradient_accumulation_steps"] = 1  # so that more steps fit into the time
+    assert {key: run[key] for key in run.keys() - BENCH} == {key: recipe[key] for key in recipe.keys() - BENCH}
+
+
+def test_a_failure_is_a_row_of_the_table():
+    assert line("batch8", {"error": "out of memory"}, 1.0).count("|") == line("batch1", ROW, 1.0).count("|") == 9
+    assert line("batch1", ROW, 2.0) == "| batch1 | 4.00 | 2.00 | 6,000 | 0.250 | 41.5 | 201 | 25.1% |"
+
+
+@pytest.mark.slow  # imports torch
+@pytest.mark.parametrize("frozen", [False, True])
+def test_flops_are_those_torch_counts(frozen):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    from demo import model as demo
+
+    config = demo.config(demo.tokenizer())
+    config.text_config.num_key_value_heads = 2
+    config.vision_config.fullatt_block_indexes = [1]  # the other has windows, four of 8 x 8 patches
+    config._attn_implementation = "eager"
+    model = Qwen2_5_VLForConditionalGeneration(config).train()
+    model.model.visual.requires_grad_(not frozen)
+    patches, words = 16 * 16, 100
+    ids = torch.tensor([[1] * words + [config.image_token_id] * (patches // 4) + [2] * 20])
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
+    batch |= {"mm_token_type_ids": (ids == config.image_token_id).long(), "image_grid_thw": torch.tensor([[1, 16, 16]])}
+    with FlopCounterMode(display=False) as counter:
+        model(pixel_values=torch.randn(patches, 3 * 2 * 14 * 14), **batch).loss.backward()
+    keys = {"freeze_vision_tower": frozen, "freeze_multi_modal_projector": frozen}
+    flops = train_flops(config, ids.numel(), patches, keys)
+    assert flops == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+@pytest.mark.slow  # trains
+def test_it_trains_and_measures_without_a_gpu(tmp_path):
+    command = [sys.executable, "bench/train.py", "--tiny", "--steps", "2", "--variants", "packed,fa2"]
+    command += ["--work", tmp_path / "work", "--out", tmp_path / "train.json"]
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    variants = json.loads((tmp_path / "train.json").read_text())["variants"]
+    assert list(variants) == ["packed", "fa2"]
+    assert variants.pop("fa2") == {"error": "ImportError: flash_attn is not installed"}
+    for name, row in variants.items():
+        assert f"| {name} | {row['samples_per_s']:.2f} |" in ended.stdout
+        assert row["samples_per_s"] > 0 and row["tokens_per_s"] > 200 * row["samples_per_s"]
+        assert row["patches_per_sample"] == 64 and len(row["steps_s"]) == 4
+    assert variants["packed"]["samples"] >= 2 * 4

@@ -1,0 +1,223 @@
+"""The readers of the quality datasets, on a few rows in each owner's format, quirks included."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.helpers.downloads import found, read, write
+from openpyxl import Workbook
+from scipy.io import savemat
+
+from data_prep.sources import challengedb, koniq, spaq
+from data_prep.source import Row
+from storm.datasets import equal_width
+
+# SPAQ
+
+SPAQ_ROWS = [
+    Row("00001", ("TestImage/00001.jpg", "00001.jpg"), 48.86),
+    Row("00002", ("TestImage/00002.jpg", "00002.jpg"), 62),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("MOS and Image attribute scores.xlsx", []),
+        ("MOS Std and Image attribute scores.xlsx", ["Std"]),
+        ("MOS_and_Image_attribute_scores.xlsx", []),
+    ],
+)
+def test_spaq_sheet_has_whole_and_broken_numbers(tmp_path, name, more):
+    book = Workbook()
+    book.active.append(["Image name", "MOS", *more, "Brightness"])
+    book.active.append(["00001.jpg", 48.86, *[1.5 for _ in more], 47.43])
+    book.active.append(["00002.jpg", 62, *[2 for _ in more], 55])
+    write(tmp_path / "SPAQ/TestImage/00001.jpg")
+    write(tmp_path / "SPAQ/TestImage/00002.JPG")
+    write(tmp_path / "SPAQ/Annotations/Scene category labels.xlsx")
+    (tmp_path / "SPAQ/Annotations").mkdir(exist_ok=True)
+    book.save(tmp_path / "SPAQ/Annotations" / name)
+    rows = read(spaq, tmp_path)
+    assert rows == SPAQ_ROWS
+    assert [type(row.score) for row in rows] == [float, int]
+    assert [found(tmp_path, row) for row in rows] == ["SPAQ/TestImage/00001.jpg", "SPAQ/TestImage/00002.JPG"]
+
+
+def test_spaq_row_cut_short_has_no_rating(tmp_path):
+    """Without the sheet's size, which not every program writes, openpyxl's rows end after their last filled cell."""
+    book = Workbook()
+    for cells in (["Image name", "MOS"], ["00001.jpg", 48.86], ["00002.jpg"]):
+        book.active.append(cells)
+    book.save(tmp_path / "whole")
+    with (
+        zipfile.ZipFile(tmp_path / "whole") as whole,
+        zipfile.ZipFile(tmp_path / "MOS and Image attribute scores.xlsx", "w") as cut,
+    ):
+        for name in whole.namelist():
+            cut.writestr(name, re.sub(rb"<dimension[^>]*/>", b"", whole.read(name)))
+    assert [(row.id, row.score) for row in read(spaq, tmp_path)] == [("00001", 48.86), ("00002", "")]
+
+
+def test_spaq_as_csv_with_byte_order_mark_and_crlf(tmp_path):
+    write(tmp_path / "MOS.csv", "\ufeffImage name,MOS,Brightness\r\n00001.jpg,48.86,47.43\r\n00002.jpg,62,55\r\n")
+    assert [row._replace(score=float(row.score)) for row in read(spaq, tmp_path)] == SPAQ_ROWS
+
+
+# ChallengeDB
+
+CHALLENGEDB = [
+    ("t1.bmp", 63.963406174124174, "Images/trainingImages/t1.bmp"),
+    ("100.bmp", 32.56107532210109, "Images/100.bmp"),
+    ("1023.JPG", 3.42, "Images/1023.JPG"),
+]
+CHALLENGEDB_ROWS = [
+    Row("t1", ("Images/t1.bmp", "Images/trainingImages/t1.bmp", "t1.bmp"), 63.963406174124174),
+    Row("100", ("Images/100.bmp", "Images/trainingImages/100.bmp", "100.bmp"), 32.56107532210109),
+    Row("1023", ("Images/1023.JPG", "Images/trainingImages/1023.JPG", "1023.JPG"), 3.42),
+]
+
+
+def challengedb_release(root: Path, names: np.ndarray, mos: np.ndarray) -> Path:
+    data = root / "ChallengeDB_release/Data"
+    data.mkdir(parents=True)
+    savemat(data / "AllImages_release.mat", {"AllImages_release": names})
+    savemat(data / "AllMOS_release.mat", {"AllMOS_release": mos})
+    return data
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3)], ids=["column", "row"])
+def test_challengedb_joins_two_mat_files_by_order(tmp_path, shape):
+    names = np.array([name for name, _, _ in CHALLENGEDB], dtype=object).reshape(shape)
+    data = challengedb_release(tmp_path, names, np.array([[mos for _, mos, _ in CHALLENGEDB]]))
+    savemat(data / "AllStdDev_release.mat", {"AllStdDev_release": np.zeros((1, 3))})
+    for _, _, image in CHALLENGEDB:
+        write(tmp_path / "ChallengeDB_release" / image)
+    rows = read(challengedb, tmp_path)
+    assert rows == CHALLENGEDB_ROWS
+    assert [found(tmp_path, row) for row in rows] == [f"ChallengeDB_release/{image}" for _, _, image in CHALLENGEDB]
+
+
+def test_challengedb_finds_the_practice_images_when_all_lie_together_in_lower_case(tmp_path):
+    write(tmp_path / "all/t1.bmp")
+    write(tmp_path / "all/1023.jpg")
+    assert found(tmp_path, CHALLENGEDB_ROWS[0]) == "all/t1.bmp"
+    assert found(tmp_path, CHALLENGEDB_ROWS[2]) == "all/1023.jpg"
+
+
+def test_challengedb_as_csv(tmp_path):
+    lines = "".join(f"{name},{mos},18.4\r\n" for name, mos, _ in CHALLENGEDB)
+    write(tmp_path / "meta_info_LIVEChallengeDataset.CSV", "img_name,mos,std\r\n" + lines)
+    assert [row._replace(score=float(row.score)) for row in read(challengedb, tmp_path)] == CHALLENGEDB_ROWS
+
+
+def test_challengedb_mat_files_of_different_length(tmp_path):
+    names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
+    challengedb_release(tmp_path, names, np.array([[1.0, 2.0, 3.0]]))
+    with pytest.raises(ValueError, match=r"AllImages_release\.mat: 2 names but 3 ratings"):
+        read(challengedb, tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 60, 140, 200])
+def test_challengedb_damaged_mat_file_is_named(tmp_path, keep):
+    names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
+    damaged = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]])) / "AllMOS_release.mat"
+    write(damaged, damaged.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release' \(.*copy"):
+        read(challengedb, tmp_path)
+
+
+def test_challengedb_mat_file_of_another_variable(tmp_path):
+    names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
+    data = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]]))
+    savemat(data / "AllMOS_release.mat", {"AllStdDev_release": np.zeros((1, 2))})
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release'"):
+        read(challengedb, tmp_path)
+
+
+# KonIQ
+
+KONIQ_SITE = """\
+"image_name","c1","c2","c3","c4","c5","c_total","MOS","SD","MOS_zscore"
+"10004473376.jpg",0,0,25,73,7,105,3.82857142857143,0.527277894494174,77.3836206896552
+"-826373.jpg",50,40,5,1,0,96,1.55,0.58,3.91
+"10007903636.jpg",1,0,20,73,2,96,3.78125,0.53,88.39
+"""
+KONIQ_SETS = """\
+image_name,c1,c2,c3,c4,c5,c_total,MOS,SD,set
+10004473376.jpg,0.0,0.0,0.238095238095,0.695238095238,0.0666666666667,105,77.3836206897,0.527277894494,training
+-826373.jpg,0.52,0.42,0.05,0.01,0.0,96,3.91,0.58,test
+10007903636.jpg,0.0104166666667,0.0,0.208333333333,0.760416666667,0.0208333333333,96,88.39,0.53,validation
+"""
+SITE, SETS = "koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv"
+
+
+def koniq_row(id: str, score: str) -> Row:
+    return Row(id, (f"1024x768/{id}.jpg", f"512x384/{id}.jpg", f"{id}.jpg"), score)
+
+
+def test_koniq_reads_the_z_score_of_either_file(tmp_path):
+    write(tmp_path / "site" / SITE, "\ufeff" + KONIQ_SITE.replace("\n", "\r\n"))
+    write(tmp_path / "sets" / SETS, KONIQ_SETS)
+    site, sets = read(koniq, tmp_path / "site"), read(koniq, tmp_path / "sets")
+    assert site == [
+        koniq_row("10004473376", "77.3836206896552"),
+        koniq_row("-826373", "3.91"),
+        koniq_row("10007903636", "88.39"),
+    ]
+    assert sets == [site[0]._replace(score="77.3836206897"), *site[1:]]
+    assert [[equal_width(float(row.score), 3.91, 88.39) for row in rows] for rows in (site, sets)] == [[4, 0, 4]] * 2
+
+
+def test_koniq_takes_the_site_file_if_both_are_there(tmp_path):
+    write(tmp_path / SITE, KONIQ_SITE)
+    write(tmp_path / SETS, KONIQ_SETS)
+    write(tmp_path / "koniq10k_indicators.csv", "image_name,brightness\n")
+    assert read(koniq, tmp_path)[0].score == "77.3836206896552"
+
+
+def test_koniq_refuses_raw_means(tmp_path):
+    raw = "\n".join(line.rpartition(",")[0] for line in KONIQ_SITE.splitlines())
+    write(tmp_path / SITE, raw)
+    with pytest.raises(ValueError, match=rf"{SITE}: 'MOS' has no value above 5.*use {SITE} or {SETS}"):
+        read(koniq, tmp_path)
+
+
+@pytest.mark.parametrize(("highest", "raw"), [("5", True), ("5.01", False)])
+def test_koniq_raw_means_end_at_5(tmp_path, highest, raw):
+    write(tmp_path / "koniq.csv", f"image_name,MOS\n1.jpg,1\n2.jpg,{highest}\n")
+    if raw:
+        with pytest.raises(ValueError, match="no value above 5"):
+            read(koniq, tmp_path)
+    else:
+        assert [row.score for row in read(koniq, tmp_path)] == ["1", "5.01"]
+
+
+def test_koniq_refuses_a_table_without_ratings(tmp_path):
+    write(tmp_path / "koniq10k_indicators.csv", "image_name,brightness\n10004473376.jpg,0.5\n")
+    with pytest.raises(ValueError, match=r"koniq10k_indicators\.csv: no column 'MOS' .*another file"):
+        read(koniq, tmp_path)
+
+
+def test_koniq_leaves_a_rating_that_is_no_number_to_the_checks(tmp_path):
+    write(tmp_path / SETS, KONIQ_SETS.replace("77.3836206897", "n/a") + "10009096245.jpg,0.0\n")
+    rows = read(koniq, tmp_path)
+    assert (rows[0].score, rows[-1]) == ("n/a", koniq_row("10009096245", ""))
+
+
+def test_koniq_prefers_the_larger_images(tmp_path):
+    row = koniq_row("10004473376", "77.4")
+    write(tmp_path / "elsewhere/10004473376.JPG")
+    assert found(tmp_path, row) == "elsewhere/10004473376.JPG"
+    write(tmp_path / "koniq/512x384/10004473376.jpg")
+    assert found(tmp_path, row) == "koniq/512x384/10004473376.jpg"
+    write(tmp_path / "koniq/1024x768/10004473376.jpg")
+    assert found(tmp_path, row) == "koniq/1024x768/10004473376.jpg"
+
+
+def test_a_folder_without_labels_names_the_file(tmp_path):
+    for module in (spaq, challengedb, koniq):
+        with pytest.raises(FileNotFoundError, match="no file .* in this folder or below it"):
+            read(module, tmp_path)

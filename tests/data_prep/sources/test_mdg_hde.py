@@ -1,0 +1,234 @@
+"""Readers of EyePACS, DeepDR, APTOS and HCI, on tiny folders in their owners' formats."""
+
+from pathlib import Path
+
+import pytest
+from tests.helpers.downloads import write
+
+from data_prep.sources import aptos, deepdr, eyepacs, hci
+from data_prep.downloads import Files
+from data_prep.source import Drop, Row
+
+
+def put(root: Path, files: dict[str, str | bytes]) -> Files:
+    for name, content in files.items():
+        write(root / name, content)
+    return Files(root)
+
+
+def located(files: Files, module) -> list[str | None]:
+    return [files.find(*row.images) for row in module.read(files) if isinstance(row, Row)]
+
+
+@pytest.mark.parametrize("module, rows", [(eyepacs, 35_126), (deepdr, 1_600), (aptos, 3_662), (hci, 1_325)])
+def test_stages_and_decades_are_labels_as_they_are(module, rows):
+    dataset = module.DATASET
+    assert (dataset.low, dataset.high) == (0, 4)
+    assert dataset.label(float("3.0"), 0, 4) == 3
+
+
+@pytest.mark.parametrize("copy", ["{0},{1}\n", "{0};{1}\n", "{0},{1}\r\n", '"{0}","{1}"\n'])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_eyepacs_in_the_separators_and_line_ends_that_go_round(tmp_path, copy, mark):
+    rows = [("image", "level"), ("10_left", "0"), ("10_right", "4"), ("2007_left", "2.0")]
+    files = put(
+        tmp_path,
+        {
+            "trainLabels.csv": mark + "".join(copy.format(*row) for row in rows),
+            "sampleSubmission.csv": "image,level\n10_left,3\n",
+            "train/10_left.jpeg": "",
+            "train/._10_left.jpeg": "",
+            "test/10_left.jpeg": "",
+            "train/10_right.png": "",  # a resized copy
+            "flat/2007_left.JPG": "",
+        },
+    )
+    assert list(eyepacs.read(files)) == [
+        Row("10_left", ("train/10_left.jpeg", "10_left.jpeg"), "0", "10"),
+        Row("10_right", ("train/10_right.jpeg", "10_right.jpeg"), "4", "10"),
+        Row("2007_left", ("train/2007_left.jpeg", "2007_left.jpeg"), "2.0", "2007"),
+    ]
+    assert located(files, eyepacs) == ["train/10_left.jpeg", "train/10_right.png", "flat/2007_left.JPG"]
+
+
+def test_eyepacs_rows_that_name_no_eye_are_dropped_with_the_line(tmp_path):
+    files = put(tmp_path, {"trainLabels.csv": "level,image\n0,10_left\n\n1,10\n2\n3,_left\n4,7_middle\n"})
+    reason = "line {}: image {!r} is not <patient>_left or _right"
+    assert list(eyepacs.read(files)) == [
+        Row("10_left", ("train/10_left.jpeg", "10_left.jpeg"), "0", "10"),
+        *(
+            Drop(image, "trainLabels.csv", "rule", reason.format(line, image))
+            for line, image in [(4, "10"), (5, ""), (6, "_left"), (7, "7_middle")]
+        ),
+    ]
+
+
+HEADER = (
+    "patient_id,image_id,image_path,Overall quality,left_eye_DR_Level,right_eye_DR_Level,"
+    "patient_DR_Level,Clarity,Field definition,Artifact"
+)
+TRAIN = "DeepDRiD-master/regular_fundus_images/regular-fundus-training"
+TEST = "DeepDRiD-master/regular_fundus_images/regular-fundus-validation"
+
+
+def deepdr_csv(folder: str, *rows: tuple[str, str, str, str]) -> str:
+    """The owner's csv, CRLF and backslashes, of (patient, image, left, right)."""
+    lines = [HEADER] + [rf"{p},{i},\{folder}\{p}\{i}.jpg,1,{le},{r},4,8,10,0" for p, i, le, r in rows]
+    return "".join(line + "\r\n" for line in lines)
+
+
+def deepdr_row(id: str, score: str, part: str, short: str) -> Row:
+    patient = id.partition("_")[0]
+    folder = "regular-fundus-training" if part == "train" else "regular-fundus-validation"
+    images = tuple(f"{folder}/Images/{patient}/{name}.jpg" for name in (id, short))
+    return Row(id, images, score, patient, part)
+
+
+def test_deepdr_takes_the_filled_grade_and_the_image_below_images(tmp_path):
+    decoy = "patient_id,image_id,image_path,Source\r\n"
+    train = [("3", "3_l1", "2", ""), ("3", "3_r1", "", "0"), ("61", "61_r3", "1.0", ""), ("61", "61_l3", "", "3")]
+    files = put(
+        tmp_path,
+        {
+            f"{TRAIN}/regular-fundus-training.csv": deepdr_csv("regular-fundus-training", *train),
+            f"{TRAIN}/regular-fundus-source-training.csv": decoy,
+            f"{TEST}/regular-fundus-validation.csv": "\ufeff"
+            + deepdr_csv("regular-fundus-validation", ("270", "270_l1", "4", "")),
+            f"{TEST}/regular-fundus-source-validation.csv": decoy,
+            "DeepDRiD-master/regular_fundus_images/Online-Challenge1&2-Evaluation/Challenge1_upload.csv": "",
+            "DeepDRiD-master/ultra-widefield_images/ultra-widefield-training.csv": HEADER + "\r\n",
+            "DeepDRiD-master/ultra-widefield_images/Images/3/l1.jpg": "",
+            f"{TRAIN}/Images/3/3_l1.jpg": "",
+            f"{TRAIN}/Images/3/._3_l1.jpg": "",
+            f"{TRAIN}/Images/3/r1.jpg": "",  # misnamed by the owner
+            f"{TRAIN}/Images/61/61_r3.jpg": "",
+            f"{TRAIN}/Images/61/61_l3.png": "",
+            f"{TEST}/Images/270/l1.jpg": "",
+        },
+    )
+    assert list(deepdr.read(files)) == [
+        deepdr_row("3_l1", "2", "train", "l1"),
+        deepdr_row("3_r1", "0", "train", "r1"),
+        deepdr_row("61_r3", "1.0", "train", "r3"),  # a left eye, whatever the letter says
+        deepdr_row("61_l3", "3", "train", "l3"),
+        deepdr_row("270_l1", "4", "test", "l1"),
+    ]
+    assert located(files, deepdr) == [
+        f"{TRAIN}/Images/3/3_l1.jpg",
+        f"{TRAIN}/Images/3/r1.jpg",
+        f"{TRAIN}/Images/61/61_r3.jpg",
+        f"{TRAIN}/Images/61/61_l3.png",
+        f"{TEST}/Images/270/l1.jpg",
+    ]
+
+
+def test_deepdr_drops_rows_with_no_grade_two_grades_or_no_name(tmp_path):
+    train = [("3", "3_l1", "", ""), ("3", "3_l2", "2", "1"), ("", "4_l1", "2", ""), ("4", "", "2", "")]
+    files = put(
+        tmp_path,
+        {
+            "regular-fundus-training.csv": deepdr_csv("regular-fundus-training", *train) + "5\r\n",
+            "regular-fundus-validation.csv": deepdr_csv("regular-fundus-validation"),
+        },
+    )
+    grades = "line {}: left_eye_DR_Level {!r}, right_eye_DR_Level {!r}: not exactly one is filled"
+    names = "line {}: patient_id {!r}, image_id {!r}: one is empty"
+    assert list(deepdr.read(files)) == [
+        Drop(id, "regular-fundus-training.csv", "rule", reason)
+        for id, reason in [
+            ("3_l1", grades.format(2, "", "")),
+            ("3_l2", grades.format(3, "2", "1")),
+            ("4_l1", names.format(4, "", "4_l1")),
+            ("", names.format(5, "4", "")),
+            ("", names.format(6, "5", "")),
+        ]
+    ]
+
+
+def test_deepdr_does_not_take_the_source_csv_for_the_labels(tmp_path):
+    files = put(tmp_path, {f"{TRAIN}/regular-fundus-source-training.csv": "patient_id,image_id\r\n"})
+    with pytest.raises(FileNotFoundError, match=r"no file regular-fundus-training\.csv in this folder or below it$"):
+        list(deepdr.read(files))
+
+
+def test_aptos_ids_are_text_even_if_they_look_like_numbers(tmp_path):
+    ids = ["0a1b2c3d4e5f", "123456789012", "0709652336e2", "1234e5678901", "01e234567890"]
+    files = put(
+        tmp_path,
+        {
+            "train.csv": "\ufeffid_code,diagnosis\n"
+            + "".join(f"{id},{n}\n" for n, id in enumerate(ids))
+            + ",3\n00ab\n",
+            "test.csv": "id_code\nffffffffffff\n",
+            "sample_submission.csv": "id_code,diagnosis\nffffffffffff,0\n",
+            "train_images/0a1b2c3d4e5f.png": "",
+            "train_images/._0a1b2c3d4e5f.png": "",
+            "test_images/0a1b2c3d4e5f.png": "",
+            "train_images/123456789012.png": "",
+            "train_images/0709652336e2.jpg": "",  # a resized copy
+            "1234e5678901.png": "",
+            "nested/train_images/01E234567890.PNG": "",
+        },
+    )
+    assert list(aptos.read(files)) == [
+        *(Row(id, (f"train_images/{id}.png", f"{id}.png"), str(n)) for n, id in enumerate(ids)),
+        Drop("", "train.csv", "rule", "line 7: id_code is empty"),
+        Row("00ab", ("train_images/00ab.png", "00ab.png"), ""),  # build.py drops what is no number
+    ]
+    assert located(files, aptos) == [
+        "train_images/0a1b2c3d4e5f.png",
+        "train_images/123456789012.png",
+        "train_images/0709652336e2.jpg",
+        "1234e5678901.png",
+        "nested/train_images/01E234567890.PNG",
+        None,
+    ]
+
+
+def test_hci_reads_the_decade_from_the_folder(tmp_path):
+    top = "HistoricalColor-ECCV2012/data/imgs/decade_database"
+    files = put(
+        tmp_path,
+        {
+            f"{top}/1930s/decade_0a.jpg": "",
+            f"{top}/1940s/decade_0a.jpg": "",  # the same name in another decade is another image
+            f"{top}/1940s/._decade_0a.jpg": "",
+            f"{top}/1950s/scans/decade_0b.JPG": "",
+            "1960S/decade_0c.jpg": "",
+            f"{top}/1970s/decade_0d.jpg": "",
+            f"{top}/1970s/readme.txt": "",
+            "figures/teaser.jpg": "",
+        },
+    )
+    beside = Drop("teaser", "figures/teaser.jpg", "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
+    rows = list(hci.read(files))
+    assert rows == [
+        Row("1960s/decade_0c", ("1960S/decade_0c.jpg",), 3),
+        Row("1930s/decade_0a", (f"{top}/1930s/decade_0a.jpg",), 0),
+        Row("1940s/decade_0a", (f"{top}/1940s/decade_0a.jpg",), 1),
+        Row("1950s/decade_0b", (f"{top}/1950s/scans/decade_0b.JPG",), 2),
+        Row("1970s/decade_0d", (f"{top}/1970s/decade_0d.jpg",), 4),
+        beside,
+    ]
+    assert located(files, hci) == [row.images[0] for row in rows if isinstance(row, Row)]
+
+
+def test_hci_without_decade_folders_says_what_to_do(tmp_path):
+    files = put(tmp_path, {"decade_0a.jpg": "", "1940s/._decade_0a.jpg": ""})
+    with pytest.raises(FileNotFoundError, match=r"no \.jpg below a folder 1930s, .*; unpack the tar file here$"):
+        list(hci.read(files))
+
+
+@pytest.mark.parametrize(
+    "module, file, header, column",
+    [
+        (eyepacs, "trainLabels.csv", "image,grade", "level"),
+        (deepdr, "regular-fundus-training.csv", "patient_id,image_id,left_eye_DR_Level", "right_eye_DR_Level"),
+        (aptos, "train.csv", "id_code", "diagnosis"),
+    ],
+)
+def test_a_label_file_that_is_absent_or_another_one_is_named(tmp_path, module, file, header, column):
+    with pytest.raises(FileNotFoundError, match=f"no file {file} in this folder or below it$"):
+        list(module.read(put(tmp_path, {"notes.txt": ""})))
+    with pytest.raises(ValueError, match=rf"{file}: no column '{column}' \(there are: {header.replace(',', ', ')}\)"):
+        list(module.read(put(tmp_path, {file: header + "\n"})))

@@ -1,0 +1,104 @@
+"""Splits of the paper's sizes, the same every time, and nobody on both sides when asked."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from storm.datasets import DATASETS
+from data_prep.datasets import MODULES
+from storm.datasets import SCALES
+from storm.datasets import Dataset, Sizes, as_is, equal_width
+from data_prep.split import Rated, lite_size, shared_subjects, split
+from eval.scoring.paper import DATASETS as PAPER
+
+NAMES = [dataset.name for dataset in DATASETS]
+
+
+def dataset(**changes) -> Dataset:
+    plain = {"name": "toy", "read": None, "label": as_is, "low": 0, "high": 4, "sizes": Sizes(0, 0, 0), "test": 10}
+    return Dataset(**(plain | changes))
+
+
+def rated(count: int, labels: dict[int, int] | None = None, people: int = 0, parts: tuple[str, ...] = ("",)) -> list:
+    of_class = [label for label, n in (labels or {0: count}).items() for _ in range(n)]
+    return [
+        Rated(f"{i:06d}", f"{i}.jpg", of_class[i], 0.0, f"p{i % people}" if people else "", parts[i % len(parts)])
+        for i in range(count)
+    ]
+
+
+def test_modules_and_scales_are_the_same_datasets_the_papers_fourteen_among_them():
+    assert NAMES == [module.__name__.removeprefix("data_prep.") for module in MODULES] == list(SCALES)
+    assert len(PAPER) == 14 and set(PAPER) <= set(NAMES)
+
+
+@pytest.mark.parametrize("which", DATASETS, ids=lambda d: d.name)
+def test_the_papers_sizes_come_out_of_the_rules(which):
+    sizes = which.sizes
+    if which.test is not None and not which.per_class:
+        assert sizes.test == (sizes.train + sizes.test) // which.test
+    if sizes.lite is None:
+        assert which.lite == "none"
+    else:
+        assert sizes.lite == lite_size(which.lite, sizes.train)
+
+
+def test_tables_6_and_7_add_up():
+    papers = [d.sizes for d in DATASETS if d.name in PAPER]
+    trained = [sizes for sizes in papers if sizes.lite is not None]
+    assert sum(sizes.test for sizes in papers) == 80_382
+    assert sum(s.train for s in trained) == 527_520
+    assert sum(s.lite for s in trained) == 123_179
+
+
+def test_every_row_is_in_one_split_and_input_order_does_not_matter():
+    rows = rated(1_005)
+    first = split(dataset(lite="ninth"), rows, "paper")
+    shuffled = random.Random(1).sample(rows, len(rows))
+    assert split(dataset(lite="ninth"), shuffled, "paper") == first
+    assert (len(first.train), len(first.lite), len(first.test)) == (905, 101, 100)
+    assert sorted(first.train + first.test) == rows
+    assert first.lite == first.train[:101]
+    assert [row.id for row in first.test[:4]] == ["000439", "000985", "000160", "000606"]  # seed 0, on every machine
+
+
+def test_eyepacs_comes_out_class_by_class():
+    classes = {0: 25_810, 1: 2_443, 2: 5_292, 3: 873, 4: 708}
+    divided = split(dataset(per_class=True, lite="train"), rated(35_126, classes), "paper")
+    assert (len(divided.train), len(divided.test)) == (31_599, 3_527)
+    assert Counter(row.label for row in divided.test) == {0: 2_581, 1: 247, 2: 531, 3: 90, 4: 78}
+    assert len({row.label for row in divided.test[:50]}) > 1, "classes are mixed"
+    assert len({row.label for row in divided.train[:50]}) > 1, "in train, too"
+
+
+def test_the_owners_split_is_kept():
+    divided = split(dataset(test=None), rated(90, parts=("train", "train", "test")), "paper")
+    assert {row.part for row in divided.train} == {"train"} and {row.part for row in divided.test} == {"test"}
+    assert (len(divided.train), len(divided.test)) == (60, 30)
+
+
+def test_subjects_are_shared_in_the_papers_split_and_in_no_other():
+    rows = rated(1_000, people=50)
+    paper, subject = (split(dataset(), rows, protocol) for protocol in ("paper", "subject"))
+    assert len(shared_subjects(paper)) > 40
+    assert shared_subjects(subject) == set()
+    assert len(subject.test) == 100 and len(subject.train) == 900
+
+
+def test_a_subject_on_both_sides_of_an_owners_split_is_refused_by_name():
+    rows = rated(10, people=2, parts=("train",)) + [Rated("x", "x.jpg", 0, 0.0, "p1", "test")]
+    with pytest.raises(ValueError, match="toy: subject 'p1' is in train and in test"):
+        split(dataset(test=None), rows, "subject")
+    assert shared_subjects(split(dataset(test=None), rows, "paper")) == {"p1"}
+
+
+def test_equal_width_closes_its_last_level():
+    assert [equal_width(score, 0, 10) for score in (0, 1.99, 2, 5, 7.99, 8, 10)] == [0, 0, 1, 2, 3, 4, 4]
+    assert equal_width(3, 3, 3) == 0
+
+
+def test_a_grade_must_be_whole():
+    assert as_is(3.0, 0, 4) == 3
+    with pytest.raises(ValueError, match="2.5 is not a whole number"):
+        as_is(2.5, 0, 4)

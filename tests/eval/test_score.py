@@ -1,0 +1,257 @@
+"""eval/score.py on files as LLaMA-Factory writes them, good and bad."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storm.prompts import answer
+from storm.datasets import SCALES
+from eval.score import main
+from eval.scoring.scores import score_file
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def line(name: str, label: int, predict: int | str, strategy: str = "cot", **more) -> str:
+    """A row of generated_predictions.jsonl; `predict` is a label or the model's text."""
+    scale = SCALES[name]
+    said = predict if isinstance(predict, str) else answer(scale, strategy, predict)
+    row = {"prompt": "system\n<|image_pad|>", "predict": said, "label": answer(scale, strategy, label) + "\n"}
+    return json.dumps(row | more) + "\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(folder: str, *lines: str) -> Path:
+        path = tmp_path / folder / "generated_predictions.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
+
+    return write
+
+
+def run(*paths, json_to: Path | None = None) -> int:
+    return main([str(path) for path in paths] + (["--json", str(json_to)] if json_to else []))
+
+
+def test_scores_of_a_level_dataset(write):
+    path = write(
+        "spaq",
+        line("spaq", 3, 3),
+        line("spaq", 3, 4),
+        line("spaq", 0, "rate3-4(Above Fair), rate1(Poor)"),
+        line("spaq", 1, "no idea"),
+    )
+    (score,), errors = score_file(path)
+    assert errors == []
+    assert {k: score[k] for k in ("dataset", "scale", "strategy", "unit", "n", "unparsed")} == {
+        "dataset": "spaq",
+        "scale": "iqa",
+        "strategy": "cot",
+        "unit": "level",
+        "n": 4,
+        "unparsed": 1,
+    }
+    assert score["acc"] == 1 / 4
+    assert score["mae"] == pytest.approx(2 / 3)
+    assert score["mae_worst"] == (0 + 1 + 1 + 3) / 4
+    assert score["coarse_acc"] == 2 / 4  # 3 and 4 are both Above Fair; the other two are wrong or unparsed
+    assert score["consistent"] == pytest.approx(2 / 3)
+    assert (score["constant_acc"], score["constant_mae"]) == (2 / 4, 5 / 4)
+    assert score["first_unparsed"] == {"line": 4, "predict": "no idea"}
+
+
+def test_a_years_dataset_has_no_accuracy(write):
+    path = write("storm_lite_morph", line("morph", 30, 25), line("morph", 50, "99 years old"))
+    (score,), _ = score_file(path)
+    assert (score["dataset"], score["unit"], score["acc"]) == ("morph", "years", None)
+    assert (score["mae"], score["mae_worst"]) == (5, (5 + 34) / 2)
+
+
+def test_direct_answers_have_no_coarse_part(write):
+    (score,), _ = score_file(write("hci", line("hci", 2, 2, "direct"), line("hci", 2, 1, "direct")))
+    assert (score["strategy"], score["acc"], score["coarse_acc"], score["consistent"]) == ("direct", 0.5, None, None)
+
+
+def test_the_scale_of_an_unknown_dataset_comes_from_its_labels(write):
+    (score,), errors = score_file(write("my_photos", line("ava", 2, 2, "text")))
+    assert (score["dataset"], score["scale"], score["strategy"], errors) == ("my_photos", "iaa", "text", [])
+
+
+def test_rows_that_name_their_dataset_are_scored_apart(write):
+    path = write("all", line("spaq", 1, 1, dataset="spaq"), line("koniq", 1, 2, dataset="koniq"))
+    scores, _ = score_file(path)
+    assert [(s["dataset"], s["acc"]) for s in scores] == [("spaq", 1), ("koniq", 0)]
+
+
+def test_a_folder_is_searched_and_every_file_scored(write, tmp_path, capsys):
+    write("run/spaq", line("spaq", 1, 1))
+    write("run/hci", line("hci", 1, 1))
+    out = tmp_path / "scores.json"
+    assert run(tmp_path / "run", json_to=out) == 0
+    printed = capsys.readouterr().out
+    saved = json.loads(out.read_text())
+    assert [s["dataset"] for s in saved["scores"]] == ["spaq", "hci"], "in the paper's order"
+    assert "spaq" in printed and "hci" in printed and "1.000" in printed
+    assert not list(tmp_path.glob("*.part"))
+
+
+BAD_ROWS = {
+    "not json": ("{oops\n", "not JSON"),
+    "not an object": ("[1, 2]\n", "not an object with keys but '[1, 2]'"),
+    "no predict": (json.dumps({"label": "rate1-0, rate1"}) + "\n", "key 'predict' is missing (keys: label)"),
+    "no label": (json.dumps({"predict": "rate1"}) + "\n", "key 'label' is missing (keys: predict)"),
+    "a number": (json.dumps({"predict": 3, "label": "x"}) + "\n", "key 'predict' is 3, not a text"),
+    "unknown label": (json.dumps({"predict": "x", "label": "superb"}) + "\n", "label 'superb' is not an answer"),
+    "other scale": (line("hci", 1, 1), "is not an answer of the scale of spaq"),
+    "not utf-8": ("\udcff\n", "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_a_bad_row_is_named_and_the_rest_scored(kind, write, tmp_path, capsys):
+    text, reason = BAD_ROWS[kind]
+    path = write("bad/spaq")
+    good = line("spaq", 1, 1)
+    path.write_bytes((good + text + good).encode("utf-8", "surrogateescape"))
+    other = write("good/koniq", line("koniq", 2, 2))
+    out = tmp_path / "scores.json"
+    assert run(path, other, json_to=out) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith(f"error: {path}, line 2: ") and reason in captured.err
+    saved = json.loads(out.read_text())
+    assert [(s["dataset"], s["n"]) for s in saved["scores"]] == [("spaq", 2), ("koniq", 1)]
+    assert len(saved["errors"]) == 1
+
+
+def test_a_truncated_last_line_is_named_as_such(write, capsys):
+    path = write("spaq", line("spaq", 1, 1), line("spaq", 1, 1)[:40])
+    assert run(path) == 2
+    captured = capsys.readouterr()
+    assert "line 2: not JSON" in captured.err and "truncated" in captured.err
+    assert re.match(r" +spaq +cot +text +1 +2,225 +1.000 ", captured.out.splitlines()[2]), "scored up to there"
+
+
+def test_many_bad_rows_make_one_line(write, capsys):
+    assert run(write("spaq", line("spaq", 1, 1), *["{}\n"] * 1000)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "line 2: key 'predict' is missing" in captured.err
+    assert "and 999 more" in captured.err
+
+
+def test_ages_without_a_dataset_name_are_not_guessed(write, capsys):
+    assert run(write("predictions", line("cacd", 30, 30))) == 2
+    error = capsys.readouterr().err
+    assert "fits cacd, morph, utk" in error and ": name the folder after the dataset" in error
+
+
+def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):
+    (tmp_path / "nothing").mkdir()
+    empty = write("empty/spaq")
+    good = write("good/spaq", line("spaq", 1, 1))
+    assert run(tmp_path / "absent.jsonl", tmp_path / "nothing", empty, good) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
+        f"error: {tmp_path}/absent.jsonl: no such file or folder",
+        f"error: {tmp_path}/nothing: no generated_predictions.jsonl or other predictions here or below",
+        f"error: {empty}: the file is empty",
+    ]
+    assert "spaq" in captured.out
+
+
+def test_an_unwritable_json_path_does_not_cost_the_table(write, tmp_path, capsys):
+    path = write("spaq", line("spaq", 1, 1))
+    assert run(path, json_to=path / "scores.json") == 2  # a file is no folder
+    captured = capsys.readouterr()
+    assert "1.000" in captured.out and captured.err.startswith("error: --json: ")
+
+
+@pytest.mark.slow
+def test_no_folder_name_acts_on_the_terminal(write, capsys):
+    paths = [write(name, line("spaq", 1, 1)) for name in ("spaq_a\x1b[2Jb\nc", "spaq_plain")]
+    assert run(*paths) == 0
+    out = capsys.readouterr().out
+    assert "a\\x1b[2Jb\\nc" in out and "\x1b" not in out
+    assert run(write("spaq_a\x1b[2J", line("spaq", 1, 1), "{oops\n")) == 2
+    assert "a\\x1b[2J" in (err := capsys.readouterr().err) and "\x1b" not in err
+
+
+@pytest.mark.slow
+def test_it_runs_as_a_script(write):
+    path = write("spaq", line("spaq", 1, 1), "{oops\n")
+    done = subprocess.run([sys.executable, "eval/score.py", path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and "line 2" in done.stderr and "1.000" in done.stdout
+
+
+@pytest.mark.slow
+def test_scoring_does_not_load_torch():
+    code = "import eval.score, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def exact(label: int, probs: list[float], id: str | None = None, **more) -> str:
+    best = max(range(5), key=probs.__getitem__)
+    return line("spaq", label, best, id=id or f"{label}{probs}", dataset="spaq", probs=probs, **more)
+
+
+def test_each_metric_has_its_decision_from_the_distribution(tmp_path):
+    rows = [
+        exact(0, [0.4, 0.0, 0.3, 0.3, 0.0]),
+        exact(4, [0.0, 0.0, 0.0, 0.1, 0.9]),
+        exact(2, [0.1, 0.1, 0.7, 0.1, 0.0]),
+    ]
+    (tmp_path / "spaq_test.jsonl").write_text("".join(rows))
+    (tmp_path / "run.json").write_text("{}")
+    path = tmp_path / "scores.json"
+    assert run(tmp_path, json_to=path) == 0
+    (score,) = json.loads(path.read_text())["scores"]
+    assert score["decode"] == "exact" and score["acc"] == 1.0, "by the mode"
+    assert score["mae"] == pytest.approx(2 / 3) == score["mae_worst"], "by the median, which is 2, 4, 2"
+    assert score["srcc"] == pytest.approx(0.5, abs=0.51) and 0 < score["rps"] < 0.2 and 0 < score["ece"] < 0.5
+
+
+def test_an_unreadable_image_counts_as_unparsed_beside_distributions(write):
+    path = write("spaq", exact(3, [0, 0, 0, 1.0, 0]), line("spaq", 0, "", error="x.png: no such image"))
+    (score,), (error,) = score_file(path)
+    assert (score["unparsed"], score["acc"], score["mae"], score["mae_worst"]) == (1, 0.5, 0.0, 2.0)
+    assert error.startswith(f"{path}: 1 images could not be read, which counts as unparsed (line 2: x.png: no such")
+
+
+@pytest.mark.parametrize("probs", [[0.5, 0.4, 0, 0, 0], [1.0], [2, -1, 0, 0, 0], "x"])
+def test_what_is_no_distribution_is_named(write, capsys, probs):
+    assert run(write("spaq", line("spaq", 1, 1), line("spaq", 1, 1, probs=probs))) == 2
+    captured = capsys.readouterr()
+    assert "line 2: key 'probs'" in captured.err and "spaq" in captured.out
+
+
+def test_the_temperature_is_fitted_to_other_rows(tmp_path, capsys):
+    sure = [0.0, 0.01, 0.98, 0.01, 0.0]  # right in six of ten rows only
+    test, held, text, direct, out = (tmp_path / name for name in ("t.jsonl", "h.jsonl", "x.jsonl", "d.jsonl", "s.json"))
+    for path, name in ((test, "t"), (held, "h")):
+        path.write_text("".join(exact(label, sure, f"{name}{i}") for i, label in enumerate([2] * 6 + [1, 1, 3, 3])))
+    assert main([str(test), "--calibrate", str(held), "--json", str(out)]) == 0
+    (score,) = json.loads(out.read_text())["scores"]
+    (before,), _ = score_file(test)
+    assert score["temperature"] > 2 and score["ece"] < before["ece"] / 2 and score["rps"] < before["rps"]
+    assert (score["acc"], score["mae"]) == (before["acc"], before["mae"])
+    text.write_text(line("spaq", 1, 1))
+    direct.write_text(line("spaq", 1, 1, "direct", id="9", dataset="spaq", probs=sure))
+    for other, said in (
+        (text, "no row with probs"),
+        (direct, "no row of the scale and prompt iqa cot"),
+        (test, "10 rows are scored, too ('t0')"),
+        (tmp_path / "gone", "gone: no such file or folder"),
+    ):
+        assert main([str(test), "--calibrate", str(other), "--json", str(out)]) == 2
+        assert said in capsys.readouterr().err
+        (score,) = json.loads(out.read_text())["scores"]
+        assert score["temperature"] is None and score["ece"] == before["ece"], (
+            "scored all the same, as it was predicted"
+        )

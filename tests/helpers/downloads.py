@@ -1,0 +1,33 @@
+"""What the readers' tests write, as owners leave it, and where the images of rows are."""
+
+from pathlib import Path
+
+from data_prep.downloads import Files
+from data_prep.source import Drop, Row
+
+
+def write(path: Path, content: str | bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def put(root: Path, *images: str, **texts: str) -> Files:
+    """A folder of empty images and of label files (name without extension, which is .txt or .csv, = content)."""
+    for path in images:
+        write(root / path)
+    for name, text in texts.items():
+        write(root / f"{name}{'.txt' if name.startswith('fold') else '.csv'}", text)
+    return Files(root)
+
+
+def read(module, root: Path) -> list[Row | Drop]:
+    return list(module.read(Files(root)))
+
+
+def found(root: Path, row: Row) -> str | None:
+    return Files(root).find(*row.images)
+
+
+def located(files: Files, rows: list[Row | Drop]) -> list[str | None]:
+    return [files.find(*row.images) for row in rows if isinstance(row, Row)]

@@ -1,0 +1,97 @@
+"""A user's own scale: levels, derived groups, and errors that name the fix."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from storm.custom_scale import load, merged
+from storm.parse import parse
+from storm.prompts import STRATEGIES, answers, question
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "product_photos"
+SCALE = yaml.safe_load((EXAMPLE / "scale.yaml").read_text())
+
+
+@pytest.fixture
+def scale(tmp_path):
+    def write(**changes) -> Path:
+        path = tmp_path / "scale.yaml"
+        path.write_text(yaml.safe_dump({k: v for k, v in (SCALE | changes).items() if v != ""}, sort_keys=False))
+        return path
+
+    return write
+
+
+def test_ratings_find_their_level(scale):
+    own = load(scale())
+    assert [own.label(r) for r in (1, 1.79, 1.8, 3, 4.2, 5)] == [0, 0, 1, 2, 4, 4]
+    assert own.label(own.score("attractive")) == 3
+    for rating in ("0.9", "5.1", "nan", "superb", ""):
+        with pytest.raises(ValueError, match="belongs to no level|neither a number nor one of Repelling"):
+            own.score(rating)
+
+
+def test_words_alone_count_from_zero_and_numbers_may_have_gaps(scale):
+    words = load(scale(levels=["Low", "Mid", "High"], coarse=""))
+    assert [words.label(words.score(cell)) for cell in ("low", "1", "High")] == [0, 1, 2]
+    numbers = load(scale(levels={"Low": 1, "Mid": 2, "High": 4}, coarse=""))
+    assert numbers.label(numbers.score("4")) == 2
+    with pytest.raises(ValueError, match="3 belongs to no level"):
+        numbers.score("3")
+
+
+def test_groups_are_derived_as_documented():
+    assert merged(5) == [[0, 1], [2], [3, 4]]  # the paper's
+    assert merged(8) == [[0, 1], [2, 3], [4, 5], [6, 7]]  # the paper's, for age groups
+    assert merged(2) == [[0], [1]] and merged(3) == [[0, 1], [2]]
+    for count in range(2, 30):
+        assert [level for group in merged(count) for level in group] == list(range(count))
+
+
+def test_words_may_be_those_that_negate(scale):
+    for words in (
+        ["Absent", "Unlikely", "Not sure", "Likely"],
+        ["No", "Perhaps", "Yes"],
+        ["Not good", "Good", "Very good"],
+    ):
+        own = load(scale(levels=words, coarse="")).scale
+        assert [parse(own, "direct", f"level{i}({word})").label for i, word in enumerate(words)] == [*range(len(words))]
+
+
+@pytest.mark.parametrize("coarse", ["", SCALE["coarse"]])
+def test_every_answer_reads_back_in_every_strategy(scale, coarse):
+    own = load(scale(coarse=coarse)).scale
+    for strategy in STRATEGIES:
+        assert question(own, strategy).count("<image>") == 1
+        for text, label in answers(own, strategy).items():
+            assert parse(own, strategy, text).label == label
+
+
+WRONG = {
+    "no name": ({"name": ""}, "name None must be"),
+    "a paper's name": ({"name": "spaq"}, "name 'spaq' must be"),
+    "a name with a path": ({"name": "../x"}, "name '../x' must be"),
+    "an unknown key": ({"level": 3}, "unknown key 'level'"),
+    "one level": ({"levels": ["Good"]}, "levels must be a list of 2 to 50"),
+    "yes is a boolean": ({"levels": [True, "Maybe"], "coarse": ""}, "level True must be a word"),
+    "a bracket": ({"levels": ["Good (very)", "Bad"], "coarse": ""}, "without brackets"),
+    "the same word twice": ({"levels": ["Good", "good"], "coarse": ""}, "cannot be told apart"),
+    "overlapping ranges": (
+        {"levels": {"Bad": [1, 3], "Good": [2, 5]}, "coarse": ""},
+        "level 'Good' starts at 2, below",
+    ),
+    "a range backwards": ({"levels": {"Bad": [3, 1], "Good": 5}, "coarse": ""}, "level 'Bad': [3, 1] must be"),
+    "a group of strangers": ({"coarse": {"All": ["Superb"]}}, "coarse: 'Superb' is not a level"),
+    "a level left out": ({"coarse": {"All": ["Repelling"]}}, "every level once"),
+    "nothing rated": ({"rates": ""}, "rates None must say"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_scale_is_one_line_that_names_it(kind, scale):
+    changes, message = WRONG[kind]
+    path = scale(**changes)
+    with pytest.raises(ValueError) as error:
+        load(path)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value) and "\n" not in str(error.value)

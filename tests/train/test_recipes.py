@@ -1,0 +1,177 @@
+"""Every recipe is self-contained and free of LLaMA-Factory's traps."""
+
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from storm.datasets import DATASETS
+from storm.prompts import STRATEGIES, answers, question, suffix
+from data_prep.registry import dataset_info
+from storm.scales import HDE, IAA, IQA, MDG
+from storm.datasets import SCALES
+from eval.scoring import paper
+
+ROOT = Path(__file__).resolve().parent.parent
+# Loaded as LLaMA-Factory loads them: PyYAML would read 1e-5 as text and keep the last of two equal keys.
+RECIPES = {path: OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((ROOT / "recipes").glob("*.yaml"))}
+TRAIN = [path for path in RECIPES if RECIPES[path].get("do_train")]
+PREDICT = [path for path in RECIPES if RECIPES[path].get("do_predict")]
+BY_NAME = {path.name: recipe for path, recipe in RECIPES.items()}
+# What a user puts in another registry than ours: the worked example of `python -m data_prep csv`.
+OWN = {"appeal_train"}
+DEMO = {"demo", "demo_num", "demo_text", "demo_direct"}  # a batch of their own, on a CPU
+
+
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
+
+
+def header(path: Path) -> list[str]:
+    return [line.removeprefix("#").strip() for line in path.read_text(encoding="utf-8").split("\n\n")[0].splitlines()]
+
+
+def test_how_many_there_are():
+    assert (len(RECIPES), len(TRAIN), len(PREDICT)) == (27, 22, 4)
+
+
+@each(RECIPES)
+def test_header_says_the_command(path):
+    verb = "export" if "export_dir" in RECIPES[path] else "train"
+    command = header(path)[1]
+    assert f"llamafactory-cli {verb} recipes/{path.name}" in command
+    if path.stem != "storm_lite_ray":  # Ray starts the processes itself
+        assert command.startswith("FORCE_TORCHRUN=1 ") == ("deepspeed" in RECIPES[path]), "DeepSpeed needs torchrun"
+
+
+@each(RECIPES)
+def test_a_recipe_differs_from_its_base_only_in_what_its_header_says(path):
+    stated = [line for line in header(path) if line.startswith("As ")]
+    if path.stem in ("storm_lite", "predict", "demo", "demo_predict", "merge_lora"):
+        assert stated == [], "a base"
+        return
+    name, keys = stated[0].removeprefix("As ").split(" except: ")
+    base, recipe = BY_NAME[name], RECIPES[path]
+    changed = {key for key in base.keys() | recipe.keys() if base.get(key) != recipe.get(key)}
+    assert sorted(changed) == keys.split(", ")
+
+
+@each(TRAIN)
+def test_the_header_promises_how_much_is_trained(path):
+    """recipes/preflight.py compares it with what LLaMA-Factory would train."""
+    assert re.fullmatch(r"Trains [\d,]+ parameters\.", header(path)[2])
+
+
+@each([path for path in TRAIN if path.stem not in DEMO])
+def test_the_global_batch_is_the_papers_128_or_for_few_ratings_smaller(path):
+    recipe, said = RECIPES[path], header(path)[1].split("    ")[1].strip()
+    gpus, total = 32 if "deepspeed" in recipe else 1, 16 if path.stem == "custom" else 128
+    batch, steps = recipe["per_device_train_batch_size"], recipe["gradient_accumulation_steps"]
+    assert said == f"{gpus} GPU{'s' * (gpus > 1)} x {batch} x {steps} = {total}"
+    assert gpus * batch * steps == total
+
+
+@each(TRAIN)
+def test_no_full_training_keeps_its_weights_in_bf16(path):
+    """Adam's updates are about as large as the learning rate: less than half a step of a bf16 weight above .0078."""
+    assert not RECIPES[path].get("pure_bf16") and (path.stem in DEMO or RECIPES[path]["bf16"] is True)
+
+
+@each([path for path in RECIPES if "export_dir" not in RECIPES[path]])
+def test_no_trap_of_the_host(path):
+    text, recipe = path.read_text(encoding="utf-8"), RECIPES[path]
+    assert "${" not in text, "LLaMA-Factory does not resolve interpolation"
+    assert "trust_remote_code" not in recipe
+    for part in ("vision_tower", "multi_modal_projector", "language_model"):
+        assert recipe[f"freeze_{part}"] is False, "the host freezes the first two unless told"
+    assert {"cutoff_len", "image_max_pixels", "template", "dataset_dir", "media_dir"} <= set(recipe)
+    if not path.stem.startswith("demo"):  # the others wait in a barrier while one process tokenises, 30 min by default
+        assert recipe["ddp_timeout"] == 180000000, "as in LLaMA-Factory's own examples"
+    assert not any(str(value).startswith("/") for value in recipe.values())
+    assert "group_by_length" not in recipe and "eval_on_each_dataset" not in recipe
+    assert "deepspeed" not in recipe or not recipe.get("do_predict"), "ZeRO-3 cannot generate"
+
+
+@each(RECIPES)
+def test_the_recipes_name_is_its_output_folder(path):
+    assert RECIPES[path].get("output_dir", RECIPES[path].get("export_dir")) == f"saves/{path.stem}"
+
+
+@each(TRAIN + PREDICT)
+def test_every_dataset_is_registered(path):
+    recipe = RECIPES[path]
+    names = [name for key in ("dataset", "eval_dataset") for name in recipe.get(key, "").split(",") if name]
+    assert names and len(set(names)) == len(names)
+    assert set(names) <= (OWN if recipe["dataset_dir"] != "." else set(dataset_info()))
+
+
+@each(PREDICT)
+def test_predictions_are_greedy_and_see_images_as_training_did(path):
+    recipe = RECIPES[path]
+    assert recipe["do_sample"] is False and recipe["predict_with_generate"] is True
+    trained = next((r for r in BY_NAME.values() if r.get("output_dir") == recipe["model_name_or_path"]), None)
+    assert trained or path.stem.startswith("zero_")
+    for key in ("template", "cutoff_len", "image_max_pixels", "media_dir") if trained else ():
+        assert recipe[key] == trained[key]
+
+
+def test_lite_full_and_single_domain_sets_are_those_of_tables_6_and_7():
+    papers = [d for d in DATASETS if d.name in paper.DATASETS]
+    trained = [d.name for d in papers if d.lite != "none"]
+    for stem, part in (("storm_lite", "lite"), ("storm_full", "train")):
+        assert sorted(BY_NAME[f"{stem}.yaml"]["dataset"].split(",")) == sorted(f"storm_{n}_{part}" for n in trained)
+    domains = {"iqa": IQA, "iaa": IAA, "mdg": MDG, "hde": HDE}
+    for d in papers:
+        domain = next((name for name, scale in domains.items() if SCALES[d.name] is scale), "fae")
+        part = "train" if d.lite == "none" else "lite"
+        assert f"storm_{d.name}_{part}" in BY_NAME[f"ablation_single_{domain}.yaml"]["dataset"].split(",")
+
+
+def test_every_deepspeed_file_is_used_and_there():
+    used = {recipe["deepspeed"] for recipe in BY_NAME.values() if "deepspeed" in recipe}
+    assert used == {f"ds_configs/{path.name}" for path in (ROOT / "ds_configs").iterdir()}
+
+
+def test_every_stanza_of_the_demo_has_a_recipe():
+    used = {name for r in BY_NAME.values() for key in ("dataset", "eval_dataset") for name in r.get(key, "").split(",")}
+    used |= {f"demo_test{suffix(strategy)}" for strategy in STRATEGIES}  # what recipes/sweep.py predicts
+    assert {name for name in dataset_info() if name.startswith("demo_")} <= used
+
+
+def test_readme_lists_exactly_the_recipes_there_are():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)` \|", readme.split("## Recipes")[1].split("\n## ")[0], re.M))
+    assert listed == {path.stem for path in RECIPES}
+
+
+@pytest.mark.slow
+def test_llamafactorys_own_parser_takes_them(tmp_path):
+    from llamafactory.hparams import get_train_args
+
+    for path in TRAIN + PREDICT:
+        recipe = RECIPES[path] | {"output_dir": str(tmp_path / path.stem), "use_cpu": True}
+        recipe.pop("deepspeed", None)  # wants torchrun
+        model, data, training, finetuning, generating = get_train_args(recipe)
+        assert (training.do_train, training.do_predict) == (path in TRAIN, path in PREDICT)
+        assert not (finetuning.freeze_vision_tower or finetuning.freeze_multi_modal_projector)
+        assert model.image_max_pixels == recipe["image_max_pixels"] and not model.trust_remote_code
+        assert generating.do_sample is (path in TRAIN), "the host's default is to sample"
+        assert training.ddp_timeout == recipe.get("ddp_timeout", 1800)
+
+
+@pytest.mark.slow
+def test_the_longest_conversation_fits():
+    """Counted with the demo's tokenizer, whose 800 tokens split no word of the prompts less than Qwen's 151,643 do."""
+    from demo.model import tokenizer
+
+    words = tokenizer()
+    longest = max(
+        len(words(question(scale, strategy) + text).input_ids)
+        for scale in SCALES.values()
+        for strategy in STRATEGIES
+        for text in answers(scale, strategy)
+    )
+    for path in TRAIN + PREDICT:
+        image = RECIPES[path]["image_max_pixels"] // 28**2  # a token for 28 x 28 pixels
+        assert image + longest + 50 <= RECIPES[path]["cutoff_len"] or path.stem.startswith("demo"), path.stem

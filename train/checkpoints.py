@@ -1,0 +1,178 @@
+"""Whole and broken checkpoints of a training, as transformers 5.2.0 and DeepSpeed 0.19.8 write them.
+
+LLaMA-Factory 0.9.5 goes on from the checkpoint-N of the highest N in output_dir, whole or not: one that a kill or a
+full disk left half-written is what every later start dies of.
+"""
+
+import json
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+INDEX = "model.safetensors.index.json"
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+OPTIMIZER = r".*_rank_(\d+)_mp_rank_00_optim_states\.pt"  # DeepSpeed's, a file for each GPU
+
+
+def tensors(path: Path) -> None:
+    """Opening compares the header with the size of the file, and loads nothing."""
+    with safe_open(path, framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118 (it is no dict)
+            if 0 in file.get_slice(name).get_shape():
+                raise ValueError(f"tensor {name} has no numbers")
+
+
+def pickled(path: Path) -> None:
+    """torch.save writes a zip archive, whose directory comes last: whatever was cut off has none.
+
+    The sums of its entries stay unchecked: that reads all of a file (30 GB for the optimizer of a 3B) to find what a
+    disk lost in the middle of it.
+    """
+    with zipfile.ZipFile(path) as archive:
+        spans = [(entry.header_offset, entry.header_offset + entry.compress_size) for entry in archive.infolist()]
+        if not spans or min(spans)[0] < 0 or max(end for _, end in spans) > archive.start_dir:
+            raise ValueError("its directory does not fit its size")
+
+
+def _latest(path: Path) -> None:
+    if not path.read_text() or not (path.parent / path.read_text()).is_dir():
+        raise ValueError(f"DeepSpeed's folder {path.read_text()!r}, which it names, is missing")
+
+
+def _numbers(folder: Path, pattern: str) -> set[int]:
+    return {int(found.group(1)) for path in folder.iterdir() if (found := re.fullmatch(pattern, path.name))}
+
+
+def _parts(folder: Path) -> Iterator[tuple[Path, Callable]]:
+    """The files that make a checkpoint whole, each with what raises if it is damaged.
+
+    Without DeepSpeed, a training whose optimizer, scheduler or random state is gone would silently go on with new ones.
+    """
+    yield folder / "trainer_state.json", lambda path: json.loads(path.read_bytes())["global_step"]  # written last
+    adapter = (folder / "adapter_config.json").exists()
+    names = [WEIGHTS[adapter]]
+    if (folder / INDEX).exists():
+        yield folder / INDEX, lambda path: json.loads(path.read_bytes())["weight_map"].values()
+        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
+    for name in names:
+        yield folder / name, tensors
+    yield folder / ("adapter_config.json" if adapter else "config.json"), lambda path: json.loads(path.read_bytes())
+    ranks = _numbers(folder, r"rng_state_(\d+)\.pth")  # of one process: rng_state.pth
+    if (folder / "latest").exists() or any(folder.glob("global_step*")):  # DeepSpeed
+        yield folder / "latest", _latest
+        states = folder / (folder / "latest").read_text()
+        written = _numbers(states, OPTIMIZER)
+        ranks |= written if len(written) > 1 else set()
+        bf16 = "bf16_" if any(states.glob("bf16_*")) else ""
+        zero3 = any(states.glob("zero_pp_rank_*_model_states.pt"))
+        for rank in range(max(ranks, default=0) + 1):
+            yield states / f"{bf16}zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", pickled
+            yield states / f"{f'zero_pp_rank_{rank}_' if zero3 else ''}mp_rank_00_model_states.pt", pickled
+    else:
+        yield folder / "optimizer.pt", pickled
+    random = [f"rng_state_{rank}.pth" for rank in range(max(ranks) + 1)] if ranks else ["rng_state.pth"]
+    yield from ((folder / name, pickled) for name in ["scheduler.pt", *random])
+
+
+def fault(checkpoint: Path) -> str | None:
+    """Why a training should not go on from a checkpoint, in one line, or None. Takes milliseconds whatever its size.
+
+    Other processes are missed only if they left some file: theirs may be on the disk of another machine.
+    """
+    return next((reason for path, check in _parts(checkpoint) if (reason := damage(path, check))), None)
+
+
+def damage(path: Path, check: Callable) -> str | None:
+    """Why a file is not whole, if it is not: `check`, like `tensors`, raises."""
+    if not path.exists():
+        return f"{path.name} is missing"
+    try:
+        check(path)
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, zipfile.BadZipFile, SafetensorError) as e:
+        return f"{path.name} ({path.stat().st_size:,} bytes) is damaged: {e}"
+    return None
+
+
+def last(output_dir: Path) -> Path | None:
+    """The checkpoint-N of the highest N, whole or not."""
+    steps = _numbers(output_dir, r"checkpoint-(\d+)") if output_dir.is_dir() else ()
+    return output_dir / f"checkpoint-{max(steps)}" if steps else None
+
+
+def other_ranks(checkpoint: Path, processes: int) -> str | None:
+    """Why a training with DeepSpeed cannot go on from a checkpoint with so many GPUs, in one line, or None."""
+    ranks = {rank for states in checkpoint.glob("global_step*") for rank in _numbers(states, OPTIMIZER)}
+    if not ranks or max(ranks) + 1 == processes:
+        return None
+    folder, gpus = checkpoint.parent, max(ranks) + 1
+    about = f"{checkpoint} is of {gpus} GPU{'s' * (gpus > 1)}, here {'are' if processes > 1 else 'is'} {processes}"
+    return f"{about}, and DeepSpeed goes on with the same number only; use {gpus}, or mv {folder} {folder}.old"
+
+
+def _in_memory(name: str) -> str:
+    """The name that a tensor of a file has in a Qwen2.5-VL in memory."""
+    if name.startswith("visual."):
+        return f"model.{name}"
+    return re.sub(r"^model\.(?!visual\.|language_model\.)", "model.language_model.", name)
+
+
+def _rename_tensors(checkpoint: Path) -> None:
+    """Give the tensors of a Qwen2.5-VL the names that they have in memory, not those that transformers 5 saves.
+
+    from_pretrained reads both. Going on without DeepSpeed reads the former only: it would print a warning about missing
+    keys and go on with the model that the training began with, or (5.3 and later) with its language model
+    (huggingface/transformers#43701).
+    """
+    weights, part, config = (checkpoint / name for name in (WEIGHTS[0], f"{WEIGHTS[0]}.part", "config.json"))
+    if (checkpoint / "latest").exists() or not weights.exists() or '"qwen2_5_vl"' not in config.read_text():
+        return
+    with weights.open("rb") as old:
+        spans = json.loads(old.read(int.from_bytes(old.read(8), "little")))
+        renamed = {_in_memory(name): span for name, span in spans.items()}
+        if renamed != spans:
+            header = json.dumps(renamed).encode()
+            header += b" " * (-len(header) % 8)
+            with part.open("wb") as new:
+                new.write(len(header).to_bytes(8, "little") + header)
+                shutil.copyfileobj(old, new, 2**24)
+            part.replace(weights)
+
+
+def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
+    """Rename each broken checkpoint-N to broken-checkpoint-N; returns what they were called, with the reasons.
+
+    LLaMA-Factory then goes on from the last sound one, whose tensors get the names that it needs for that. Without one
+    it starts over, whatever else lies there (and appends to trainer_log.jsonl), but with weights beside it refuses:
+    ValueError. Only for an output_dir that nothing is writing to. Nothing reads what was renamed: delete it when the
+    disk is full; the next broken one of its name replaces it.
+    """
+    found = [output_dir / f"checkpoint-{step}" for step in sorted(_numbers(output_dir, r"checkpoint-(\d+)"))]
+    broken = {path: reason for path in found if (reason := fault(path))}
+    for path in broken:
+        shutil.rmtree(output_dir / f"broken-{path.name}", ignore_errors=True)
+        path.rename(output_dir / f"broken-{path.name}")
+    sound = [path for path in found if path not in broken]
+    weights = [name for name in (*WEIGHTS, INDEX) if (output_dir / name).is_file()]
+    if sound:
+        _rename_tensors(sound[-1])
+    elif weights:
+        raise ValueError(f"{output_dir} holds {weights[0]} but no sound checkpoint: mv {output_dir} {output_dir}.old")
+    return list(broken.items())
+
+
+def main() -> None:
+    """python -m train.checkpoints OUTPUT_DIR: before LLaMA-Factory is started again by hand."""
+    try:
+        for path, reason in discard_broken(Path(sys.argv[1])) if Path(sys.argv[1]).is_dir() else []:
+            print(f"{path} is broken ({reason}) and was renamed")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Are a recipe's keys LLaMA-Factory's, does its own parser take their values, and is none of them one of its traps?"""
+
+from dataclasses import fields
+from difflib import get_close_matches
+from types import NoneType
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from train.checks.traps import limits, traps
+from train.checks.finding import Finding, quiet
+
+# Names that LLaMA-Factory splits at commas, or takes as a list.
+LISTS = ("dataset", "eval_dataset", "adapter_name_or_path", "lora_target", "additional_target")
+
+
+class Parsed(NamedTuple):
+    """A recipe as LLaMA-Factory's parser sees it, for a CPU: deepspeed is left out, pure_bf16 is bf16."""
+
+    model: Any
+    data: Any
+    training: Any
+    finetuning: Any
+    generating: Any
+
+
+def keys(recipe: dict) -> tuple[Parsed | None, list[Finding]]:
+    """Check keys and values. Imports torch and LLaMA-Factory, which takes 20 s the first time.
+
+    None if LLaMA-Factory does not take the keys it knows.
+    """
+    with quiet():
+        from llamafactory.hparams import parser, training_args
+
+    export = "export_dir" in recipe
+    classes = parser._INFER_ARGS if export else [*parser._TRAIN_ARGS, training_args.RayArguments]
+    hints = {key: hint for cls in classes for key, hint in get_type_hints(cls).items()}
+    known = [field.name for cls in classes for field in fields(cls) if field.init]
+    found, good = [], {}
+    for key, value in recipe.items():
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            fix = f"is it {near[0]}?" if near else "leave it out"
+            found.append(Finding("error", "keys", f"{key}: LLaMA-Factory has no such key; {fix}"))
+        elif (wanted := _wrong_value(hints[key], value)) and not (key in LISTS and isinstance(value, list)):
+            found.append(Finding("error", "keys", f"{key}={value}: write {wanted}"))
+        else:
+            good[key] = value
+    found += traps(recipe, good) + limits(good)
+    parsed = None
+    try:
+        parsed = _export(good) if export else _train(good)
+    # Its parser raises whatever the dataclasses of four packages raise; a user's mistake all the same.
+    except Exception as error:
+        found.append(Finding("error", "keys", f"LLaMA-Factory refuses the recipe: {_line(error)}"))
+    if not any(finding.level == "error" for finding in found):
+        found.append(Finding("ok", "keys", f"{len(recipe)}, all known to LLaMA-Factory's parser"))
+    return parsed, found
+
+
+def _wrong_value(hint: Any, value: Any) -> str:
+    """What a key's value must be, "" if it is. LLaMA-Factory takes any value and dies of it when it is used."""
+    kinds = {hint} if get_origin(hint) is Literal else set(get_args(hint) or (hint,)) - {NoneType}
+    if value is None or type(value) in kinds:
+        return ""
+    if len(kinds) == 1 and get_origin(kind := kinds.copy().pop()) is Literal:
+        choices = get_args(kind)
+        return "" if value in choices else f"one of {', '.join(map(str, choices))}"
+    if kinds == {str}:
+        return "text"
+    if not kinds <= {bool, int, float}:
+        return ""
+    if kinds == {bool}:
+        return "true or false"
+    return "" if type(value) is int else "a whole number" if kinds == {int} else "a number"
+
+
+def _train(recipe: dict) -> Parsed:
+    from llamafactory.hparams import get_train_args
+
+    with quiet():
+        model, data, training, finetuning, generating = get_train_args(_for_a_cpu(recipe))
+    return Parsed(model, data, training, finetuning, generating)
+
+
+def _export(recipe: dict) -> Parsed:
+    from llamafactory.hparams import get_infer_args
+
+    with quiet():
+        model, data, finetuning, generating = get_infer_args(dict(recipe))
+    return Parsed(model, data, None, finetuning, generating)
+
+
+def _for_a_cpu(recipe: dict) -> dict:
+    """The recipe such that its keys can be checked where no GPU is; DeepSpeed also wants torchrun."""
+    changed = {key: value for key, value in recipe.items() if key not in ("deepspeed", "tf32")}
+    if changed.pop("pure_bf16", False) or changed.pop("fp16", False):
+        changed["bf16"] = True
+    return changed | {"use_cpu": True}
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return " ".join(line.strip() for line in lines[:3]) if lines else type(error).__name__

@@ -1,0 +1,114 @@
+"""Does the installed transformers decode left-padded batches of Qwen2.5-VL, and place images as in training?
+
+Some releases do not: see recipes/check_machine.py. This finds the same faults in releases that nobody has listed yet.
+Found with 4.55.0 (decoding) and 5.4.0 (positions). The model gets what LLaMA-Factory's do_predict gives it, so 5.3.0
+and later fail, too: they place the tokens of an image like words unless mm_token_type_ids says which they are, and
+LLaMA-Factory 0.9.5 says so in training only. 5.2.0 passes.
+"""
+
+from typing import Any
+
+from train.checks.finding import Finding, quiet
+
+PAD, EOS, START, END, IMAGE, VIDEO, WORDS = 0, 1, 2, 3, 4, 5, 320
+IMAGES = ((2, 2), (3, 4), (5, 5), (2, 7))  # height and width in tokens, each of 2 x 2 patches of 14 x 14 pixels
+BEFORE, AFTER, NEW = 24, 12, 8  # words before and after the image, and words to generate
+FIX = "pip install transformers==5.2.0"
+
+
+def self_check() -> list[Finding]:
+    """Decode four prompts with images of different sizes together and one by one, greedily. Takes 3 s on 2 cores."""
+    try:
+        with quiet():
+            right, times, expected = _decode()
+    # Whatever is raised here, no prediction of this installation can be trusted.
+    except Exception as error:
+        return [Finding("error", "self-check", f"a tiny Qwen2.5-VL cannot be run ({error!r}); {FIX}")]
+    found = []
+    if right < len(IMAGES):
+        text = f"this transformers decodes left-padded batches wrongly ({right} of {len(IMAGES)} as alone); {FIX}"
+        found.append(Finding("error", "self-check", text))
+    if set(times) != {expected}:
+        wrong = next(time for time in times if time != expected)
+        text = f"do_predict with this transformers puts a still image at time {wrong}, not {expected}; {FIX}"
+        found.append(Finding("error", "self-check", text))
+    text = f"{len(IMAGES)} prompts decoded together as alone; a still image is at time {expected}"
+    return found or [Finding("ok", "self-check", text)]
+
+
+def _model() -> Any:
+    """A Qwen2.5-VL of random weights, spread widely so that every token of the prompt changes what comes out."""
+    import torch
+    import transformers
+
+    rope = {"rope_type": "default", "type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+    key = "rope_scaling" if transformers.__version__ < "5" else "rope_parameters"
+    text = {
+        "vocab_size": WORDS,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.2,
+        "tie_word_embeddings": False,
+        "bos_token_id": EOS,
+        "eos_token_id": EOS,
+        "pad_token_id": PAD,
+        key: rope,
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_heads": 4,
+        "out_hidden_size": 128,
+        "fullatt_block_indexes": [0, 1],
+        "initializer_range": 0.1,
+    }
+    config = transformers.Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        vision_start_token_id=START,
+        vision_end_token_id=END,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    return transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
+
+
+def _decode() -> tuple[int, list[int], int]:
+    """(prompts that decode in a batch as alone, times of an image's tokens, what all of them must be)."""
+    import torch
+
+    model = _model()
+    random = torch.Generator().manual_seed(0)
+    words = lambda number: torch.randint(10, WORDS, (number,), generator=random).tolist()  # noqa: E731
+    rows = [[*words(BEFORE), START, *[IMAGE] * (high * wide), END, *words(AFTER)] for high, wide in IMAGES]
+    patches = [torch.randn((4 * high * wide, 3 * 2 * 14 * 14), generator=random) for high, wide in IMAGES]
+    positions = []
+    model.model.language_model.rotary_emb.register_forward_pre_hook(
+        lambda _, args, named: positions.append(named.get("position_ids", args[-1])), with_kwargs=True
+    )
+
+    def decode(chosen: list[int]) -> torch.Tensor:
+        length = max(len(rows[i]) for i in chosen)
+        ids = torch.tensor([[PAD] * (length - len(rows[i])) + rows[i] for i in chosen])
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": (ids != PAD).long(),
+            "pixel_values": torch.cat([patches[i] for i in chosen]),
+            "image_grid_thw": torch.tensor([[1, 2 * IMAGES[i][0], 2 * IMAGES[i][1]] for i in chosen]),
+        }
+        with torch.no_grad():
+            out = model.generate(**inputs, max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, pad_token_id=PAD)
+        return out[:, length:]
+
+    alone = torch.cat([decode([i]) for i in range(len(rows))])
+    # Position ids have the shape (time, height and width) x batch x tokens; the first call decodes row 0 alone.
+    high, wide = IMAGES[0]
+    times = positions[0][0, 0, BEFORE + 1 : BEFORE + 1 + high * wide].tolist()
+    together = decode(list(range(len(rows))))
+    return int((alone == together).all(dim=1).sum()), times, BEFORE + 1
