@@ -1,25 +1,20 @@
 """A tiny Qwen2.5-VL with random weights and its own tokenizer, saved as an ordinary Hugging Face model folder.
 
-`python -m demo.model` writes saves/demo_base (1.2 million parameters). Same architecture, processor, special
-tokens and chat template as the real model, so the same recipes and code run on it; what it knows, it learns
-in recipes/demo.yaml.
+python -m demo.model writes saves/demo_base (1.2 million parameters). Architecture, processor, special tokens and chat
+template are those of the real model, so the same recipes and code run on it. All that it knows it learns from
+recipes/demo.yaml.
 """
 
+import argparse
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import (
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2Tokenizer,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
-)
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLConfig, Qwen2Tokenizer
 
-from storm.prompts import STRATEGIES, answers, question
 from storm.datasets import SCALES
+from storm.prompts import STRATEGIES, answers, question
 
 OUT = Path("saves/demo_base")
 SEED = 0
@@ -44,8 +39,10 @@ You are a helpful assistant.<|im_end|>
 {% endif %}"""
 
 
-def tokenizer() -> Qwen2Tokenizer:
+def tokenizer() -> "Qwen2Tokenizer":
     """A byte-level BPE trained on all questions and answers, with Qwen2's pre-tokenizer (digits split one by one)."""
+    from transformers import Qwen2Tokenizer
+
     corpus = ["system\nYou are a helpful assistant.\nuser\nassistant\n"]
     for scale in SCALES.values():
         for strategy in STRATEGIES:
@@ -56,8 +53,10 @@ def tokenizer() -> Qwen2Tokenizer:
     return learned
 
 
-def config(words: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
+def config(words: "Qwen2Tokenizer") -> "Qwen2_5_VLConfig":
     """The shape of the model. initializer_range 0.06: with the usual 0.02 so small a model does not learn in time."""
+    from transformers import Qwen2_5_VLConfig
+
     ids = {token: words.convert_tokens_to_ids(token) for token in SPECIAL}
     return Qwen2_5_VLConfig(
         text_config={
@@ -93,7 +92,19 @@ def config(words: Qwen2Tokenizer) -> Qwen2_5_VLConfig:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m demo.model", description=f"Write the demo's model to {OUT}.")
+    parser.parse_args(argv)
+    import torch
+    from transformers import (
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+        logging,
+    )
+
+    logging.disable_progress_bar()
     words = tokenizer()
     torch.manual_seed(SEED)
     model = Qwen2_5_VLForConditionalGeneration(config(words))

@@ -1,11 +1,11 @@
 """Rate how noisy a crop of a photograph is: a small image quality task that needs no download.
 
-`python -m demo.photographs` cuts crops from photographs that ship inside scikit-image, scikit-learn and
-matplotlib, adds one of five strengths of noise (Bad .. Excellent) and writes ShareGPT conversations to data/demo/, in
-all four prompt strategies.
+python -m demo.photographs cuts crops from photographs that ship inside scikit-image, scikit-learn and matplotlib, adds
+one of five strengths of noise (Bad .. Excellent), and writes conversations to data/demo/ in all prompt strategies.
 No test crop comes from a photograph that a training crop comes from.
 """
 
+import argparse
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from storm.prompts import STRATEGIES, suffix
-from storm.scales import IQA
-from storm.rows import facts, turns
 from storm.files import write_jsonl
+from storm.prompts import STRATEGIES
+from storm.rows import Example, to_row
+from storm.scales import IQA
 
 OUT = Path("data/demo")
 SIZE = 112  # pixels; 4 x 4 image tokens for Qwen2.5-VL
@@ -63,7 +63,7 @@ def crop(photo: Image.Image, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(square)
 
 
-def recolour(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def recolor(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mirror, turn, swap the colours and change the light at random: what must not matter to the rating of noise.
 
     A dozen photographs show few colours; without this a clear sky, which none of them has, looks like a fault.
@@ -79,8 +79,8 @@ def distort(pixels: np.ndarray, level: int, rng: np.random.Generator) -> np.ndar
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
-def rows(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path) -> Iterator[dict]:
-    """Write `crops` crops of each photograph at each of the five levels as PNG; yield their facts."""
+def examples(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path) -> Iterator[Example]:
+    """Write `crops` crops of each photograph at each of the five levels as PNG; yield an example of each."""
     for package, name in tqdm(photos, desc=f"demo {split}", unit="photo"):
         photo, stem = load(package, name), Path(name).stem
         rng = np.random.default_rng([SEED, *stem.encode()])
@@ -90,20 +90,26 @@ def rows(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path)
                 image = f"images/{split}/{id}.png"
                 pixels = crop(photo, rng)
                 if split == "train":
-                    pixels = recolour(pixels, rng)
+                    pixels = recolor(pixels, rng)
                 Image.fromarray(distort(pixels, level, rng)).save(out / image)
-                yield facts(id=id, dataset="demo", image=image, label=level, subject=stem)  # crops of one are alike
+                yield Example(
+                    id, "demo", image, level, IQA, next(iter(STRATEGIES)), stem
+                )  # crops of one photograph are alike
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m demo.photographs", description="Write the data of the demo.")
+    parser.parse_args(argv)
     table = []
     for split, photos, crops in (("train", TRAIN, TRAIN_CROPS), ("test", TEST, TEST_CROPS)):
         (OUT / "images" / split).mkdir(parents=True, exist_ok=True)
-        made = list(rows(split, photos, crops, OUT))
+        crop_rows = list(examples(split, photos, crops, OUT))
         for strategy in reversed(STRATEGIES):  # cot comes last: make takes demo_test.jsonl for the end of all this
-            path = OUT / f"demo_{split}{suffix(strategy)}.jsonl"
-            write_jsonl(path, (turns(IQA, strategy, row["label"]) | row for row in made))
-        table.append(f"  {split:5s}  {len(made):5d} crops of {len(photos):2d} photographs  {path} and three like it")
+            path = OUT / f"demo_{split}{STRATEGIES[strategy].suffix}.jsonl"
+            write_jsonl(path, (to_row(row._replace(strategy=strategy)) for row in crop_rows))
+        table.append(
+            f"  {split:5s}  {len(crop_rows):5d} crops of {len(photos):2d} photographs  {path} and three like it"
+        )
     print("\n".join(table))
 
 

@@ -1,1 +1,1 @@
-"""What a rating question is: scales, prompts, answers, and the facts of the 14 datasets. Imports nothing else of ours."""
+"""What a rating question is: scales, prompts, answers, facts of the 14 datasets. Imports nothing else of ours."""

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import yaml
 
+from storm.datasets import BY_SCALE_NAME, SCALES
 from storm.parse import parse
 from storm.prompts import STRATEGIES, answers
 from storm.scales import Candidate, Scale
-from storm.datasets import SCALES
 
 ROLE = "You are an experienced judge of {rates}. Please rate the provided image on a {count}-level scale: {{fine}}."
 STEPS = """\
@@ -82,8 +82,10 @@ def load(path: Path) -> OwnScale:
 
 def _own_scale(known: dict) -> OwnScale:
     name, noun = known.get("name"), known.get("noun", "level")
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in SCALES:
-        raise ValueError(f"name {name!r} must be lower-case letters, digits and _, and not one of the paper's datasets")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in {*SCALES, *BY_SCALE_NAME}:
+        raise ValueError(
+            f"name {name!r} must be lower-case letters, digits and _, and not one of the paper's datasets or scales"
+        )
     if not isinstance(noun, str) or not re.fullmatch(r"[A-Za-z]+", noun):
         raise ValueError(f"noun {noun!r} must be one word of letters, such as level or rate")
     rates = known.get("rates")
@@ -104,6 +106,7 @@ def _own_scale(known: dict) -> OwnScale:
     fine = tuple(Candidate(i, i, f"{noun}{i}({word})", f"{noun}{i}", word) for i, word in enumerate(words))
     scale = Scale(
         name=name,
+        title=rates.strip(),
         unit="level",
         fine=fine,
         coarse=_coarse(known.get("coarse"), words, noun),

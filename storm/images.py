@@ -10,6 +10,8 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +40,14 @@ def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
     """The bytes of a regular file and its status when it was opened. Raises ImageFault as read_bytes does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if reason := unusable(status):
+        try:
+            status = os.fstat(descriptor)
+            if reason := unusable(status):  # before open(), which does not close the descriptor of a folder
                 raise ImageFault(reason)
-            return file.read(BYTES + 1), status
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(BYTES + 1), status
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise ImageFault("no such image") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -60,12 +65,37 @@ def unusable(status: os.stat_result) -> str:
     return f"{status.st_size:,} bytes, more than {BYTES:,}" if status.st_size > BYTES else ""
 
 
+def stored_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the image in a file's bytes, from its header alone. Raises ImageFault."""
+    with _one_line(data):
+        return _opened(data).size
+
+
 def decode(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
     """The image in a file's bytes, decoded to its last byte, in its own mode. Raises ImageFault.
 
     draft: the least width and height that are needed; a JPEG then comes at 1/2, 1/4 or 1/8 of its size, which is most
     of the speed. Sets Pillow's limit on pixels, which is global.
     """
+    with _one_line(data):
+        image = _opened(data)
+        if draft:
+            image.draft("RGB", draft)
+        image.load()
+        return image
+
+
+def _opened(data: bytes) -> "Image.Image":
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    check_shape(*image.size)
+    return image
+
+
+@contextmanager
+def _one_line(data: bytes) -> Iterator[None]:
+    """Turns whatever Pillow raises for these bytes into an ImageFault."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = PIXELS, False
@@ -73,18 +103,13 @@ def decode(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken EXIF and the like
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            check_shape(*image.size)
-            if draft:
-                image.draft("RGB", draft)
-            image.load()
+            yield
     except UnidentifiedImageError:  # its message holds an address in memory
         raise ImageFault(f"starts with {data[:8]!r}: not {', '.join(FORMATS)}") from None
     except ImageFault:
         raise
     except (*FAULTS, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageFault(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
-    return image
 
 
 def check_shape(width: int, height: int) -> None:
@@ -100,9 +125,9 @@ def load_rgb(path: Path) -> "Image.Image":
     return as_rgb(read_bytes(path))
 
 
-def as_rgb(data: bytes) -> "Image.Image":
-    """The image in a file's bytes as a model sees it, see load_rgb."""
-    image = decode(data)
+def as_rgb(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
+    """The image in a file's bytes as a model sees it, see load_rgb. draft: as of decode()."""
+    image = decode(data, draft)
     try:
         return image.convert("RGB")
     except FAULTS as error:
@@ -117,7 +142,9 @@ def locate(media: Path, image: str, built: Path | None = None) -> Path:
     """
     root = os.path.realpath(media)
     path = Path(os.path.normpath(os.path.join(root, image)))
-    copies = [Path(os.path.realpath(folder)) / "images" for folder in (built.parent, built.parent.parent)] if built else []
+    copies = (
+        [Path(os.path.realpath(folder)) / "images" for folder in (built.parent, built.parent.parent)] if built else []
+    )
     if not any(path.is_relative_to(allowed) for allowed in (root, *copies)):
         raise ImageFault(f"leads out of the image root {media}")
     return path

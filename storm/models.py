@@ -99,6 +99,7 @@ class Family:
     text: str  # the language model: its name below `model.model`
     vision: str  # the vision tower: its name below `model.model`
     depth: str  # the key of vision_config that counts the tower's layers
+    merge: str  # the key of vision_config whose square is the patches of an image token; "": a token is one patch
     mrope: bool  # whether a token's position has three parts (time, height, width)
     pixels: tuple[int, int] = (0, 0)  # least and most of the image processor, if its file is not there
     # How transformers 5 saves the names of weights -> how they are called in memory: (pattern, replacement), in order.
@@ -121,6 +122,7 @@ FAMILIES = {
             text="language_model",
             vision="visual",
             depth="depth",
+            merge="spatial_merge_size",
             mrope=True,
             pixels=_QWEN_PIXELS,
             in_memory=_QWEN_SAVED,
@@ -137,6 +139,7 @@ FAMILIES = {
             text="language_model",
             vision="visual",
             depth="depth",
+            merge="spatial_merge_size",
             mrope=True,
             pixels=_QWEN_PIXELS,
         ),
@@ -148,6 +151,7 @@ FAMILIES = {
             text="language_model",
             vision="vision_tower",
             depth="num_hidden_layers",
+            merge="",
             mrope=False,
             shapes={"llava-hf/llava-1.5-7b-hf": _llava_1_5_7b},
         ),

@@ -33,12 +33,22 @@ def one_of(known: Iterable[str]) -> Callable[[str], str]:
 class Parser(argparse.ArgumentParser):
     """argparse's parser; an option that it does not know is named with the one that was meant."""
 
+    words: Sequence[str] = ()  # of the command line
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple:
+        self.words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
+        options = [text for action in self._actions for text in action.option_strings]
+        if message.startswith("the following arguments are required"):  # one of them may be there, but mistyped
+            names = [word.split("=")[0] for word in self.words if word.startswith("--")]
+            unknown = " ".join(name for name in names if not any(text.startswith(name) for text in options)) or message
         if unknown != message:
-            options = [text for action in self._actions for text in action.option_strings]
             hints = [near[0] for word in unknown.split() if (near := get_close_matches(word.split("=")[0], options, 1))]
-            message += f"; did you mean {hints[0]}?" if hints else f"; see {self.prog} --help"
+            hint = f"did you mean {hints[0]}?" if hints else f"see {self.prog} --help"
+            message = f"unrecognized arguments: {unknown}; {hint}"
         super().error(printable(message))
 
 

@@ -129,8 +129,9 @@ def difference(
     if not same_data(before, now, files):
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         return f"another data build ({', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''})"
-    for key in new.keys() - {"data", "commit", "versions", "run", "settings", "seed", *ignore}:
-        if old.get(key) != new[key]:
+    ignore = ("data", "commit", "versions", "run", "settings", "seed", *ignore)
+    for key in new:  # in order: the same message each time
+        if key not in ignore and old.get(key) != new[key]:
             return _other(key, old.get(key), new[key])
     return None if any_commit else other_tools(old, new)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
+import tabulate
 
 Cell = str | int | float | None
 FORMATS = {"text": "simple", "markdown": "pipe"}  # ours -> tabulate's
@@ -19,7 +19,8 @@ def table(rows: Sequence[Sequence[Cell]], kind: str = "text") -> str:
     sides = ["left" if _is_text(column) else "right" for column in columns]
     if kind == "markdown":
         body = [[cell.replace("|", "\\|") for cell in row] for row in body]
-    return tabulate(body, head, tablefmt=FORMATS[kind], disable_numparse=True, colalign=sides)
+    tabulate.MIN_PADDING = 0  # a header is not widened beyond its cells
+    return tabulate.tabulate(body, head, tablefmt=FORMATS[kind], disable_numparse=True, colalign=sides)
 
 
 def _is_text(column: Sequence[Cell]) -> bool:

@@ -6,17 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from tests.helpers.fake_host import forget, make_tree
-from PIL import Image
-from tests.helpers.tiny_recipe import RECIPE, row
 
-from tests.helpers.stand_ins import make
-from storm.files import write_jsonl
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-LONGEST = ("test_sweep_demo", "test_readme", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
+LONGEST = ("test_sweep_demo", "test_docs", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +27,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """The working tree as a clone would have it, with this .venv, so that nothing is installed twice."""
+    from tests.helpers.stand_ins import make
+
     folder = tmp_path_factory.mktemp("clone") / "storm-recipes"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
@@ -49,6 +45,12 @@ def copy(tmp_path_factory) -> Path:
 @pytest.fixture
 def work(tmp_path, monkeypatch) -> Path:
     """A folder to work in: 20 rows and images, a registry and the recipe of tiny_recipe.py."""
+    import numpy as np
+    from PIL import Image
+
+    from storm.files import write_jsonl
+    from tests.helpers.tiny_recipe import RECIPE, row
+
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for number in range(20):
@@ -75,6 +77,8 @@ def work(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def tree(tmp_path, monkeypatch) -> Path:
     """A folder to sweep in, without GPUs: see fake_host.py. Preflight has tests of its own."""
+    from tests.helpers.fake_host import forget, make_tree
+
     make_tree(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
@@ -93,7 +97,7 @@ def base(tmp_path_factory) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "OUT", tmp_path_factory.mktemp("saves") / "demo_base")
-        model.main()
+        model.main([])
         return model.OUT
 
 
@@ -102,7 +106,7 @@ def tiny(work, base, monkeypatch) -> Path:
     """The recipe with its model; transformers is checked in a test of its own."""
     (work / "saves").mkdir()
     shutil.copytree(base, work / "saves/demo_base")
-    monkeypatch.setattr("train.checks.self_check.self_check", list)
+    monkeypatch.setattr("train.checks.self_check.check_decoding", lambda job: (job, []))
     return work / "tiny.yaml"
 
 
@@ -119,26 +123,3 @@ def browser():
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", nowhere])
         yield opened
         opened.close()
-
-
-@pytest.fixture(scope="session")
-def reported(tmp_path_factory) -> Path:
-    """Predictions, test files and report.html of made_report.py; tests write no file there that others read."""
-    from tests.helpers.two_runs import made, world
-
-    folder = world(tmp_path_factory.mktemp("world"))
-    made(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def answered(reported):
-    """The report's predictions, as `eval.scoring.runs.load` gives them."""
-    from storm.datasets import SCALES
-    from eval.scoring import testsets
-    from eval.scoring.runs import load
-
-    tests = built.index([reported / "data"], SCALES, [])
-    found, errors = load([reported / "first", reported / "second"], SCALES, tests)
-    assert errors == [] and len(found) == 6
-    return found

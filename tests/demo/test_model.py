@@ -11,8 +11,8 @@ def folder(tmp_path_factory):
 
     patch = pytest.MonkeyPatch()
     patch.setattr(model, "OUT", tmp_path_factory.mktemp("saves") / "demo_base")
-    model.main()
-    model.main()  # a second run replaces the first
+    model.main([])
+    model.main([])  # a second run replaces the first
     yield model.OUT
     patch.undo()
 

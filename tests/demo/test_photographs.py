@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from storm.parse import parse
-from storm.prompts import STRATEGIES, suffix
-from storm.scales import IQA
 from demo import photographs
-from demo.photographs import SIGMA, SIZE, TEST, TRAIN, crop, distort, load, recolour, rows
+from demo.photographs import SIGMA, SIZE, TEST, TRAIN, crop, distort, examples, load, recolor
+from storm.parse import parse
+from storm.prompts import STRATEGIES
+from storm.scales import IQA
 
 
 def test_no_photograph_is_in_both_sets():
@@ -29,13 +29,13 @@ def test_noise_grows_as_the_level_falls():
     assert spread == sorted(spread, reverse=True) and spread[-1] == 0 and len(spread) == 5
 
 
-def test_crops_and_recoloured_crops_have_the_models_size():
+def test_crops_and_recolored_crops_have_the_models_size():
     rng = np.random.default_rng(0)
     for _ in range(20):
         pixels = crop(load(*TEST[0]), rng)
         assert pixels.shape == (SIZE, SIZE, 3) and pixels.dtype == np.uint8
-        recoloured = recolour(pixels, rng)
-        assert recoloured.shape == pixels.shape and 0 <= recoloured.min() <= recoloured.max() <= 255
+        recolored = recolor(pixels, rng)
+        assert recolored.shape == pixels.shape and 0 <= recolored.min() <= recolored.max() <= 255
 
 
 @pytest.mark.parametrize(("split", "photos"), [("train", TRAIN[:2]), ("test", TEST[:2])])
@@ -43,24 +43,23 @@ def test_the_same_files_are_written_every_time(split, photos, tmp_path):
     written = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         (folder / "images" / split).mkdir(parents=True)
-        lines = [json.dumps(row) for row in rows(split, photos, 2, folder)]
+        lines = list(examples(split, photos, 2, folder))
         images = {path.name: path.read_bytes() for path in (folder / "images" / split).iterdir()}
         written.append((lines, images))
     assert written[0] == written[1]
     lines, images = written[0]
     assert len(lines) == len(images) == 2 * 2 * 5
-    for row in map(json.loads, lines):
-        assert (tmp_path / "a" / row["images"][0]).is_file()
+    assert all((tmp_path / "a" / example.image).is_file() for example in lines)
 
 
 def test_main_writes_both_splits(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(photographs, "OUT", tmp_path)
     monkeypatch.setattr(photographs, "TRAIN_CROPS", 1)
     monkeypatch.setattr(photographs, "TEST_CROPS", 1)
-    photographs.main()
+    photographs.main([])
     for split, count in (("train", 12 * 5), ("test", 4 * 5)):
         for strategy in STRATEGIES:
-            written = (tmp_path / f"demo_{split}{suffix(strategy)}.jsonl").read_text().splitlines()
+            written = (tmp_path / f"demo_{split}{STRATEGIES[strategy].suffix}.jsonl").read_text().splitlines()
             assert len(written) == count
             for row in map(json.loads, written):
                 assert parse(IQA, strategy, row["conversations"][1]["value"]).label == row["label"]

@@ -8,8 +8,8 @@ import yaml
 from storm.custom_scale import load, merged
 from storm.parse import parse
 from storm.prompts import STRATEGIES, answers, question
+from tests.helpers.paths import EXAMPLE
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "product_photos"
 SCALE = yaml.safe_load((EXAMPLE / "scale.yaml").read_text())
 
 

@@ -5,10 +5,10 @@ import string
 
 import pytest
 
+from storm.datasets import SCALES
 from storm.parse import Rating, parse
 from storm.prompts import STRATEGIES, answer, answers
 from storm.scales import coarse_of
-from storm.datasets import SCALES
 
 FORMS = {
     "as written": "{}",

@@ -1,41 +1,73 @@
-"""Rows and registry as LLaMA-Factory's loader needs them."""
+"""A row as it is written is what is read back; what a row cannot be is refused by file, line and value."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from data_prep.registry import dataset_info
-from storm.datasets import SCALES
-from storm.rows import facts, turns
+from storm.datasets import DATASETS, SCALES
 from storm.files import write_jsonl
+from storm.prompts import STRATEGIES
+from storm.rows import Example, read_examples, to_row
 
-ROOT = Path(__file__).resolve().parent.parent
+ROW = Example("a", "hci", "1950s/a.jpg", 2, SCALES["hci"], "num", "somebody")
 
 
-def test_dataset_info_json_is_what_the_code_implies():
-    on_disk = (ROOT / "dataset_info.json").read_text(encoding="utf-8")
-    assert on_disk == json.dumps(dataset_info(), indent=2) + "\n", "run: python -m data_prep.registry"
+def write(tmp_path, **changes):
+    row = {key: value for key, value in (to_row(ROW) | changes).items() if value is not ...}
+    write_jsonl(tmp_path / "hci_test.jsonl", [to_row(ROW._replace(id="first")), row])
+    return tmp_path / "hci_test.jsonl"
 
 
 def test_a_row_has_one_turn_each_and_one_image():
-    row = turns(SCALES["hci"], "num", 2) | facts(id="a", dataset="hci", image="1950s/a.jpg", label=2, score=2.0)
+    row = to_row(ROW, score=2.0)
     assert [turn["from"] for turn in row["conversations"]] == ["human", "gpt"]
     assert row["conversations"][0]["value"].count("<image>") == len(row["images"]) == 1
     assert row["conversations"][1]["value"] == "Coarse Classification: phase2, Predicted Phase: phase2"
-    assert (row["id"], row["dataset"], row["label"], row["score"]) == ("a", "hci", 2, 2.0)
+    assert [row[key] for key in ("id", "dataset", "scale", "strategy", "label", "score", "subject")] == [
+        "a", "hci", "hde", "num", 2, 2.0, "somebody"
+    ]  # fmt: skip
 
 
-def test_a_failed_write_leaves_the_old_file_whole(tmp_path):
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_written_is_read_back_for_every_dataset_and_label(tmp_path, strategy):
+    rows = [
+        Example(f"{name} {label}", name, f"{label}.jpg", label, facts.scale, strategy)
+        for name, facts in DATASETS.items()
+        for label in range(facts.scale.lo, facts.scale.hi + 1)
+    ]
     path = tmp_path / "rows.jsonl"
-    assert write_jsonl(path, [{"é": 1}, {"é": 2}]) == 2
-    before = path.read_bytes()
-    assert before == '{"é": 1}\n{"é": 2}\n'.encode()
+    write_jsonl(path, map(to_row, rows))
+    assert list(read_examples(path)) == [row._replace(file=path) for row in rows]
 
-    def rows():
-        yield {"é": 3}
-        raise ValueError("bad row")
 
-    with pytest.raises(ValueError, match="bad row"):
-        write_jsonl(path, rows())
-    assert path.read_bytes() == before
+def test_files_built_before_rows_said_their_scale_are_recognized_by_their_question(tmp_path):
+    assert list(read_examples(write(tmp_path, scale=..., strategy=..., label=...)))[1]._replace(file=None) == ROW
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({"scale": "appeal"}, "'appeal'"),
+        ({"strategy": "cot"}, "strategy cot"),
+        ({"label": 3}, "label 3"),
+        ({"conversations": [{"value": "<image> Rate it."}, {"value": "phase2"}], "scale": ...}, "--scale SCALE.yaml"),
+        ({"conversations": ...}, "conversations"),
+        ({"images": ["a", "b"]}, "images"),
+        ({"images": [1]}, "not text"),
+        ({"id": "first"}, "'first'"),
+    ],
+)
+def test_a_row_that_cannot_be_meant_is_refused_with_file_line_and_value(tmp_path, changes, value):
+    path = write(tmp_path, **changes)
+    with pytest.raises(ValueError) as error:
+        list(read_examples(path))
+    text = str(error.value)
+    assert text.startswith(f"{path}, line 2: ") and value in text and "\n" not in text
+
+
+def test_an_answer_of_another_strategy_is_refused(tmp_path):
+    row = to_row(ROW)
+    row["conversations"][1]["value"] = "phase2(1950s)"
+    (tmp_path / "x.jsonl").write_text(json.dumps(row))
+    with pytest.raises(ValueError, match="line 1: 'phase2.1950s.' is not an answer of scale hde, strategy num"):
+        list(read_examples(tmp_path / "x.jsonl"))

@@ -1,0 +1,76 @@
+"""Files are whole or not there, lines are read whatever the others are like, and a folder has one writer."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from storm.files import Locked, append_jsonl, cut_unfinished, locked, read_jsonl, whole_files, write_json, write_jsonl
+from tests.helpers.paths import ROOT
+
+
+def test_a_failed_write_leaves_the_old_file_whole(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    assert write_jsonl(path, [{"é": 1}, {"é": 2}]) == 2
+    before = path.read_bytes()
+    assert before == '{"é":1}\n{"é":2}\n'.encode()
+
+    def rows():
+        yield {"é": 3}
+        raise ValueError("bad row")
+
+    with pytest.raises(ValueError, match="bad row"):
+        write_jsonl(path, rows())
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_of_several_files_all_or_none_get_their_names(tmp_path):
+    with pytest.raises(OSError, match="disk"), whole_files() as open_:
+        open_(tmp_path / "a" / "one").write(b"1")
+        open_(tmp_path / "two").write(b"2")
+        raise OSError("disk")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_line_that_is_not_json_is_a_fault_and_the_others_are_read(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    deep = b"[" * 100_000
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\n{bad\n\xff\xfe\n' + deep + b'\nnull\n[1]\n{"a": "unfini')
+    lines = {line.number: line for line in read_jsonl(path)}
+    assert {n: line.row for n, line in lines.items() if not line.fault} == {1: {"a": 1}, 7: [1]}
+    assert {n: line.fault.split(":")[0] for n, line in lines.items() if line.fault} == {
+        3: "not JSON", 4: "not UTF-8", 5: "not JSON", 6: "not JSON", 8: "not JSON"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"b":', b"x" * 200_000])
+def test_an_unfinished_last_line_is_cut_off(tmp_path, rest):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a":1}\n' * 3 + rest)
+    cut_unfinished(path)
+    append_jsonl(path, [{"b": 2}])
+    assert path.read_bytes() == b'{"a":1}\n' * 3 + b'{"b":2}\n'
+    path.write_bytes(rest)
+    cut_unfinished(path)
+    assert path.read_bytes() == b""
+
+
+def test_json_is_written_for_people_to_read(tmp_path):
+    write_json(tmp_path / "x.json", {"ä": [1, None]})
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n  "ä": [\n    1,\n    null\n  ]\n}\n'
+
+
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom storm.files import locked\n"
+HOLD += "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+
+
+def test_a_folder_has_one_writer_and_a_kill_frees_it(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], cwd=ROOT, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(Locked, match=str(tmp_path)), locked(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path) as descriptor:
+        assert os.fstat(descriptor).st_ino == os.stat(tmp_path / "lock").st_ino, "what a child inherits"

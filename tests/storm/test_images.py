@@ -1,0 +1,71 @@
+"""The one image decoder: 200 hostile files and it neither raises anything but an ImageFault, nor waits."""
+
+import io
+import os
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from storm.images import ASPECT, FORMATS, ImageFault, decode, load_rgb, locate
+from tests.helpers.hostile_images import HOSTILE, write_hostile
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    return write_hostile(tmp_path_factory.mktemp("hostile"))
+
+
+def test_there_are_two_hundred_hostile_files():
+    assert len(HOSTILE) >= 200
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_one_line_at_once(hostile, name):
+    start = time.perf_counter()
+    try:
+        image = load_rgb(hostile / name)
+    except ImageFault as fault:
+        assert str(fault) and "\n" not in str(fault) and str(hostile) not in str(fault)
+    else:  # damage that the format does not notice
+        assert name.startswith("changed") and image.mode == "RGB"
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_each_allowed_format_is_read_whatever_its_name(tmp_path, kind):
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "x.dat", kind)
+    image = load_rgb(tmp_path / "x.dat")
+    assert (image.mode, image.size) == ("RGB", (40, 30)) and image.getpixel((5, 5))[0] > 150
+
+
+def test_pixels_are_as_stored_because_llamafactory_ignores_exif(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # turned by a quarter
+    Image.new("RGB", (40, 30)).save(tmp_path / "x.jpg", exif=exif)
+    assert load_rgb(tmp_path / "x.jpg").size == (40, 30)
+
+
+def test_the_limit_on_the_shape_is_that_of_the_processor():
+    def png(width: int) -> bytes:
+        file = io.BytesIO()
+        Image.new("L", (width, 2)).save(file, "PNG")
+        return file.getvalue()
+
+    assert decode(png(2 * ASPECT)).size == (2 * ASPECT, 2)
+    with pytest.raises(ImageFault, match=f"{2 * ASPECT + 1} x 2"):
+        decode(png(2 * ASPECT + 1))
+
+
+def test_a_path_must_stay_below_the_image_root(tmp_path):
+    media, built = tmp_path / "raw", tmp_path / "storm" / "cot" / "x.jsonl"
+    media.mkdir()
+    elsewhere = tmp_path / "other_disk"
+    elsewhere.mkdir()
+    os.symlink(elsewhere, media / "link")
+    assert locate(media, "link/a.jpg") == media / "link/a.jpg", "a folder may be a link to another disk"
+    assert locate(media, "../storm/images/a.jpg", built) == tmp_path / "storm/images/a.jpg", "copies of --resize"
+    for image in ("../other_disk/a.jpg", "/etc/passwd", "a/../../x.jpg", "../storm/images/a.jpg"):
+        with pytest.raises(ImageFault, match="leads out of the image root"):
+            locate(media, image)

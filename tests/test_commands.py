@@ -1,0 +1,107 @@
+"""--help prints help, quickly, and does nothing else; what is mistyped is named with what was meant."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+COMMANDS = (
+    "-m data_prep",
+    "-m data_prep csv",
+    "-m data_prep release",
+    "-m data_prep registry",
+    "-m demo.model",
+    "-m demo.photographs",
+    "eval/predict.py",
+    "eval/score.py",
+    "eval/report.py",
+    "eval/app.py",
+    "train/preflight.py",
+    "train/sweep.py",
+    "-m train.checkpoints",
+    "-m train.launch",
+    "-m train.docs",
+)
+SECONDS = 0.5  # of CPU; a busy machine may need more than one try
+
+
+def run(command: str, *more: str, cwd=ROOT) -> subprocess.CompletedProcess:
+    argv = [str(ROOT / word) if word.endswith(".py") else word for word in command.split()]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *argv, *more], cwd=cwd, capture_output=True, text=True, env=env)
+
+
+def cpu_seconds(command: str, cwd) -> tuple[float, subprocess.CompletedProcess]:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run(command, "--help", cwd=cwd)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_prints_help_and_does_nothing_else(command, tmp_path):
+    tries = [cpu_seconds(command, tmp_path)]
+    while tries[-1][0] > SECONDS and len(tries) < 3:
+        tries.append(cpu_seconds(command, tmp_path))
+    seconds, done = min(tries, key=lambda one: one[0])
+    assert done.returncode == 0 and done.stdout.startswith("usage: ") and done.stderr == ""
+    assert os.listdir(tmp_path) == []
+    assert seconds <= SECONDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_a_help_text(command):
+    text = run(command, "--help").stdout
+    options = text.split("options:", 1)[1]
+    entries = re.split(r"\n  (?=-)", options)[1:]
+    silent = [entry.split("\n")[0] for entry in entries if not re.search(r"\s{2,}\w", entry.split("\n", 1)[-1])
+              and not re.search(r"\S\s{2,}\S", entry.split("\n")[0])]  # fmt: skip
+    assert entries and silent == []
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("-m data_prep spak", "spaq"),
+        ("-m data_prep --medai x", "--media"),
+        ("eval/score.py saves --tabel 2", "--table"),
+        ("eval/score.py saves --table 22", "2"),
+        ("eval/predict.py --modle x", "--model"),
+        ("eval/report.py x --ot y", "--out"),
+        ("eval/app.py --modle x", "--model"),
+        ("train/preflight.py recipes/storm_lit.yaml", "storm_lite"),
+        ("train/sweep.py tabel4", "table4"),
+        ("train/sweep.py table4 --only ablation_nun", "ablation_num"),
+        ("train/sweep.py table4 --datasets spak", "spaq"),
+    ],
+)
+def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
+    done = run(command)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "Errno" not in done.stderr
+    text = done.stderr + done.stdout
+    assert re.search(rf"did you mean [^?]*{re.escape(meant)}", text), text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "eval/score.py nowhere",
+        "eval/score.py nowhere.jsonl --baseline nowhere2",
+        "eval/report.py nowhere --out x.html",
+        "eval/predict.py --model nowhere --data nowhere.jsonl --out x",
+        "-m data_prep --media nowhere",
+        "-m data_prep csv nowhere.csv --scale nowhere.yaml",
+        "-m data_prep release nowhere_train.jsonl",
+        "train/preflight.py nowhere.yaml",
+    ],
+)
+def test_a_missing_file_is_named_in_one_line(command, tmp_path):
+    done = run(command, cwd=tmp_path)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr and "Errno" not in done.stderr
+    text = done.stderr + done.stdout
+    assert "nowhere" in text, text
