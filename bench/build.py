@@ -1,7 +1,7 @@
-"""How fast labels become conversations: python bench/build.py [FRACTION ...], by default 0.1 and 1.
+"""How fast labels become conversations: python -m bench.build [FRACTION ...], by default 0.1 and 1.
 
-Makes stand-ins for all 14 sources (bench/sources.py), runs `python -m data_prep --check exists` on them for all four
-strategies, and says time and memory. Results, with the machine named, are in bench/README.md. Needs 5 GB of disk.
+Makes stand-ins for all 14 sources (tests/helpers/stand_ins.py), runs `python -m data_prep --check exists` on them for
+all four strategies, and prints time and memory. Results are in bench/README.md. Needs 5 GB of disk.
 """
 
 import json
@@ -22,7 +22,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             raw, out = Path(folder) / "raw", Path(folder) / "out"
             make(raw, fraction)
-            command = [sys.executable, "-m", "data_prep", "--raw", raw, "--out", out, "--check", "exists"]
+            command = [sys.executable, "-m", "data_prep", "--media", raw, "--out", out, "--check", "exists"]
             start = time.perf_counter()
             subprocess.run(command, check=True, cwd=ROOT)
             seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""How fast data_prep/images.py shrinks photographs: python bench/images.py [N]. Plain Pillow does the same beside it.
+"""How fast data_prep/images.py shrinks photographs: python -m bench.images [N]. Plain Pillow does the same beside it.
 
 The N photographs have 12 megapixels: those of the demo, enlarged, with mild noise, as JPEGs of about 3.5 MB. Plain
 Pillow does not hash; ours does. Results, with the machine named, are in bench/README.md. Budget: 3 times the images
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from data_prep.images import check, fit
+from data_prep.options import Options
 from demo.photographs import TEST, TRAIN, load
 
 SIZE = (4000, 3000)
@@ -64,8 +65,7 @@ def main() -> None:
             photograph(n, path)
         megabytes = sum(path.stat().st_size for path in paths) / number / 1e6
         names = [path.name for path in paths]
-        common = {"mode": "decode", "name": "bench"}
-        check(raw, names[:1], resize=LIMITS[0], out=Path(folder) / "warm", workers=1, **common)  # imports scipy
+        check(names[:1], "bench", Options(raw, Path(folder) / "warm", resize=LIMITS[0]))  # imports scipy
         for pixels in LIMITS:
             for workers in (1, 2):
                 slow, fast = (Path(folder) / f"{kind}-{pixels}-{workers}" for kind in ("plain", "ours"))
@@ -73,7 +73,7 @@ def main() -> None:
                 start = time.perf_counter()
                 run_plain(paths, pixels, slow, workers)
                 middle = time.perf_counter()
-                check(raw, names, resize=pixels, out=fast, workers=workers, **common)
+                check(names, "bench", Options(raw, fast, resize=pixels, workers=workers))
                 end = time.perf_counter()
                 worst = min(psnr(slow / name, fast / "images" / name) for name in names)
                 rates = number / (middle - start), number / (end - middle)

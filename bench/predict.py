@@ -1,24 +1,22 @@
-"""How fast rating is: python bench/predict.py [--models NAME,...] [--rows N] [--repeats N] [--out FILE.json].
+"""How fast rating is: python -m bench.predict [--models NAME...] [--rows N] [--repeats N] [--out FILE.json].
 
 Every way of answering on the same model, rows and machine, in turns (A, B, C, A, B, C ...), so that a noisy machine
 slows all of them alike: medians of the seconds, and of the ratios of each turn. Inputs are made before the clock
 starts. Then, for the demo's model, from files to answers: eval/predict.py's Rater against LLaMA-Factory's own run_exp
 with do_predict, timed by its `predict_runtime`: images, generation, BLEU and ROUGE, not its tokenization (ours counts).
 
-A random model would never end its answer, so it generates as many tokens as the longest right answer has: no fewer, no
+A random model would never end its answer, so it generates as many tokens as the longest valid answer has: no fewer, no
 more. The trained demo ends its answers itself. All models have the demo's tokenizer, which splits digits and words as
 Qwen's does: prompts of 240 (IQA) and 266 (ages) tokens and an image, answers of 12.
 """
 
 import argparse
-import contextlib
-import io
-import json
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,23 +26,28 @@ from llamafactory.train.tuner import run_exp
 from PIL import Image
 from transformers import AutoModelForImageTextToText, PretrainedConfig, Qwen2_5_VLConfig
 
-from storm.scales import Scale
-from storm.prompts import question
-from storm.scales import IQA
-from storm.datasets import SCALES
 from demo import model as demo
 from eval.inference.exact import log_probabilities, trie
 from eval.inference.model import Loaded, answer_ids, batch, generate, load
-from eval.predict import blocks
+from eval.inference.quiet import quiet
 from eval.inference.rater import Rater
+from eval.inference.run import blocks
+from eval.inference.settings import Settings
 from storm import models
+from storm.datasets import SCALES
+from storm.files import read_json, write_json
+from storm.options import one_of, positive
+from storm.prompts import question
+from storm.rows import read_examples
+from storm.scales import IQA, Scale
+from storm.text import table
 from train.recipe import load as recipe
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 AGES = SCALES["utk"]  # 116 of them
 TRAINED, ROWS = Path("saves/demo"), Path("data/demo/demo_test.jsonl")
-HEAD = "| model | batch | contender | s/batch | images/s | × prefill | × images/s of generate | peak GB |"
+HEAD = ("model", "batch", "contender", "s/batch", "images/s", "× prefill", "× images/s of generate", "peak GB")
 
 
 class Case(NamedTuple):
@@ -77,7 +80,7 @@ CASES = {
 
 def prepare(case: Case, folder: str) -> Loaded:
     """The case's model with the demo's tokenizer: the demo's own in fp32, others on a GPU in bf16."""
-    loaded = load(folder, None, case.side**2, 2048, DEVICE)
+    loaded = load(Settings(model=folder, image_max_pixels=case.side**2), DEVICE)
     if case.config is None:
         return loaded
     config, dtype = case.config(), torch.bfloat16 if CUDA else torch.float32
@@ -95,8 +98,8 @@ def contenders(loaded: Loaded, side: int, size: int, count: int, trained: bool) 
     images = [Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)) for _ in range(count)]
 
     def inputs(scale: Scale, size: int) -> list[dict]:
-        asked = [images[start : start + size] for start in range(0, count, size)]
-        return [batch(loaded, [question(scale, "cot")] * len(some), some) for some in asked]
+        parts = [images[start : start + size] for start in range(0, count, size)]
+        return [batch(loaded, [question(scale, "cot")] * len(part), part) for part in parts]
 
     iqa, ages, single = inputs(IQA, size), inputs(AGES, size), inputs(IQA, 1)
     answers = answer_ids(loaded, IQA, "cot")
@@ -146,22 +149,23 @@ def in_turns(ways: dict[str, Callable], turns: int, warm_up: int) -> dict[str, d
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> float:
-    """The median over the turns of the one's seconds by the other's; not a number if one of them did not run."""
+    """The median over the turns of the seconds above divided by those below; NaN if one of the two did not run."""
     return statistics.median(a / b for a, b in zip(above, below)) if above and below else float("nan")
 
 
-def table(name: str, size: int, count: int, runs: dict[str, dict]) -> list[str]:
-    """Rows under HEAD. "× prefill" is of the same question's prompt."""
-    lines = []
+def lines(name: str, size: int, count: int, runs: dict[str, dict]) -> list[list]:
+    """Rows below HEAD. "× prefill" is of the same question's prompt."""
+    rows = []
     for way, run in runs.items():
         if not run["s"]:
-            lines.append(f"| {name} | {size} | {way} | out of memory |" + " |" * 4)
+            rows.append([name, size, way, "out of memory", *[None] * 4])
             continue
         by_prefill = ratio(run["s"], runs["prefill, ages" if "ages" in way else "prefill"]["s"])
         by_generate, seconds = ratio(runs["generate, batched"]["s"], run["s"]), statistics.median(run["s"])
-        speed = f"{seconds * size / count:.3f} | {count / seconds:.2f} | {by_prefill:.2f} | {by_generate:.2f}"
-        lines.append(f"| {name} | {size} | {way} | {speed} | {run['gb'] or '':.3} |")
-    return lines
+        rows.append(
+            [name, size, way, seconds * size / count, count / seconds, by_prefill, by_generate, run["gb"] or None]
+        )
+    return rows
 
 
 def end_to_end(loaded: Loaded, folder: str, limit: int | None, turns: int, work: Path) -> dict:
@@ -169,65 +173,74 @@ def end_to_end(loaded: Loaded, folder: str, limit: int | None, turns: int, work:
 
     "_whole": with loading the model and, of LLaMA-Factory, tokenizing; all that a command does after its imports.
     """
-    settings, out = recipe(Path("recipes/demo_predict.yaml")), work / "host"
-    rows = list(blocks(ROWS, SCALES, limit, settings["per_device_eval_batch_size"]))
-    settings |= {"model_name_or_path": folder, "output_dir": str(out), "max_samples": sum(map(len, rows))}
-    settings |= {"max_new_tokens": max(map(len, answer_ids(loaded, IQA, "cot").values()))}
-    found = {"rows": settings["max_samples"]}
-    found |= {key: [] for key in ("exact_s", "do_predict_s", "exact_whole_s", "do_predict_whole_s")}
+    keys, out = recipe(Path("recipes/demo_predict.yaml")), work / "host"
+    rows = list(blocks(islice(read_examples(ROWS), limit), keys["per_device_eval_batch_size"]))
+    keys |= {"model_name_or_path": folder, "output_dir": str(out), "max_samples": sum(map(len, rows))}
+    keys |= {"max_new_tokens": max(map(len, answer_ids(loaded, IQA, "cot").values()))}
+    settings = Settings(
+        model=folder,
+        image_max_pixels=CASES["demo"].side ** 2,
+        cutoff_len=keys["cutoff_len"],
+        media=Path(keys["media_dir"]),
+    )
+    times = {key: [] for key in ("exact_s", "do_predict_s", "exact_whole_s", "do_predict_whole_s")}
     for turn in range(-1, turns):  # the first warms up
         start = time.perf_counter()
-        fresh = load(folder, None, CASES["demo"].side ** 2, settings["cutoff_len"], DEVICE)
-        rater = Rater(fresh, "exact", 0, Path(settings["media_dir"]))
+        rater = Rater(load(settings, DEVICE), settings)
         seconds, _ = clocked(lambda rater=rater: [rater.rate(block) for block in rows])
         whole, start = time.perf_counter() - start, time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):
-            run_exp(dict(settings) | {"overwrite_cache": True})
+        run_exp(dict(keys) | {"overwrite_cache": True})
         if turn >= 0:
-            host = json.loads((out / "predict_results.json").read_text())["predict_runtime"]
-            for key, value in zip(list(found)[1:], (seconds, host, whole, time.perf_counter() - start)):
-                found[key].append(value)
-    return found
+            host = read_json(out / "predict_results.json")["predict_runtime"]
+            for key, value in zip(times, (seconds, host, whole, time.perf_counter() - start)):
+                times[key].append(value)
+    return {"rows": keys["max_samples"]} | times
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--models", default="demo,half,half_recipe,3b" if CUDA else "demo,half,half_recipe", help="default: %(default)s"
-    )
-    parser.add_argument("--rows", type=int, help="images of each contender; default: one batch (from files: all 240)")
-    parser.add_argument("--repeats", type=int, help="turns; default: the case's; from files 3 at most")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="seconds of each turn")
+    default = ["demo", "half", "half_recipe", *(["3b"] if CUDA else [])]
+    text = f"which of {', '.join(CASES)} (default: {', '.join(default)})"
+    parser.add_argument("--models", nargs="+", type=one_of(CASES), default=default, metavar="NAME", help=text)
+    text = "images of each contender; default: one batch (from files: all 240)"
+    parser.add_argument("--rows", type=positive, metavar="N", help=text)
+    text = "turns; default: the case's; from files 3 at most"
+    parser.add_argument("--repeats", type=positive, metavar="N", help=text)
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the seconds of each turn here")
     args, notes = parser.parse_args(), []
-    if unknown := set(args.models.split(",")) - set(CASES):
-        parser.error(f"no such model: {', '.join(sorted(unknown))}")
     device = f"{torch.cuda.get_device_name() if CUDA else f'{os.cpu_count()} CPU cores'}, torch {torch.__version__}"
-    found = {"device": device, "load": [os.getloadavg()[0]], "models": {}}
-    print(device, "", HEAD, "|---" * 8 + "|", sep="\n", flush=True)
+    results = {"device": device, "load": [os.getloadavg()[0]], "models": {}}
+    print(device)
     with tempfile.TemporaryDirectory() as temporary:
-        demo.OUT = Path(temporary) / "demo_base"
-        with contextlib.redirect_stdout(io.StringIO()):
-            demo.main()
-        for name in args.models.split(","):
+        demo.OUT, log = Path(temporary) / "demo_base", Path(temporary) / "output.log"
+        with quiet(log):
+            demo.main([])
+        for name in args.models:
             case, trained = CASES[name], name == "demo" and (TRAINED / "train_results.json").is_file()
-            folder, kept = str(TRAINED if trained else demo.OUT), found["models"].setdefault(name, {})
-            loaded, turns = prepare(case, folder), args.repeats or case.turns
+            folder, sizes = str(TRAINED if trained else demo.OUT), results["models"].setdefault(name, {})
+            turns = args.repeats or case.turns
+            with quiet(log):
+                loaded = prepare(case, folder)
             millions = sum(parameter.numel() for parameter in loaded.model.parameters()) / 1e6
             notes.append(f"{name}: {millions:,.1f} M parameters, {'trained' if trained else 'random'}, {case.side} px")
+            rows = []
             for most in case.sizes:
                 count, size = args.rows or most, min(args.rows or most, most)
-                kept[size] = in_turns(contenders(loaded, case.side, size, count, trained), turns, case.warm_up)
-                print(*table(name, size, count, kept[size]), sep="\n", flush=True)
+                seconds = in_turns(contenders(loaded, case.side, size, count, trained), turns, case.warm_up)
+                rows, sizes[str(size)] = rows + lines(name, size, count, seconds), seconds
+            print(table([HEAD, *rows], "markdown"), flush=True)
             if name == "demo":
-                kept["from_files"] = run = end_to_end(loaded, folder, args.rows, min(turns, 3), Path(temporary))
+                with quiet(log):
+                    run = end_to_end(loaded, folder, args.rows, min(turns, 3), Path(temporary))
+                sizes["from_files"] = run
                 speed = {key: run["rows"] / statistics.median(run[key]) for key in list(run)[1:]}
                 loops = f"exact {speed['exact_s']:.0f}, do_predict {speed['do_predict_s']:.0f}"
                 whole = f"{speed['exact_whole_s']:.0f} and {speed['do_predict_whole_s']:.0f}"
                 notes[-1] += f"; {run['rows']} rows from files, images/s: {loops}; with loading and tokenizing {whole}"
-            found["load"].append(os.getloadavg()[0])
+            results["load"].append(os.getloadavg()[0])
             if args.out:
-                args.out.write_text(json.dumps(found, indent=1) + "\n")
-    print("", *notes, "load: " + ", ".join(f"{load:.1f}" for load in found["load"]), sep="\n")
+                write_json(args.out, results)
+    print("", *notes, "load: " + ", ".join(f"{load:.1f}" for load in results["load"]), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How fast eval/report.py is: python bench/report.py. Answers to all 14 test sets of the paper's sizes, 80,382 rows.
+"""How fast eval/report.py is: python bench/report.py. Predictions for the 14 test sets of the paper, 80,382 rows.
 
-Seven datasets are answered as eval/predict.py writes, with distributions, seven as LLaMA-Factory does. The test and
-train files are of the paper's size, too, the answers right with a chance of 1 in 2, and the images 1,000 photographs of
-noise, 1.2 megapixels, that all rows share. Results are in bench/README.md. Budget: 60 s and 5 MB.
+Seven datasets are predicted as eval/predict.py writes, with distributions, seven as LLaMA-Factory does. The test and
+train files are of the paper's size, too, and the images are 1,000 photographs of noise, 1.2 megapixels, that all rows
+share. Results are in bench/README.md. Budget: 60 s and 5 MB.
 """
 
 import resource
@@ -18,11 +18,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from storm.datasets import DATASETS
-from storm.scales import Scale
-from storm.prompts import answer, question
-from storm.datasets import SCALES
-from storm.rows import facts, turns
 from storm.files import write_jsonl
+from storm.prompts import answer, question
+from storm.rows import Example, to_row
+from storm.scales import Scale
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES, SIZE = 1000, (1280, 960)
@@ -37,61 +36,63 @@ def images(folder: Path) -> None:
         blur.save(folder / f"{number}.jpg", quality=85)
 
 
-def labels(rng: np.random.Generator, scale: Scale, rows: int) -> np.ndarray:
-    """Right labels, more of them in the middle of the scale."""
+def random_labels(rng: np.random.Generator, scale: Scale, rows: int) -> np.ndarray:
+    """Labels, more of them in the middle of the scale."""
     return scale.lo + np.rint(rng.beta(2, 3, rows) * (scale.hi - scale.lo)).astype(int)
 
 
-def conversations(name: str, part: str, right: np.ndarray) -> Iterator[dict]:
-    """Rows of a test or train file; of faces, three a person."""
-    for number, label in enumerate(right.tolist()):
-        more = {"subject": f"{part}{number // 3}"} if name in ("cacd", "morph", "adience") else {}
+def examples(name: str, part: str, labels: np.ndarray) -> Iterator[dict]:
+    """Rows of a test or train file; of faces, three a subject."""
+    faces = name in ("cacd", "morph", "adience")
+    for number, label in enumerate(labels.tolist()):
+        subject = f"{part}{number // 3}" if faces else ""
         image = f"{number % IMAGES}.jpg"
-        known = facts(id=f"{name}-{part}-{number}", dataset=name, image=image, label=label, **more)
-        yield turns(SCALES[name], "cot", label) | known
+        yield to_row(Example(f"{name}-{part}-{number}", name, image, label, DATASETS[name].scale, "cot", subject))
 
 
-def texts(rng: np.random.Generator, name: str, right: np.ndarray) -> Iterator[dict]:
-    """What LLaMA-Factory writes, one answer in a hundred unreadable."""
-    scale = SCALES[name]
+def texts(rng: np.random.Generator, name: str, labels: np.ndarray) -> Iterator[dict]:
+    """What LLaMA-Factory writes, one text in a hundred unparsed."""
+    scale = DATASETS[name].scale
     prompt = question(scale, "cot").replace("<image>", "<|image_pad|>" * IMAGE_TOKENS)
-    said = np.clip(np.rint(right + rng.normal(0, (scale.hi - scale.lo) / 6, len(right))), scale.lo, scale.hi)
-    for label, other, lost in zip(right.tolist(), said.astype(int).tolist(), rng.random(len(right)) < 0.01):
-        text = "I cannot tell from this photograph." if lost else answer(scale, "cot", other)
+    preds = np.clip(np.rint(labels + rng.normal(0, (scale.hi - scale.lo) / 6, len(labels))), scale.lo, scale.hi)
+    for label, pred, lost in zip(labels.tolist(), preds.astype(int).tolist(), rng.random(len(labels)) < 0.01):
+        text = "I cannot tell from this photograph." if lost else answer(scale, "cot", pred)
         yield {"prompt": prompt, "predict": text, "label": answer(scale, "cot", label) + "\n"}
 
 
-def distributions(rng: np.random.Generator, name: str, right: np.ndarray) -> Iterator[dict]:
+def distributions(rng: np.random.Generator, name: str, labels: np.ndarray) -> Iterator[dict]:
     """What eval/predict.py writes."""
-    scale = SCALES[name]
+    scale = DATASETS[name].scale
     levels = np.arange(scale.lo, scale.hi + 1)
-    for number, label in enumerate(right.tolist()):
+    for number, label in enumerate(labels.tolist()):
         width = len(levels) / 6
         logp = -((levels - rng.normal(label, width)) ** 2) / (2 * width**2)
         probs = np.round(np.exp(logp) / np.exp(logp).sum(), 6)
-        said = answer(scale, "cot", int(levels[probs.argmax()]))
-        facts = {"id": f"{name}-test-{number}", "dataset": name, "image": f"{number % IMAGES}.jpg"}
-        yield facts | {"label": answer(scale, "cot", label), "predict": said, "probs": (probs / probs.sum()).tolist()}
+        text = answer(scale, "cot", int(levels[probs.argmax()]))
+        row = {"id": f"{name}-test-{number}", "dataset": name, "scale": scale.name, "strategy": "cot"}
+        row |= {"image": f"{number % IMAGES}.jpg", "label": answer(scale, "cot", label), "predict": text}
+        yield row | {"probs": (probs / probs.sum()).tolist()}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder, rng = Path(temporary), np.random.default_rng(0)
         images(folder / "raw")
-        for number, dataset in enumerate(tqdm(DATASETS, "predictions", unit="dataset")):
-            name = dataset.name
-            for part, rows in (("train", dataset.sizes.train), ("test", dataset.sizes.test)):
-                right = labels(rng, SCALES[name], rows)
-                write_jsonl(folder / "data" / f"{name}_{part}.jsonl", conversations(name, part, right))
+        for number, (name, facts) in enumerate(tqdm(DATASETS.items(), "predictions", unit="dataset")):
+            for part, rows in (("train", facts.sizes.train), ("test", facts.sizes.test)):
+                labels = random_labels(rng, facts.scale, rows)
+                write_jsonl(folder / "data" / f"{name}_{part}.jsonl", examples(name, part, labels))
             path = folder / "run" / name / "generated_predictions.jsonl"
-            write_jsonl(path, (distributions if number % 2 else texts)(rng, name, right))
+            write_jsonl(path, (distributions if number % 2 else texts)(rng, name, labels))
         out = folder / "report.html"
         command = [sys.executable, "eval/report.py", folder / "run", "--out", out, "--data", folder / "data"]
         start = time.perf_counter()
         subprocess.run([*command, "--media", folder / "raw"], check=True, cwd=ROOT)
         seconds, size = time.perf_counter() - start, out.stat().st_size / 1e6
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # kB on Linux
-    print(f"\n{sum(d.sizes.test for d in DATASETS):,} rows: {seconds:.1f} s, {size:.1f} MB; memory {memory:.0f} MB")
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = sum(facts.sizes.test for facts in DATASETS.values())
+    memory = usage.ru_maxrss / 1024  # kB on Linux
+    print(f"\n{total:,} rows: {seconds:.1f} s ({usage.ru_utime:.1f} s CPU), {size:.1f} MB; memory {memory:.0f} MB")
 
 
 if __name__ == "__main__":

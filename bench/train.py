@@ -1,4 +1,4 @@
-"""How fast training is: python bench/train.py [--steps N] [--variants NAME,NAME] [--out FILE] [--limit-s SECONDS].
+"""How fast training is: python -m bench.train [--steps N] [--variants NAME,NAME] [--out FILE] [--limit-s SECONDS].
 
 Trains a Qwen2.5-VL-3B of full size and random weights on one GPU through LLaMA-Factory's run_exp: LLaMA-Factory's own
 example, recipes/storm_lite.yaml, and changes to it (VARIANTS), each in a process of its own. Without a GPU, or with
@@ -9,7 +9,6 @@ Tokens do not count padding, FLOPs not what gradient checkpointing computes agai
 reaches in a bf16 product of 8192 x 8192 matrices, not of its data sheet.
 """
 
-import argparse
 import json
 import os
 import resource
@@ -21,14 +20,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from apart import run
-from flops import train_flops
 from PIL import Image
 
-from data_prep.registry import stanza, write_info
+from bench.apart import run
+from bench.flops import train_flops
+from data_prep.registry import stanza
 from storm.datasets import SCALES
-from storm.rows import facts, turns
-from storm.files import write_jsonl
+from storm.files import write_json, write_jsonl
+from storm.options import Parser, did_you_mean
+from storm.rows import Example, to_row
 from train.recipe import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,12 +105,12 @@ def prepare(work: Path, steps: int, tiny: bool) -> dict:
     for number in range((WARM_UP + steps) * LARGEST):
         name, image = names[number % len(names)], f"images/{number % PHOTOGRAPHS}.jpg"
         label = SCALES[name].lo + number % len(SCALES[name].fine)
-        rows.append(turns(SCALES[name], "cot", label) | facts(id=f"{number}", dataset=name, image=image, label=label))
+        rows.append(to_row(Example(f"{number}", name, image, label, SCALES[name], "cot")))
     write_jsonl(work / "bench.jsonl", rows)
-    write_info(work / "dataset_info.json", {"bench": stanza("bench.jsonl")})
+    write_json(work / "dataset_info.json", {"bench": stanza("bench.jsonl")})
 
     demo.OUT = work / "model"
-    demo.main()
+    demo.main([])
     device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
     if not tiny:  # the demo's tokenizer stays: no text has the other 151,000 tokens, but their logits are computed
         config, small = models.config(recipe["model_name_or_path"]), AutoConfig.from_pretrained(demo.OUT)
@@ -201,17 +201,18 @@ def line(name: str, row: dict, stock: float | None) -> str:
 
 
 def main() -> None:
-    start, parser = time.monotonic(), argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    start = time.monotonic()
+    parser = Parser(prog="python -m bench.train", description=__doc__.split(": python")[0])
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each variant")
-    parser.add_argument("--variants", default=",".join(VARIANTS), help="default: %(default)s")
+    parser.add_argument("--variants", default=",".join(VARIANTS), metavar="NAME,NAME", help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="JSON with settings, losses and seconds of each step")
     parser.add_argument("--work", type=Path, help="folder for model, data and logs, 8 GB; default: a temporary one")
     parser.add_argument("--limit-s", type=float, default=540, help="seconds in all; variants that do not fit are named")
     parser.add_argument("--tiny", action="store_true", help="the demo's model even on a GPU")
     args, longest, rows = parser.parse_args(), 0.0, {}
     names = args.variants.split(",")
-    if unknown := set(names) - set(VARIANTS):
-        parser.error(f"no such variant: {', '.join(sorted(unknown))}")
+    if unknown := sorted(set(names) - set(VARIANTS)):
+        parser.error(f"no variant {unknown[0]!r}; {did_you_mean(unknown[0], VARIANTS)}")
     with tempfile.TemporaryDirectory() as temporary:
         work = (args.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)

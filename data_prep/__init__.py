@@ -1,1 +1,1 @@
-"""Turns source datasets into ShareGPT conversations: scales, prompts, answers, and the parser back."""
+"""From downloads to conversations: readers, images, splits, duplicates, the authors' release, own ratings."""

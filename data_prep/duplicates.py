@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from data_prep.build import Built, without
-from storm.files import together
+from data_prep.write import write_csv
+from storm.files import whole_files
 
 # Our choice. imagehash.phash sets 32 of its 64 bits, so two hashes differ by an even number and 3 would mean 2.
-# bench/leaks.py says what is found within 2 bits; 4 find a little more, and more that is no copy.
+# bench/duplicates.py says what is found within 2 bits; 4 find a little more, and more that is no copy.
 BITS = 2
 
 # Our choice. A picture has a few copies; a hash that more different files share shows a kind of picture (an eye on
@@ -96,6 +95,8 @@ def _nearest(train: Iterable[int], test: Iterable[int], bits: int) -> dict[int, 
     Compares all with all: half a minute for 575,000 x 80,000, little beside decoding the images, whatever `bits` is and
     however the hashes crowd. Looking up bands of the hash would be faster, for few bits, but takes more code.
     """
+    import numpy as np
+
     near: dict[int, tuple[int, int]] = {}
     queries = np.fromiter(train, np.uint64)
     candidates = np.fromiter(test, np.uint64)
@@ -170,7 +171,5 @@ def read_leaks(path: Path) -> list[Leak]:
 
 def write_leaks(path: Path, leaks: list[Leak]) -> None:
     """Write leaks to path as CSV with a header, all or nothing."""
-    with together() as open_:
-        writer = csv.writer(open_(path), lineterminator="\n")
-        writer.writerow(Leak._fields)
-        writer.writerows(leaks)
+    with whole_files() as open_:
+        write_csv(open_(path), Leak._fields, leaks)

@@ -1,14 +1,15 @@
-"""dataset_info.json, the registry by which LLaMA-Factory finds the files of rows.
+"""python -m data_prep registry: dataset_info.json, by which LLaMA-Factory finds the files of rows.
 
-Run `python -m data_prep.registry` to write it anew; a test says when that is due.
+A test says when it must be written anew.
 """
 
-import json
+import sys
 from pathlib import Path
 
 from storm.datasets import DATASETS
-from storm.prompts import STRATEGIES, suffix
-from storm.files import together
+from storm.files import write_json
+from storm.options import Parser
+from storm.prompts import STRATEGIES
 
 # LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
 _COLUMNS = {"messages": "conversations", "images": "images"}
@@ -22,29 +23,27 @@ def stanza(file: str) -> dict:
 def dataset_info() -> dict[str, dict]:
     """What dataset_info.json must hold: stanza name -> file, relative to the repository's root.
 
-    storm_<dataset>_<train|lite|test>, with _num, _text or _direct behind it for the strategies that are not cot.
+    storm_<dataset>_<train|lite|test> and the suffix of the strategy.
     """
-    demo = [f"demo_{split}{suffix(strategy)}" for strategy in STRATEGIES for split in ("train", "test")]
+    demo = [f"demo_{split}{strategy.suffix}" for strategy in STRATEGIES.values() for split in ("train", "test")]
     info = {name: stanza(f"data/demo/{name}.jsonl") for name in demo}
-    for strategy in STRATEGIES:
-        for dataset in DATASETS:
+    for strategy in STRATEGIES.values():
+        for dataset in DATASETS.values():
             for part in ("train", "test") if dataset.lite == "none" else ("train", "lite", "test"):
-                file = f"data/storm/{strategy}/{dataset.name}_{part}.jsonl"
-                info[f"storm_{dataset.name}_{part}{suffix(strategy)}"] = stanza(file)
+                file = f"data/storm/{strategy.name}/{dataset.name}_{part}.jsonl"
+                info[f"storm_{dataset.name}_{part}{strategy.suffix}"] = stanza(file)
     return info
 
 
-def write_info(path: Path, stanzas: dict[str, dict]) -> None:
-    """Write a registry, all or nothing."""
-    with together() as open_:
-        open_(path).write(json.dumps(stanzas, indent=2) + "\n")
-
-
-def main() -> None:
+def main(argv: list[str]) -> int:
+    """Write the repository's dataset_info.json."""
+    description = "Write dataset_info.json, the registry of LLaMA-Factory: a stanza for each file of rows."
+    Parser(prog="python -m data_prep registry", description=description).parse_args(argv)
     path = Path(__file__).resolve().parent.parent / "dataset_info.json"
-    write_info(path, dataset_info())
+    write_json(path, dataset_info())
     print(f"{path}: {len(dataset_info())} stanzas")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit("error: this command is now python -m data_prep registry")

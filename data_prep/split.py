@@ -1,4 +1,4 @@
-"""Train, lite and test, as the paper divides and, by choice, with no person on both sides.
+"""Train, lite and test, as the paper divides and, by choice, with no subject on both sides.
 
 Source of the sizes: Tables 1, 6 and 7. The paper names no seed and no lists, so which rows go where is our choice:
 rows sorted by id, then shuffled by random.Random(0). The same rows give the same split on every machine.
@@ -9,13 +9,13 @@ import random
 from collections import defaultdict
 from typing import NamedTuple
 
-from storm.datasets import Dataset
+from storm.datasets import DatasetFacts
 
 SEED = 0
 
 
 class Rated(NamedTuple):
-    """A row with its label and a usable image (path relative to the raw root)."""
+    """A row with its label and a usable image (path relative to the image root)."""
 
     id: str
     image: str
@@ -33,30 +33,30 @@ class Split(NamedTuple):
     test: list[Rated]
 
 
-def split(dataset: Dataset, rows: list[Rated], protocol: str) -> Split:
+def split(facts: DatasetFacts, rows: list[Rated], protocol: str) -> Split:
     """Divide by protocol "paper" or "subject". Raises ValueError if a subject stands on both sides of the latter."""
     rows, rng = sorted(rows), random.Random(SEED)
     rng.shuffle(rows)
-    if protocol == "subject" and dataset.test and not dataset.subject_part and any(row.subject for row in rows):
-        train, test = _by_subject(rows, len(rows) // dataset.test, rng)
-    elif dataset.test is None or (protocol == "subject" and dataset.subject_part):
+    if protocol == "subject" and facts.test and not facts.subject_part and any(row.subject for row in rows):
+        train, test = _by_subject(rows, len(rows) // facts.test, rng)
+    elif facts.test is None or (protocol == "subject" and facts.subject_part):
         train, test = ([row for row in rows if row.part == part] for part in ("train", "test"))
-    elif dataset.per_class:
+    elif facts.per_class:
         train, test = _by_class(rows, rng)
     else:
-        count = len(rows) // dataset.test
+        count = len(rows) // facts.test
         train, test = rows[count:], rows[:count]
-    divided = Split(train, train[: lite_size(dataset.lite, len(train))], test)
+    divided = Split(train, train[: lite_size(facts.lite, len(train))], test)
     both = shared_subjects(divided)
     if protocol == "subject" and both:
-        raise ValueError(f"{dataset.name}: subject {min(both)!r} is in train and in test ({len(both)} such subjects)")
+        raise ValueError(f"{facts.name}: subject {min(both)!r} is in train and in test ({len(both)} such subjects)")
     return divided
 
 
 def _by_subject(rows: list[Rated], wanted: int, rng: random.Random) -> tuple[list[Rated], list[Rated]]:
     """Whole subjects, drawn one by one until the test set has the wanted size or just over. Our choice.
 
-    A row without a subject is one of its own: it may show anybody.
+    A row without a subject is one of its own: it may show anyone.
     """
     of_subject = defaultdict(int)
     for row in rows:
@@ -98,5 +98,5 @@ def lite_size(rule: str, train: int) -> int:
 
 
 def shared_subjects(divided: Split) -> set[str]:
-    """The people or patients with rows in train and in test."""
+    """The subjects with rows in train and in test."""
     return {row.subject for row in divided.train if row.subject} & {row.subject for row in divided.test}

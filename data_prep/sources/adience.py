@@ -4,17 +4,16 @@ Download: aligned.tar.gz (or faces.tar.gz) and the five fold files, from the aut
 data/raw/adience, in any folder:
     fold_0_data.txt ... fold_4_data.txt     tabs: user_id, original_image, face_id, age, ...; all five are needed
     aligned/<user_id>/landmark_aligned_face.<face_id>.<original_image>
-    faces/<user_id>/coarse_tilt_aligned_face.<face_id>.<original_image>     taken if there is no aligned one
-The label is the age group 0..7. Only rows with one of the eight groups of GROUPS, to the letter, are kept: ages such
-as None, 35 or (25, 23) fall out. The files repeat 103 of those rows. That leaves the paper's 17,321.
-Terms: research only; the authors give a password on request. The owner's split is five folds, no user in two of them:
-by subject, folds 0-3 are for training and fold 4 is for testing (our choice).
+    faces/<user_id>/coarse_tilt_aligned_face.<face_id>.<original_image>     used if there is no aligned image
+The label is the age group 0..7. Only rows with exactly one of the eight texts of GROUPS are kept: ages such as None, 35
+or (25, 23) are dropped. The files repeat 103 of the kept rows. That leaves the paper's 17,321.
+Terms: research only; the authors give a password on request. The owner's split is five folds; no user is in two of
+them: by subject, folds 0-3 are for training and fold 4 is for testing (our choice).
 """
 
 from collections.abc import Iterator
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, as_is
 from data_prep.source import Drop, Row
 
 FOLDS = tuple(f"fold_{fold}_data.txt" for fold in range(5))
@@ -25,7 +24,9 @@ GROUPS = ("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(4
 def read(files: Files) -> Iterator[Row | Drop]:
     missing = [name for name in FOLDS if not files.all(name)]
     if missing:
-        raise FileNotFoundError(f"{files.root}: no {', '.join(missing)} here or below; all five folds are needed")
+        raise FileNotFoundError(
+            f"{files.root}: no {', '.join(missing)} in this folder or below it; all five folds are needed"
+        )
     seen: set[str] = set()
     for name in FOLDS:
         for line, row in table(files.one(name), *COLUMNS):
@@ -41,16 +42,3 @@ def read(files: Files) -> Iterator[Row | Drop]:
                 tilted = f"faces/{user}/coarse_tilt_aligned_face.{face}.{image}"
                 part = "test" if name == FOLDS[-1] else "train"
                 yield Row(id, (aligned, tilted), score=GROUPS.index(age), subject=user, part=part)
-
-
-DATASET = Dataset(
-    name="adience",
-    read=read,
-    label=as_is,
-    low=0,
-    high=7,
-    sizes=Sizes(train=15_589, lite=15_589, test=1_732),
-    test=10,
-    lite="train",
-    subject_part=True,
-)

@@ -3,15 +3,14 @@
 Download: train.csv and train_images of that competition. Expected below data/raw/aptos:
     train.csv                             id_code,diagnosis; diagnosis is the stage, 0 (no retinopathy) to 4
     train_images/000c1434d8d7.png ...     3,662 images
-Terms: rules of the competition. No owner's split with labels: test.csv has none, sample_submission.csv says 0 always.
-An id_code is text, even 232549883508 or 0709652336e2: a copy that a spreadsheet has saved names no image any more.
-143 groups of identical images are in it, 96 of them with different stages; the paper keeps them, and so do we.
+Terms: rules of the competition. No owner's split with labels: test.csv has none, sample_submission.csv always has 0. An
+id_code is text, even 232549883508 or 0709652336e2: a file that a spreadsheet program has saved no longer names the
+images. It has 143 groups of identical images, 96 of them with different stages; the paper keeps them, and so do we.
 """
 
 from collections.abc import Iterator
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, as_is
 from data_prep.source import Drop, Row
 
 
@@ -23,14 +22,3 @@ def read(files: Files) -> Iterator[Row | Drop]:
             yield Row(id=id, images=(f"train_images/{id}.png", f"{id}.png"), score=row["diagnosis"])
         else:
             yield Drop(id, path.name, "rule", f"line {line}: id_code is empty")
-
-
-DATASET = Dataset(
-    name="aptos",
-    read=read,
-    label=as_is,
-    low=0,
-    high=4,
-    sizes=Sizes(train=3_296, lite=None, test=366),
-    test=10,
-)

@@ -1,19 +1,18 @@
 """AVA: photographs from dpchallenge with some 200 votes 1-10 each (Murray et al., CVPR 2012).
 
-Download: AVA_dataset and the images; the owners' page is gone, imfing/ava_downloader lists copies. Expected below
+Download: AVA_dataset and the images; the owners' page is gone; imfing/ava_downloader lists other sites. Expected below
 data/raw/ava:
     AVA_dataset/AVA.txt     15 numbers a line, no header: index, photo id, counts of votes 1 to 10, 2 tags, challenge
     images/<photo id>.jpg   in any folder
-The rating is the mean vote. The id is column 2; column 1 also looks like one. Some images are grey, CMYK or damaged.
-Terms: all rights with the photographers; AVA asks not to pass on images or data. The owner's lists of train and test
-images are not used: the paper tests on a tenth of its own.
+The rating is the mean vote. The id is column 2; column 1 also looks like an id. Some images are gray, CMYK or damaged.
+Terms: the photographers keep all rights; AVA asks users not to pass on images or data. The owner's lists of train and
+test images are not used: the paper tests on a tenth of its own.
 """
 
 from collections.abc import Iterator
 from operator import mul
 
 from data_prep.downloads import Files
-from storm.datasets import Dataset, Sizes, equal_width
 from data_prep.source import Drop, Row
 
 
@@ -41,16 +40,3 @@ def _row(cells: list[str], where: str) -> Row | Drop:
     if not any(votes):
         return Drop(photo, image, "rule", f"{where}: no votes ({' '.join(counts)})")
     return Row(id=photo, images=(image,), score=sum(map(mul, votes, range(1, 11))) / sum(votes))
-
-
-DATASET = Dataset(
-    name="ava",
-    read=read,
-    label=equal_width,
-    low=1,
-    high=10,
-    sizes=Sizes(train=229_958, lite=25_551, test=25_550),
-    test=10,
-    lite="ninth",
-    difference="255,530 rows in AVA.txt; the paper's 255,508 leave out images that do not exist or do not decode",
-)

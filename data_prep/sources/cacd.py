@@ -1,12 +1,12 @@
 """CACD: faces of 2,000 celebrities with their age in years (CACD2000; Chen et al., ECCV 2014).
 
-Download: CACD2000.tar.gz and, if you like, celebrity2000_meta.mat, from the CARC page. Expected below data/raw/cacd:
+Download: CACD2000.tar.gz and celebrity2000_meta.mat (optional), from the CARC page. Expected below data/raw/cacd:
     CACD2000/45_Peter_Mullan_0001.jpg ...     <age>_<name>_<number>.jpg, 163,446 images, in any folder
     celebrity2000_meta.mat                    optional, MATLAB v5 or v7.3 (HDF5)
-The label is the age, 14..62, estimated: year of the photograph less year of birth. The file name says it; the .mat
-says which images there should be and must agree. Ids and people are taken from the name of the file either way, so
-that both ways give the same splits. Names hold accents (in either Unicode form, on disk and in the tar), apostrophes,
-dots and digits; ids are NFC.
+The label is the age, 14..62, estimated: year of the photograph less year of birth. The file name holds it. The .mat
+lists the images and must agree with their names. Ids and subjects always come from the file names, so that the splits
+are the same with and without the .mat. Names hold accents (in either Unicode form, on disk and in the tar),
+apostrophes, dots and digits; ids are NFC.
 Terms: research only. The owner's split, by rank of celebrity, is used neither by the paper nor here.
 """
 
@@ -14,14 +14,13 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-
-import h5py
-import numpy as np
-from scipy.io import loadmat
+from typing import TYPE_CHECKING
 
 from data_prep.downloads import Files
-from storm.datasets import Dataset, Sizes, as_is
 from data_prep.source import Drop, Row
+
+if TYPE_CHECKING:
+    import h5py
 
 NAME = re.compile(r"(?:.*/)?((\d+)_([^/]+)_\d{4})\.jpg", re.IGNORECASE)
 
@@ -42,6 +41,10 @@ def read(files: Files) -> Iterator[Row | Drop]:
 
 def _meta(path: Path) -> list[tuple[str, float]]:
     """(file name, age in years) of each image. Raises ValueError if the file is damaged or another one."""
+    import h5py
+    import numpy as np
+    from scipy.io import loadmat
+
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
@@ -54,24 +57,17 @@ def _meta(path: Path) -> list[tuple[str, float]]:
         return list(zip(names, np.ravel(ages).tolist(), strict=True))
     except Exception as error:  # a damaged file makes h5py and scipy raise nearly anything
         what = "cannot read name and age of celebrityImageData"
-        raise ValueError(f"{path}: {what} ({error}); download it again, or remove it to go by file names") from error
+        raise ValueError(
+            f"{path}: {what} ({error}); download it again, or remove it to use the file names alone"
+        ) from error
 
 
-def _text(file: h5py.File, cell: h5py.Reference) -> str:
+def _text(file: "h5py.File", cell: "h5py.Reference") -> str:
     """A cell of text, which MATLAB v7.3 keeps as UTF-16. Low-level calls: file[cell][()] takes three times as long."""
+    import h5py
+    import numpy as np
+
     codes = h5py.h5r.dereference(cell, file.id)
     text = np.empty(codes.shape, "<u2")
     codes.read(h5py.h5s.ALL, h5py.h5s.ALL, text)
     return text.tobytes().decode("utf-16-le")
-
-
-DATASET = Dataset(
-    name="cacd",
-    read=read,
-    label=as_is,
-    low=14,
-    high=62,
-    sizes=Sizes(train=147_102, lite=16_345, test=16_344),
-    test=10,
-    lite="ninth",
-)

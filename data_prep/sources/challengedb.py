@@ -3,19 +3,16 @@
 Download: ChallengeDB_release, on request from the LIVE lab, UT Austin. Expected below data/raw/challengedb:
     Data/AllImages_release.mat      names          Data/AllMOS_release.mat     MOS 0-100, in the same order
     Images/3.bmp ... 1164.JPG       1,162 photographs, .bmp or upper-case .JPG
-    Images/trainingImages/t1.bmp ... t7.bmp        the practice images of the study; the paper counts them
-Terms: any purpose, keeping the copyright notice and citing the papers. No owner's split. Without the .mat files, a
-table of them does: meta_info_LIVEChallengeDataset.csv or another *challenge*.csv with columns img_name and mos.
+    Images/trainingImages/t1.bmp ... t7.bmp        practice images of the study; the paper counts them, too
+Terms: any purpose; keep the copyright notice and cite the papers. No owner's split. Instead of the .mat files, a table
+is enough: meta_info_LIVEChallengeDataset.csv or another *challenge*.csv with columns img_name and mos.
 """
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, equal_width
 from data_prep.source import Row
 
 
@@ -38,21 +35,12 @@ def read(files: Files) -> Iterator[Row]:
 
 def _values(path: Path, variable: str) -> list[Any]:
     """A MATLAB variable, flat: rows and columns differ between the files. Raises ValueError naming the file."""
+    import numpy as np
     from scipy.io import loadmat
 
     try:
         return np.ravel(loadmat(path, squeeze_me=True)[variable]).tolist()
     except Exception as error:  # for a damaged file scipy raises OSError, TypeError, IndexError and more
-        raise ValueError(f"{path}: cannot read MATLAB variable {variable!r} ({error}); copy the file again") from error
-
-
-DATASET = Dataset(
-    name="challengedb",
-    read=read,
-    label=equal_width,
-    low=0,
-    high=100,
-    sizes=Sizes(train=936, lite=936, test=233),
-    test=5,
-    lite="train",
-)
+        raise ValueError(
+            f"{path}: cannot read MATLAB variable {variable!r} ({error}); download the file again"
+        ) from error

@@ -1,12 +1,12 @@
-"""DeepDR: DeepDRiD's regular fundus photographs graded for diabetic retinopathy, two for each eye (Liu et al., 2022).
+"""DeepDR: DeepDRiD's regular fundus photographs graded for diabetic retinopathy, two of each eye (Liu et al., 2022).
 
 Download: the repository deepdrdoc/DeepDRiD. Expected below data/raw/deepdr, in any folder:
     regular-fundus-training/regular-fundus-training.csv         1,200 rows, the paper's train set
     regular-fundus-validation/regular-fundus-validation.csv     400 rows, the paper's test set
     <either folder>/Images/<patient>/<image_id>.jpg
 The label is the stage of the photographed eye, 0 to 4: left_eye_DR_Level or right_eye_DR_Level, whichever is filled.
-The letter in image_id does not say which (56_r3 is a left eye), patient_DR_Level is the worse of two eyes, and
-image_path (Windows style) omits Images. Some images lack the patient in their name: l1.jpg for 1_l1.jpg.
+The letter in image_id does not tell which eye it is (56_r3 is a left eye), patient_DR_Level is the worse of both eyes,
+and image_path (Windows style) omits Images. Some images lack the patient in their name: l1.jpg for 1_l1.jpg.
 Not used: the 400 evaluation images (the paper's Table 1 counts them), ultra-widefield images, *-source-*.csv.
 Terms: CC BY-SA 4.0.
 """
@@ -14,7 +14,6 @@ Terms: CC BY-SA 4.0.
 from collections.abc import Iterator
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, as_is
 from data_prep.source import Drop, Row
 
 LEFT, RIGHT = "left_eye_DR_Level", "right_eye_DR_Level"
@@ -36,15 +35,3 @@ def read(files: Files) -> Iterator[Row | Drop]:
                 names = (image, image.removeprefix(f"{patient}_"))
                 ends = tuple(f"{folder}/Images/{patient}/{name}.jpg" for name in names)
                 yield Row(id=image, images=ends, score=left or right, subject=patient, part=part)
-
-
-DATASET = Dataset(
-    name="deepdr",
-    read=read,
-    label=as_is,
-    low=0,
-    high=4,
-    sizes=Sizes(train=1_200, lite=1_200, test=400),
-    test=None,
-    lite="train",
-)

@@ -2,16 +2,15 @@
 
 Download: train.zip.001-005 and trainLabels.csv.zip of that competition. Expected below data/raw/eyepacs:
     trainLabels.csv          image,level; level is the stage, 0 (no retinopathy) to 4 (proliferative)
-    train/10_left.jpeg ...   <patient>_<left|right>, 35,126 images; resized copies as .jpg or .png will do
+    train/10_left.jpeg ...   <patient>_<left|right>, 35,126 images; resized images as .jpg or .png are fine
 Terms: rules of the competition. No owner's split: the paper's test set is the last of ten folds made class by class.
-The paper's 35,127 (Table 1) counts the header. Copies with ";" or CRLF go round. The competition's test images (graded
-later) are not used; their numbers differ.
+The paper's 35,127 (Table 1) counts the header. Files with ";" or CRLF are in circulation and can be read. The
+competition's test images (graded later) are not used; their numbers differ.
 """
 
 from collections.abc import Iterator
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, as_is
 from data_prep.source import Drop, Row
 
 
@@ -25,16 +24,3 @@ def read(files: Files) -> Iterator[Row | Drop]:
             yield Row(id=image, images=ends, score=row["level"], subject=patient)
         else:
             yield Drop(image, path.name, "rule", f"line {line}: image {image!r} is not <patient>_left or _right")
-
-
-DATASET = Dataset(
-    name="eyepacs",
-    read=read,
-    label=as_is,
-    low=0,
-    high=4,
-    sizes=Sizes(train=31_599, lite=31_599, test=3_527),
-    test=10,
-    lite="train",
-    per_class=True,
-)

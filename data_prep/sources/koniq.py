@@ -1,11 +1,11 @@
 """KonIQ-10k: web photographs with quality scores by crowd workers (Hosu et al., TIP 2020). Zero-shot in the paper.
 
 Download: images and scores from the KonIQ-10k page of the MMSP group, Konstanz. Expected below data/raw/koniq:
-    koniq10k_scores_and_distributions.csv       rating in MOS_zscore; its MOS is the raw mean 1-5 and is not used
+    koniq10k_scores_and_distributions.csv       rating in MOS_zscore; its MOS is the raw mean 1-5, not used
     or koniq10k_distributions_sets.csv          of the authors' repository subpic/koniq; its MOS is the z-score
-    1024x768/<image_name> or 512x384/<image_name>       the larger one wins if both are there
+    1024x768/<image_name> or 512x384/<image_name>       the larger images are used if both are there
 The z-score, 3.91 to 88.39 of 0-100, is the rating; both files give the same labels.
-Terms: photographs from YFCC100M under Creative Commons licences; the authors' repository is MIT. The owner's split
+Terms: photographs from YFCC100M under Creative Commons licenses; the authors' repository is MIT. The owner's split
 (7,058, 1,000 and 2,015) is not used: the paper tests on 2,014.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, equal_width
 from data_prep.source import Row
 
 
@@ -23,8 +22,8 @@ def read(files: Files) -> Iterator[Row]:
     column = "MOS_zscore" if any("MOS_zscore" in row for row in rows) else "MOS"
     if column == "MOS" and not any(_above_5(row["MOS"]) for row in rows):
         raise ValueError(
-            f"{path}: 'MOS' has no value above 5, so it is the raw mean, and there is no 'MOS_zscore'; "
-            "use koniq10k_scores_and_distributions.csv or koniq10k_distributions_sets.csv as the owner has it"
+            f"{path}: 'MOS' has no value above 5, so it is the raw mean, and 'MOS_zscore' is missing; "
+            "use koniq10k_scores_and_distributions.csv or koniq10k_distributions_sets.csv unchanged from the owner"
         )
     for row in rows:
         image = row["image_name"]
@@ -40,14 +39,3 @@ def _above_5(text: str) -> bool:
         return float(text) > 5
     except ValueError:
         return False
-
-
-DATASET = Dataset(
-    name="koniq",
-    read=read,
-    label=equal_width,
-    low=0,
-    high=100,
-    sizes=Sizes(train=8_059, lite=None, test=2_014),
-    test=5,
-)

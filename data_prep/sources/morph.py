@@ -3,17 +3,16 @@
 Download: the 2008 non-commercial release, from UNC Wilmington. Expected below data/raw/morph:
     morph_2008_nonCommercial.csv     optional; the columns age and photo (Album2/009055_1M54.JPG) are used
     Album2/009055_1M54.JPG ...       <subject, six digits>_<picture><M|F><age>.JPG, 55,134 images, in any folder
-The label is the age, 16..77. The file name says it; the csv says which images there should be and must agree. Ids and
-subjects are taken from the name of the file either way, so that both ways give the same splits. Copies differ in the
-case of names.
-Terms: an academic or a paid licence from UNC Wilmington. No owner's split.
+The label is the age, 16..77. The file name holds it. The csv lists the images and must agree with their names. Ids and
+subjects always come from the file names, so that the splits are the same with and without the csv. Names may be in
+upper or lower case.
+Terms: an academic or a paid license from UNC Wilmington. No owner's split.
 """
 
 import re
 from collections.abc import Iterator
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, as_is
 from data_prep.source import Drop, Row, same_rating
 
 NAME = re.compile(r"(?:.*[/\\])?((\d{6})_\d{1,2}[MF](\d+))\.jpg", re.IGNORECASE)
@@ -33,16 +32,3 @@ def read(files: Files) -> Iterator[Row | Drop]:
             yield Drop(match[1], image, "rule", f"age {age!r} in {path.name}, but {match[3]} in the name of the file")
         else:
             yield Row(match[1].upper(), (image, f"{match[1]}.jpg"), match[3], subject=match[2])
-
-
-DATASET = Dataset(
-    name="morph",
-    read=read,
-    label=as_is,
-    low=16,
-    high=77,
-    sizes=Sizes(train=40_012, lite=10_003, test=10_003),
-    test=5,
-    lite="quarter",
-    difference="the owner's set has 55,134 images; why the paper has 50,015 is unknown (perhaps a redistribution)",
-)

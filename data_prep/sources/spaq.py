@@ -1,10 +1,10 @@
 """SPAQ: smartphone photographs with quality scores 0-100 (Fang et al., CVPR 2020).
 
 Download: the SPAQ archive, from the page of h4nwei/SPAQ. Expected below data/raw/spaq:
-    Annotations/MOS and Image attribute scores.xlsx     first column the file name, MOS a whole or broken number
+    Annotations/MOS and Image attribute scores.xlsx     first column: file name; MOS: a whole number or a fraction
     TestImage/00001.jpg ... 11125.jpg
-Terms: education and research only. No owner's split. Other copies call the file "MOS Std and ..." (one more column),
-write it with underscores, or as .csv: columns are found by name.
+Terms: education and research only. No owner's split. Some archives call the file "MOS Std and ..." (one more column),
+write its name with underscores, or have a .csv: columns are found by name.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,7 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
 
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
-
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, equal_width
 from data_prep.source import Row
 
 
@@ -32,6 +28,9 @@ def read(files: Files) -> Iterator[Row]:
 
 def _sheet(path: Path) -> Iterator[tuple[str, float | str]]:
     """(image name, MOS) of the first sheet. Raises ValueError, naming the file, if it is damaged or another one."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         book = load_workbook(path, read_only=True, data_only=True)
     except (BadZipFile, InvalidFileException, KeyError) as error:
@@ -46,15 +45,3 @@ def _sheet(path: Path) -> Iterator[tuple[str, float | str]]:
             row += (None,) * (len(header) - len(row))  # openpyxl may end a row after its last filled cell
             if row[name] is not None:
                 yield str(row[name]).strip(), "" if row[mos] is None else row[mos]
-
-
-DATASET = Dataset(
-    name="spaq",
-    read=read,
-    label=equal_width,
-    low=0,
-    high=100,
-    sizes=Sizes(train=8_900, lite=8_900, test=2_225),
-    test=5,
-    lite="train",
-)

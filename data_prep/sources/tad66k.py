@@ -1,17 +1,16 @@
 """TAD66K: Flickr photographs of 47 themes with aesthetic scores 0-10 (He et al., IJCAI 2022).
 
 Download: images and labels, from the page of woshidandan/TANet. Expected below data/raw/tad66k:
-    dataset/merge/train.csv, dataset/merge/test.csv     image,score; train.csv and test.csv elsewhere do, too
+    dataset/merge/train.csv, dataset/merge/test.csv     image,score; train.csv and test.csv may lie elsewhere
     TAD66K/<image>                                      in any folder
-Names are text: 136 begin with "-" or "_", 99 are all digits. The owner's split is used, that of merge/: in unmerge/,
-by theme, 478 of its test images are for training. Terms: labels and code Apache-2.0; the photographs are from Flickr.
+Names are text: 136 begin with "-" or "_", 99 are all digits. The owner's split is that of merge/: in unmerge/, which is
+by theme, 478 of these test images are for training. Terms: labels and code Apache-2.0; the photographs are from Flickr.
 """
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from data_prep.downloads import Files, table
-from storm.datasets import Dataset, Sizes, equal_width
 from data_prep.source import Row
 
 
@@ -24,16 +23,3 @@ def read(files: Files) -> Iterator[Row]:
                 score=row["score"],
                 part=part,
             )
-
-
-DATASET = Dataset(
-    name="tad66k",
-    read=read,
-    label=equal_width,
-    low=0,
-    high=10,
-    sizes=Sizes(train=52_224, lite=13_056, test=14_076),
-    test=None,
-    lite="quarter",
-    difference="the paper's Table 6 has 24 train and 3 test rows fewer than the owner's split, cause unknown",
-)

@@ -2,20 +2,28 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.helpers.stand_ins import SOURCES, make
-from data_prep.__main__ import main
+from data_prep import own_ratings, release
+from data_prep.__main__ import arguments, main
+from data_prep.registry import dataset_info
+from storm.datasets import DATASETS, SCALES
+from storm.files import LOCK, locked, whole_files
 from storm.parse import parse
 from storm.prompts import STRATEGIES
-from data_prep.registry import dataset_info
-from storm.datasets import SCALES
-from storm.files import together
+from storm.rows import read_examples, to_row
+from tests.helpers.hostile_images import HOSTILE, write_hostile
+from tests.helpers.paths import ROOT
+from tests.helpers.pictures import encoded, picture
+from tests.helpers.stand_ins import SOURCES, make
 
 SMALL = 0.004  # of the originals: ten rows at least
 NAMES = [source.__name__ for source in SOURCES]  # the datasets that have stand-ins, the paper's 14 at least
@@ -40,7 +48,7 @@ def copy_or_link(source: str, target: str) -> None:
 
 
 def build(raw: Path, out: Path, *more: str) -> int:
-    return main([*more, "--raw", str(raw), "--out", str(out), "--workers", "1"])
+    return main([*more, "--media", str(raw), "--out", str(out), "--workers", "1"])
 
 
 def exists(raw: Path, out: Path, *more: str) -> int:
@@ -57,7 +65,7 @@ def manifest(out: Path, name: str) -> list[dict]:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    files = (path for path in out.rglob("*") if path.is_file() and ".checked" not in path.parts)
+    files = (path for path in out.rglob("*") if path.is_file() and not {".checked", LOCK} & set(path.parts))
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
@@ -84,10 +92,11 @@ def test_rows_manifest_and_summary_agree(built, originals, name):
         seen = {}
         for part in ("train", "test"):
             for row in rows(built / strategy / f"{name}_{part}.jsonl"):
-                known = listed[row["id"]]
-                assert (known["split"], known["image"], int(known["label"])) == (part, row["images"][0], row["label"])
-                assert (float(known["score"]), known["subject"]) == (row["score"], row["subject"])
-                assert row["dataset"] == name and (originals / row["images"][0]).is_file()
+                cells = listed[row["id"]]
+                assert (cells["split"], cells["image"], int(cells["label"])) == (part, row["images"][0], row["label"])
+                assert (float(cells["score"]), cells["subject"]) == (row["score"], row["subject"])
+                assert (row["dataset"], row["scale"], row["strategy"]) == (name, scale.name, strategy)
+                assert (originals / row["images"][0]).is_file()
                 assert parse(scale, strategy, row["conversations"][1]["value"]).label == row["label"]
                 seen[row["id"]] = part
         assert len(seen) == len(listed)
@@ -109,15 +118,14 @@ def test_one_dataset_at_a_time_gives_the_same_files(originals, built, tmp_path):
     assert contents(tmp_path / "out") == contents(built)
 
 
-def test_subject_split_shares_nobody_and_says_how_many_the_papers_shares(originals, tmp_path, capsys):
+def test_subject_split_shares_no_subject(originals, tmp_path, capsys):
     assert exists(originals, tmp_path / "out", "--split", "subject") == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert {name: numbers["shared_subjects"] for name, numbers in summary.items()} == dict.fromkeys(NAMES, 0)
     for name in ("adience", "cacd", "morph", "eyepacs", "deepdr"):
-        people = [
-            {r["subject"] for r in manifest(tmp_path / "out", name) if r["split"] == p} for p in ("train", "test")
-        ]
-        assert people[0] and people[1] and not people[0] & people[1]
+        listed = manifest(tmp_path / "out", name)
+        train, test = ({row["subject"] for row in listed if row["split"] == part} for part in ("train", "test"))
+        assert train and test and not train & test
     capsys.readouterr()
 
 
@@ -199,11 +207,11 @@ def test_a_dataset_that_fails_is_one_line_and_the_others_are_built(raw, tmp_path
 
 
 def test_unknown_names_and_an_empty_root_are_refused(tmp_path, capsys):
-    for arguments in (["imagenet"], []):
+    for names in (["imagenet"], []):
         with pytest.raises(SystemExit) as stop:
-            exists(tmp_path, tmp_path / "out", *arguments)
+            exists(tmp_path, tmp_path / "out", *names)
         assert stop.value.code == 2
-    assert "no dataset 'imagenet'" in capsys.readouterr().err
+        assert (names or [str(tmp_path)])[0] in capsys.readouterr().err
 
 
 def test_dropping_leaks_without_looking_is_refused(raw, tmp_path, capsys):
@@ -223,7 +231,7 @@ def test_a_damaged_summary_is_one_line(raw, tmp_path, capsys):
 def test_fewer_strategies_remove_those_of_the_build_before(raw, tmp_path):
     out = tmp_path / "out"
     assert exists(raw, out, "spaq") == 0 and (out / "num" / "spaq_train.jsonl").exists()
-    assert exists(raw, out, "spaq", "--split", "subject", "--prompts", "cot") == 0
+    assert exists(raw, out, "spaq", "--split", "subject", "--strategy", "cot") == 0
     assert sorted(path.parent.name for path in out.rglob("spaq_train.jsonl")) == ["cot"]
 
 
@@ -232,7 +240,7 @@ def test_a_full_disk_leaves_the_build_before_intact(raw, tmp_path, monkeypatch, 
     assert exists(raw, out, "spaq", "hci") == 0
     before = contents(out)
     monkeypatch.setattr(
-        "data_prep.write._quarantine", lambda built, file: (_ for _ in ()).throw(OSError(28, "No space"))
+        "data_prep.write._quarantine", lambda drops, file: (_ for _ in ()).throw(OSError(28, "No space"))
     )
     assert exists(raw, out, "spaq", "hci", "--split", "subject") == 1
     assert contents(out) == before
@@ -240,13 +248,13 @@ def test_a_full_disk_leaves_the_build_before_intact(raw, tmp_path, monkeypatch, 
 
 
 def test_files_written_together_appear_together(tmp_path):
-    with pytest.raises(ValueError, match="stop"), together() as open_:
-        open_(tmp_path / "a").write("1")
+    with pytest.raises(ValueError, match="stop"), whole_files() as open_:
+        open_(tmp_path / "a").write(b"1")
         raise ValueError("stop")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_decoding_quarantines_what_is_no_image_and_copies_are_pointed_to(raw, tmp_path, capsys):
+def test_decoding_quarantines_what_is_not_an_image_and_copies_are_pointed_to(raw, tmp_path, capsys):
     images = sorted(raw.glob("hci/**/*.jpg"))
     for path, data in zip(images, (b"", b"not an image")):
         path.unlink()
@@ -291,3 +299,110 @@ def test_leaks_are_reported_and_dropped_within_and_across_datasets(raw, tmp_path
     assert [summary[name]["settings"]["compared"] for name in ("hci", "aptos")] == [["aptos", "hci"]] * 2
     assert sum(summary[name]["dropped"]["leak"] for name in ("hci", "aptos")) == len(found)
     assert "leak: exact copy of" in (tmp_path / "out" / "quarantine" / "hci.csv").read_text()
+
+
+def test_a_row_is_what_storm_reads_and_writes(built):
+    path = built / "num" / "utk_test.jsonl"
+    examples = list(read_examples(path, SCALES))
+    assert rows(path) == [
+        to_row(example, score=row["score"]) for example, row in zip(examples, rows(path), strict=True)
+    ]
+    assert list(rows(path)[0]) == [
+        *("conversations", "images", "id", "dataset", "scale", "strategy", "label", "score", "subject")
+    ]
+
+
+def test_options_by_their_old_names_warn_and_work(raw, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out"), "--check", "exists"]
+    assert main(["hci", "--raw", str(raw), *out, "--prompts", "cot", "direct"]) == 0
+    warnings = capsys.readouterr().err
+    assert "--media" in warnings and "--strategy" in warnings
+    assert {path.parent.name for path in (tmp_path / "out").rglob("hci_test.jsonl")} == {"cot", "direct"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["spak"], "spaq"),
+        (["relaese"], "release"),
+        (["--strategy", "kot"], "cot"),
+        (["--strateg=cot", "--medai=x"], "--media"),
+    ],
+)
+def test_a_misspelled_name_is_answered_with_the_one_that_was_meant(tmp_path, capsys, arguments, meant):
+    with pytest.raises(SystemExit) as stop:
+        exists(tmp_path, tmp_path / "out", *arguments)
+    assert stop.value.code == 2 and f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_one_line_with_the_owners_page(raw, tmp_path, capsys):
+    shutil.rmtree(raw / "hci")
+    assert exists(raw, tmp_path / "out", "hci", "aptos") == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert f"{raw}/hci" in line and DATASETS["hci"].url in line
+    assert manifest(tmp_path / "out", "aptos")
+
+
+def test_two_builds_do_not_write_one_folder_at_once(raw, tmp_path, capsys):
+    with locked(tmp_path / "out"):
+        assert exists(raw, tmp_path / "out", "hci") == 1
+    assert f"{tmp_path}/out" in capsys.readouterr().err and not list(tmp_path.rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize("command", [[], ["release"], ["csv"], ["registry"]])
+def test_help_only_prints_help_at_once(command, tmp_path):
+    code = (
+        "import resource, sys; from data_prep.__main__ import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'numpy', 'PIL', 'pandas', 'torch', 'scipy', 'openpyxl'} & set(sys.modules), sys.modules\n"
+        "assert resource.getrusage(resource.RUSAGE_SELF).ru_utime < 0.5"
+    )
+    run = [sys.executable, "-c", code, *command, "--help"]
+    shown = subprocess.run(
+        run, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "usage: python -m data_prep" in shown.stdout and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("parser", [arguments, release.arguments, own_ratings.arguments])
+def test_every_option_has_a_help_text(parser):
+    assert [action.dest for action in parser()._actions if not action.help] == []
+
+
+def test_hostile_images_are_rows_with_a_reason(tmp_path, capsys):
+    """200 files that no decoder should be given, as images of a dataset that goes by file names."""
+    folder = tmp_path / "raw" / "challengedb"
+    folder.mkdir(parents=True)
+    write_hostile(folder)
+    names = [name for name in HOSTILE if "\0" not in name]
+    sound = 20
+    for number in range(sound):
+        (folder / f"sound_{number}.png").write_bytes(encoded(picture(60, 40, number), "PNG"))
+    names += [f"sound_{number}.png" for number in range(sound)]
+    lines = "".join(f"{name},{number % 100}\n" for number, name in enumerate(names))
+    (folder / "challenge.csv").write_text(f"img_name,mos\n{lines}")
+    for more in ([], ["--resize", "1024"]):
+        out = tmp_path / f"out{len(more)}"
+        assert build(tmp_path / "raw", out, *more) == 0
+        listed = {row["id"] for row in manifest(out, "challengedb")}
+        with (out / "quarantine" / "challengedb.csv").open(newline="") as file:
+            dropped = list(csv.DictReader(file))
+        assert len(listed) + len(dropped) == len(names), "none is lost"
+        assert listed >= {f"sound_{number}" for number in range(sound)}
+        assert len(dropped) >= 100 and all(len(row["reason"].splitlines()) == 1 for row in dropped)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_registry_is_written_as_it_is_in_the_repository(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("data_prep.registry.__file__", str(tmp_path / "data_prep" / "registry.py"))
+    assert main(["registry"]) == 0
+    written = (tmp_path / "dataset_info.json").read_bytes()
+    assert written == (ROOT / "dataset_info.json").read_bytes(), "run: python -m data_prep registry"
+    assert json.loads(written) == dataset_info() and str(tmp_path) in capsys.readouterr().out
+
+
+def test_every_reader_has_facts():
+    readers = {path.stem for path in (ROOT / "data_prep" / "sources").glob("*.py")} - {"__init__"}
+    assert readers == set(DATASETS)

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.helpers.pictures import encoded, picture
 from PIL import Image
 
 from data_prep.images import check, copy_of
+from data_prep.options import Options
+from tests.helpers.paths import ROOT
+from tests.helpers.pictures import encoded, picture
 
 
 def test_copies_never_collide(tmp_path):
@@ -29,25 +31,25 @@ def test_a_copy_never_replaces_an_original(tmp_path, raw, out):
         (tmp_path / folder / "x.jpg").write_bytes(encoded(Image.new("RGB", (90, 90)), "JPEG"))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.jpg")}
     with pytest.raises(ValueError, match="would be written over the originals in"):
-        check(tmp_path / raw, ["x.jpg"], mode="decode", resize=99, out=tmp_path / out, name="toy", workers=1)
+        check(["x.jpg"], "toy", Options(tmp_path / raw, tmp_path / out, resize=99))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.jpg")} == before
 
 
-def test_rows_reach_the_copy_even_if_the_raw_folder_is_a_link(tmp_path):
+def test_rows_reach_the_copy_even_if_the_image_root_is_a_link(tmp_path):
     (tmp_path / "disk/deep/raw").mkdir(parents=True)
     (tmp_path / "disk/deep/raw/x.png").write_bytes(encoded(picture(), "PNG"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data/raw").symlink_to(tmp_path / "disk/deep/raw")
     for raw, path in (("data/raw", "../../../data/out"), ("disk/deep/raw", "../../../data/out")):
         out = tmp_path / "data/out"
-        (result,) = check(tmp_path / raw, ["x.png"], mode="decode", resize=900, out=out, name="toy", workers=1).values()
+        (result,) = check(["x.png"], "toy", Options(tmp_path / raw, out, resize=900)).values()
         assert result.image == f"{path}/images/x.png.jpg"
         assert Image.open(os.path.join(tmp_path / raw, result.image)).size == (34, 25)
 
 
 def make_raw(raw: Path, count: int) -> list[str]:
     (raw / "toy").mkdir(parents=True)
-    sorts = [encoded(picture(800, 600, seed), "JPEG") for seed in range(6)] + [b"no image"]
+    sorts = [encoded(picture(800, 600, seed), "JPEG") for seed in range(6)] + [b"not an image"]
     names = [f"toy/{number}.jpg" for number in range(count)]
     for number, name in enumerate(names):
         (raw / name).write_bytes(sorts[number % len(sorts)])
@@ -69,7 +71,7 @@ def test_workers_do_not_change_the_result(tmp_path):
     names = make_raw(raw, 30)[::-1]
     kept = []
     for workers in (1, 3):
-        result = check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=workers)
+        result = check(names, "toy", Options(raw, out, resize=9000, workers=workers))
         kept.append((list(result.items()), copies_of(out), (out / ".checked/toy.jsonl").read_bytes()))
         out.rename(tmp_path / f"out{workers}")
     assert kept[0] == kept[1]
@@ -82,9 +84,9 @@ def test_only_what_changed_is_done_again(tmp_path):
 
     def again(resize: int | None = 9000) -> set[str]:
         before = len(log_of(out))
-        result = check(raw, names, mode="decode", resize=resize, out=out, name="toy", workers=1)
+        result = check(names, "toy", Options(raw, out, resize=resize))
         new = tmp_path / f"new{len(list(tmp_path.iterdir()))}"
-        fresh = check(raw, names, mode="decode", resize=resize, out=new, name="toy", workers=1)
+        fresh = check(names, "toy", Options(raw, new, resize=resize))
         assert [tuple(a)[1:] for a in result.values()] == [tuple(b)[1:] for b in fresh.values()]
         return set(log_of(out)[before:])
 
@@ -92,12 +94,12 @@ def test_only_what_changed_is_done_again(tmp_path):
     assert again() == set()
     os.utime(raw / names[3], ns=(0, 1))
     assert again() == {names[3]}
-    (raw / names[4]).write_bytes(b"no image any more")
+    (raw / names[4]).write_bytes(b"not an image any more")
     assert again() == {names[4]}
     (out / "images" / names[5]).unlink()
     assert again() == {names[5]}
     part = names[:2]
-    check(raw, part, mode="decode", resize=5000, out=out, name="toy", workers=1)
+    check(part, "toy", Options(raw, out, resize=5000))
     assert again() == set(part), "their copies are smaller now"
     assert again(resize=5000) == set(names)
     assert again(resize=None) == set(names)
@@ -115,7 +117,7 @@ def test_a_full_disk_is_not_the_fault_of_an_image(tmp_path):
     out.mkdir()
     (out / "images").touch()  # stands for it: the folder cannot be written to
     with pytest.raises(OSError):
-        check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=1)
+        check(names, "toy", Options(raw, out, resize=9000))
     assert log_of(out) == []
 
 
@@ -123,9 +125,10 @@ RUN = """
 import sys
 from pathlib import Path
 from data_prep.images import check
+from data_prep.options import Options
 raw, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 names = [f"toy/{number}.jpg" for number in range(count)]
-check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=2)
+check(names, "toy", Options(raw, out, resize=9000, workers=2))
 """
 
 
@@ -133,12 +136,12 @@ check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=2)
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     raw, out = tmp_path / "raw", tmp_path / "out"
     names = make_raw(raw, 400)
-    whole = check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=1)
+    whole = check(names, "toy", Options(raw, out, resize=9000))
     copies = copies_of(out)
     out.rename(tmp_path / "unbroken")
 
     command = [sys.executable, "-c", RUN, raw, out, str(len(names))]
-    run = subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 30
     while len(log_of(out)) < 60 and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -148,7 +151,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert 60 <= len(finished) < len(names)
     times = {image: path.stat().st_mtime_ns for image in finished if (path := out / "images" / image).exists()}
 
-    assert check(raw, names, mode="decode", resize=9000, out=out, name="toy", workers=2) == whole
+    assert check(names, "toy", Options(raw, out, resize=9000, workers=2)) == whole
     assert copies_of(out) == copies
     assert not any(path.endswith(".part") for path in copies)
     assert sorted(log_of(out)) == sorted(names), "none twice"

@@ -12,10 +12,9 @@ from PIL import Image
 
 from data_prep.__main__ import main
 from data_prep.images import copy_of
-from storm.prompts import STRATEGIES
 from eval.score import main as score
-
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "product_photos"
+from storm.prompts import STRATEGIES
+from tests.helpers.paths import EXAMPLE
 
 
 def build(folder: Path, out: Path, *more: str) -> int:
@@ -46,8 +45,8 @@ def test_the_worked_example_is_built_registered_and_scored(tmp_path, capsys):
 
     predictions = tmp_path / "appeal_test" / "generated_predictions.jsonl"
     predictions.parent.mkdir()
-    said = [row["conversations"][1]["value"] for row in rows]
-    predictions.write_text("".join(json.dumps({"predict": s, "label": s + "\n"}) + "\n" for s in said))
+    texts = [row["conversations"][1]["value"] for row in rows]
+    predictions.write_text("".join(json.dumps({"predict": s, "label": s + "\n"}) + "\n" for s in texts))
     assert score([str(predictions), "--scale", str(out / "scale.yaml"), "--json", str(tmp_path / "s.json")]) == 0
     (scores,) = json.loads((tmp_path / "s.json").read_text())["scores"]
     assert (scores["dataset"], scores["n"], scores["acc"], scores["consistent"]) == ("appeal", 5, 1, 1)
@@ -105,7 +104,7 @@ def test_a_name_means_its_own_file_and_no_other(tmp_path, capsys):
     image(folder / "b.jpg", 202)
     with (folder / "ratings.csv").open("a") as file:
         file.write(f"A.png,1\na.png,5\nb.png,1\nb.jpg,5\n./images/0.png,1.0\n{folder}/images/1.png,2\nimages/2,3\n")
-    for more in ((), ("--resize", "1024"), ("--resize", "1024")):  # the third has copies of the second below --raw
+    for more in ((), ("--resize", "1024"), ("--resize", "1024")):  # the third has copies of the second below --media
         out = folder / "data/appeal"
         assert build(folder, out, "--workers", "1", *more) == 0
         rows = {row["id"]: row for row in listed(out)}
@@ -185,7 +184,7 @@ def test_copies_between_train_and_test_are_said_and_can_be_dropped(tmp_path, cap
 
 
 def test_what_is_printed_is_registered(example, tmp_path, capsys):
-    assert build(example, tmp_path / "out", "--workers", "1", "--prompts", "num") == 0
+    assert build(example, tmp_path / "out", "--workers", "1", "--strategy", "num") == 0
     assert "dataset: appeal_train_num, eval_dataset: appeal_test_num" in capsys.readouterr().out
     assert list(json.loads((tmp_path / "out/dataset_info.json").read_text())) == ["appeal_train_num", "appeal_test_num"]
 
@@ -219,3 +218,28 @@ def test_one_line_for_what_cannot_be_built(example, tmp_path, capsys):
     assert build(example, tmp_path / "out") == 1
     assert "line 3: split 'dev' is neither train nor test" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("gone", ["ratings.csv", "scale.yaml", "photos"])
+def test_what_is_missing_is_one_line_with_what_to_do(example, tmp_path, capsys, gone):
+    """A csv, a scale, an image root."""
+    (example / gone).unlink(missing_ok=True)
+    media = ["--media", str(example / gone)] if gone == "photos" else []
+    assert build(example, tmp_path / "out", *media) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {example / gone}: ") and "Errno" not in line
+    assert ("--media" if media else f"examples/product_photos/{gone}") in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_side_that_duplicates_leave_empty_is_refused(tmp_path, capsys):
+    """Every training image is a test image, too: without them there is nothing to train on."""
+    lines = ["image,rating,split", *(f"{part}/{i}.png,3,{part}" for i in range(3) for part in ("train", "test"))]
+    folder, out = ratings(tmp_path / "mine", lines), tmp_path / "out"
+    for i in range(3):
+        image(folder / f"test/{i}.png", i)
+        (folder / "train").mkdir(exist_ok=True)
+        (folder / f"train/{i}.png").write_bytes((folder / f"test/{i}.png").read_bytes())
+    assert build(folder, out, "--workers", "1", "--drop-leaks") == 1
+    assert "none of 3 usable rows is for training" in capsys.readouterr().err
+    assert not list(out.rglob("*_test.jsonl")) and not (out / "dataset_info.json").exists()

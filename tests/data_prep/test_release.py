@@ -29,7 +29,7 @@ def release(raw: Path, *files: tuple[str, list], more: tuple[str, ...] = ()) -> 
         paths.append(raw.parent / name)
         paths[-1].write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
     out = raw.parent / "out"
-    return main(["release", *map(str, paths), "--raw", str(raw), "--out", str(out), "--workers", "1", *more]), out
+    return main(["release", *map(str, paths), "--media", str(raw), "--out", str(out), "--workers", "1", *more]), out
 
 
 def rows(path: Path) -> list[dict]:
@@ -118,13 +118,13 @@ def test_two_labels_of_an_image_drop_it_everywhere(raw, others, capsys):
 @pytest.mark.parametrize("check", ["exists", "decode"])
 def test_an_image_in_train_and_test_is_a_leak(raw, check, capsys):
     done, out = release(
-        raw, ("train.jsonl", [PLAIN, SECOND]), ("test.jsonl", [PLAIN]), more=("--check", check, "--prompts", "cot")
+        raw, ("train.jsonl", [PLAIN, SECOND]), ("test.jsonl", [PLAIN]), more=("--check", check, "--strategy", "cot")
     )
     assert done == 0
     (leak,) = (out / "leaks.csv").read_text().splitlines()[1:]
     assert leak == "spaq,TestImage/00001,spaq,TestImage/00001,exact,0"
-    said = {"exists": "1 images are in train and in test", "decode": "1 exact and 0 near copies of test images"}
-    assert said[check] in capsys.readouterr().out
+    lines = {"exists": "1 images are in train and in test", "decode": "1 exact and 0 near copies of test images"}
+    assert lines[check] in capsys.readouterr().out
     (row,) = rows(out / "cot/spaq_test.jsonl")
     assert row in rows(out / "cot/spaq_train.jsonl")
 
@@ -173,7 +173,7 @@ def test_all_files_go_into_one_command(raw, capsys):
 
 def test_a_file_that_is_not_utf_8_is_named(raw, capsys):
     (raw.parent / "train.jsonl").write_bytes(json.dumps(PLAIN).encode() + b"\n\xff\xfe\n")
-    assert main(["release", f"{raw.parent}/train.jsonl", "--raw", str(raw), "--out", f"{raw.parent}/out"]) == 1
+    assert main(["release", f"{raw.parent}/train.jsonl", "--media", str(raw), "--out", f"{raw.parent}/out"]) == 1
     assert f"error: {raw.parent}/train.jsonl, line 2: not UTF-8" in capsys.readouterr().err
 
 
@@ -188,7 +188,7 @@ def test_a_killed_worker_is_one_line(raw, monkeypatch, capsys):
 
 def test_the_part_must_be_said(raw, capsys):
     assert release(raw, ("ord.jsonl", [PLAIN]))[0] == 1
-    assert "ord.jsonl: is it train, lite or test? Say --part" in capsys.readouterr().err
+    assert "ord.jsonl: is it train, lite or test? Use --part" in capsys.readouterr().err
     done, out = release(raw, ("ord.jsonl", [PLAIN]), more=("--part", "test"))
     assert done == 0 and len(rows(out / "cot/spaq_test.jsonl")) == 1
 
@@ -222,5 +222,5 @@ def test_the_path_tells_the_dataset_or_nothing(image, dataset):
 def test_nothing_usable_is_one_line(raw, tmp_path, capsys):
     assert release(raw, ("train.jsonl", [PLAIN | {"image_path": "/x/1.jpg"}]))[0] == 1
     assert "no usable row" in capsys.readouterr().err
-    assert main(["release", str(tmp_path / "absent_train.jsonl"), "--raw", str(raw)]) == 1
+    assert main(["release", str(tmp_path / "absent_train.jsonl"), "--media", str(raw)]) == 1
     assert "absent_train.jsonl" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def read(module, root: Path) -> list[Row | Drop]:
     return list(module.read(Files(root)))
 
 
-def found(root: Path, row: Row) -> str | None:
+def image_of(root: Path, row: Row) -> str | None:
     return Files(root).find(*row.images)
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins for the 14 sources: python bench/sources.py FOLDER [FRACTION]. To time data_prep without the data.
+"""Stand-ins for the 14 sources: python -m tests.helpers.stand_ins FOLDER [FRACTION]. To run data_prep without the data.
 
 Label files have the owners' formats and numbers of rows; ratings are generated, seeded by dataset. All images are hard
 links to one small JPEG, so every dataset is full of exact copies. Where an owner lists more images than the paper

@@ -6,12 +6,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.helpers.downloads import located, put
 from scipy.io import savemat
 
-from data_prep.sources import cacd
 from data_prep.downloads import Files
 from data_prep.source import Drop, Row
+from data_prep.sources import cacd
+from tests.helpers.downloads import located, put
 
 CELEBRITIES = {
     "14_Renée_Zellweger_0001": (14, "Renée_Zellweger"),

@@ -1,10 +1,11 @@
 """The readers of the aesthetics datasets, on a few rows in each owner's format, quirks included."""
 
 import pytest
-from tests.helpers.downloads import found, read, write
 
-from data_prep.sources import aesthetics, ava, tad66k
 from data_prep.source import Drop, Row
+from data_prep.sources import aesthetics, ava, tad66k
+from storm.datasets import half_up
+from tests.helpers.downloads import image_of, read, write
 
 # Aesthetics
 
@@ -19,7 +20,7 @@ def test_aesthetics_header_is_no_comment_and_ids_are_text(tmp_path):
     write(tmp_path / "nature/0023442.JPG")
     rows = read(aesthetics, tmp_path)
     assert rows == [Row("5194879628", ("5194879628.jpg",), 3.2), Row("0023442", ("0023442.jpg",), 4.9)]
-    assert [found(tmp_path, row) for row in rows] == ["img_files/5194879628.jpg", "nature/0023442.JPG"]
+    assert [image_of(tmp_path, row) for row in rows] == ["img_files/5194879628.jpg", "nature/0023442.JPG"]
 
 
 @pytest.mark.parametrize("votes", ["", "3,,4", "3,six", "3,0,4", "3,6", "3.5,4", "3;4", "n/a"])
@@ -48,8 +49,8 @@ def test_aesthetics_rounds_half_up_for_every_possible_vote():
     """Against whole-number arithmetic, for all sums of up to 17 votes."""
     for votes in range(1, 18):
         for total in range(votes, 5 * votes + 1):
-            assert aesthetics.rounded(total / votes, 1, 5) == (2 * total + votes) // (2 * votes) - 1, (total, votes)
-    assert [aesthetics.rounded(mean, 1, 5) for mean in (1, 1.5, 2.5, 3.5, 4.5, 5)] == [0, 1, 2, 3, 4, 4]
+            assert half_up(total / votes, 1, 5) == (2 * total + votes) // (2 * votes) - 1, (total, votes)
+    assert [half_up(mean, 1, 5) for mean in (1, 1.5, 2.5, 3.5, 4.5, 5)] == [0, 1, 2, 3, 4, 4]
 
 
 # TAD66K
@@ -75,7 +76,7 @@ def test_tad66k_takes_the_owners_split_of_merge(tmp_path, folder):
         write(tmp_path / image)
     rows = read(tad66k, tmp_path)
     assert rows == TAD_ROWS
-    assert [found(tmp_path, row) for row in rows] == images
+    assert [image_of(tmp_path, row) for row in rows] == images
 
 
 def test_tad66k_prefers_merge_to_other_files_of_the_name(tmp_path):
@@ -111,7 +112,7 @@ def test_ava_id_is_the_second_column(tmp_path):
     rows = read(ava, tmp_path)
     mean = (2 * 1 + 3 * 5 + 4 * 17 + 5 * 38 + 6 * 36 + 7 * 15 + 8 * 6 + 9 * 5 + 10 * 1) / 124
     assert rows == [Row("953619", ("953619.jpg",), mean), Row("1", ("1.jpg",), 5.5)]
-    assert [found(tmp_path, row) for row in rows] == ["images/953619.jpg", "images/1.JPG"]
+    assert [image_of(tmp_path, row) for row in rows] == ["images/953619.jpg", "images/1.JPG"]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.downloads import found, read, write
 from openpyxl import Workbook
 from scipy.io import savemat
 
-from data_prep.sources import challengedb, koniq, spaq
 from data_prep.source import Row
+from data_prep.sources import challengedb, koniq, spaq
 from storm.datasets import equal_width
+from tests.helpers.downloads import image_of, read, write
 
 # SPAQ
 
@@ -43,7 +43,7 @@ def test_spaq_sheet_has_whole_and_broken_numbers(tmp_path, name, more):
     rows = read(spaq, tmp_path)
     assert rows == SPAQ_ROWS
     assert [type(row.score) for row in rows] == [float, int]
-    assert [found(tmp_path, row) for row in rows] == ["SPAQ/TestImage/00001.jpg", "SPAQ/TestImage/00002.JPG"]
+    assert [image_of(tmp_path, row) for row in rows] == ["SPAQ/TestImage/00001.jpg", "SPAQ/TestImage/00002.JPG"]
 
 
 def test_spaq_row_cut_short_has_no_rating(tmp_path):
@@ -97,14 +97,14 @@ def test_challengedb_joins_two_mat_files_by_order(tmp_path, shape):
         write(tmp_path / "ChallengeDB_release" / image)
     rows = read(challengedb, tmp_path)
     assert rows == CHALLENGEDB_ROWS
-    assert [found(tmp_path, row) for row in rows] == [f"ChallengeDB_release/{image}" for _, _, image in CHALLENGEDB]
+    assert [image_of(tmp_path, row) for row in rows] == [f"ChallengeDB_release/{image}" for _, _, image in CHALLENGEDB]
 
 
 def test_challengedb_finds_the_practice_images_when_all_lie_together_in_lower_case(tmp_path):
     write(tmp_path / "all/t1.bmp")
     write(tmp_path / "all/1023.jpg")
-    assert found(tmp_path, CHALLENGEDB_ROWS[0]) == "all/t1.bmp"
-    assert found(tmp_path, CHALLENGEDB_ROWS[2]) == "all/1023.jpg"
+    assert image_of(tmp_path, CHALLENGEDB_ROWS[0]) == "all/t1.bmp"
+    assert image_of(tmp_path, CHALLENGEDB_ROWS[2]) == "all/1023.jpg"
 
 
 def test_challengedb_as_csv(tmp_path):
@@ -125,7 +125,9 @@ def test_challengedb_damaged_mat_file_is_named(tmp_path, keep):
     names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
     damaged = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]])) / "AllMOS_release.mat"
     write(damaged, damaged.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release' \(.*copy"):
+    with pytest.raises(
+        ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release' \(.*download"
+    ):
         read(challengedb, tmp_path)
 
 
@@ -210,11 +212,11 @@ def test_koniq_leaves_a_rating_that_is_no_number_to_the_checks(tmp_path):
 def test_koniq_prefers_the_larger_images(tmp_path):
     row = koniq_row("10004473376", "77.4")
     write(tmp_path / "elsewhere/10004473376.JPG")
-    assert found(tmp_path, row) == "elsewhere/10004473376.JPG"
+    assert image_of(tmp_path, row) == "elsewhere/10004473376.JPG"
     write(tmp_path / "koniq/512x384/10004473376.jpg")
-    assert found(tmp_path, row) == "koniq/512x384/10004473376.jpg"
+    assert image_of(tmp_path, row) == "koniq/512x384/10004473376.jpg"
     write(tmp_path / "koniq/1024x768/10004473376.jpg")
-    assert found(tmp_path, row) == "koniq/1024x768/10004473376.jpg"
+    assert image_of(tmp_path, row) == "koniq/1024x768/10004473376.jpg"
 
 
 def test_a_folder_without_labels_names_the_file(tmp_path):

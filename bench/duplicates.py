@@ -1,7 +1,7 @@
-"""How well and how fast copies are found: python bench/leaks.py. Results, with the machine named: bench/README.md.
+"""How well and how fast duplicates are found: python -m bench.duplicates. Results, with the machine: bench/README.md.
 
-Well: crops of the demo's photographs, changed as copies are, and the share whose hash stays within BITS. Fast: random
-hashes, as many as the 14 datasets have images, with planted near copies.
+Well: crops of the demo's photographs, changed as duplicates are, and the share whose hash stays within BITS. Fast:
+random hashes, as many as the 14 datasets have images, with planted near duplicates.
 """
 
 import io
