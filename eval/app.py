@@ -1,8 +1,9 @@
 """Rate a photograph in the browser: python eval/app.py --model DIR_OR_NAME [--adapter DIR]
 
-Any of the paper's scales, or levels of your own: the coarse thought, the rating, and the probability of every level,
-the same numbers as eval/predict.py's. Nothing leaves this machine: no analytics, no share link, no font or script from
-elsewhere; uploads are deleted an hour later and when the program ends. Ctrl-C ends it.
+Any of the paper's scales, or levels that you type: the coarse prediction, the rating, and the probability of every
+level, the same numbers as eval/predict.py's. Photographs stay on this machine: no analytics, no share link, and the
+browser loads no font or script from another server. Uploads are deleted an hour later and when the program ends.
+Ctrl-C ends it.
 """
 
 import argparse
@@ -16,46 +17,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from storm.custom_scale import load as load_scale
-from storm.prompts import STRATEGIES, answer, question
+from eval.app_page.page import MOST_LEVELS, MOST_RATES, Shown, page, shown_of
+from eval.inference.settings import Settings
+from storm.datasets import BY_SCALE_NAME
+from storm.options import Parser, positive, print_errors
+from storm.prompts import STRATEGIES
+from storm.rows import Example
 from storm.scales import Scale
-from storm.datasets import SCALES
-from eval.inference.page import MOST_LEVELS, MOST_RATES, Said, no_requests_elsewhere, page, said
-from storm.rows import Task
 
 if TYPE_CHECKING:
     from eval.inference.rater import Rater
 
-DOMAINS = {
-    "Image quality": SCALES["spaq"],
-    "Image aesthetics": SCALES["ava"],
-    "Diabetic retinopathy (fundus photograph)": SCALES["eyepacs"],
-    "Decade of the photograph": SCALES["hci"],
-    "Age group of the face": SCALES["adience"],
-} | {f"Age of the face, {SCALES[name].lo} to {SCALES[name].hi}": SCALES[name] for name in ("cacd", "morph", "utk")}
+SCALES = {scale.title: scale for scale in BY_SCALE_NAME.values()}  # the choices of the page
 EXAMPLES = Path("data/demo/images/test")
 CLICKABLE = 5  # examples; of the demo's crops, the first five by name are one of each level
 PHOTOGRAPHS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 UPLOAD = "20mb"
-CUTOFF = 8192  # tokens; more than the longest question about 50 levels of one's own and a photograph
+CUTOFF = 8192  # tokens; more than the longest question about 50 typed levels and a photograph
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="eval/app.py", description="Rate photographs in the browser.")
-    parser.add_argument("--model", required=True, metavar="DIR_OR_NAME")
-    parser.add_argument("--adapter", metavar="DIR", help="LoRA adapter of that model")
-    parser.add_argument("--strategy", choices=STRATEGIES, default="cot", help="as in training")
-    parser.add_argument("--image-max-pixels", type=int, default=1003520, help="as in training (default: our recipes')")
-    parser.add_argument("--examples", type=Path, metavar="FOLDER", help=f"photographs to click (default: {EXAMPLES})")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: everybody who can reach this machine may ask")
-    parser.add_argument("--port", type=int, default=7860)
+def arguments() -> Parser:
+    parser = Parser(prog="eval/app.py", description="Rate photographs in the browser.")
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
+    add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
+    text = "prompt strategy, as in training: %(choices)s (default: %(default)s)"
+    add("--strategy", choices=STRATEGIES, default="cot", metavar="NAME", help=text)
+    text = "most pixels of an image, as in training (default: %(default)s, our recipes')"
+    add("--image-max-pixels", type=positive, default=Settings.image_max_pixels, metavar="N", help=text)
+    add("--examples", type=Path, metavar="FOLDER", help=f"photographs to click (default: {EXAMPLES})")
+    text = "address to serve at (default: %(default)s, this machine only); 0.0.0.0: everybody who can reach it"
+    add("--host", default="127.0.0.1", help=text)
+    add("--port", type=int, default=7860, metavar="N", help="port to serve at (default: %(default)s)")
     return parser
 
 
-def own_scale(rates: str, levels: str) -> Scale:
-    """The scale of a user: a word a line, from the lowest. Raises ValueError in one line that says what is wrong."""
+def typed_scale(rates: str, levels: str) -> Scale:
+    """The scale that a user types, a word per line, lowest first. Raises ValueError in one line."""
+    import yaml
+
+    from storm.custom_scale import load
+
     if len(rates) > MOST_RATES or len(levels) > MOST_LEVELS:
         raise ValueError(f"too long: at most {MOST_RATES} letters for what is rated and {MOST_LEVELS} for the levels")
     words = [word.strip() for word in levels.splitlines() if word.strip()]
@@ -63,74 +65,86 @@ def own_scale(rates: str, levels: str) -> Scale:
         path = Path(folder) / "scale.yaml"
         path.write_text(yaml.safe_dump({"name": "own", "rates": rates.strip(), "levels": words}), encoding="utf-8")
         try:
-            return load_scale(path).scale
+            return load(path).scale
         except ValueError as error:
             raise ValueError(str(error).removeprefix(f"{path}: ")) from None
 
 
-def ask(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Said:
-    """The answer to one photograph. Raises ValueError in one line for one that cannot be read or rated."""
+def rate(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Shown:
+    """The prediction for one photograph. Raises ValueError, in one line, for one that cannot be read or rated."""
     if not photo:
         raise ValueError("choose a photograph first")
-    right = answer(scale, strategy, scale.lo)  # a task has one; nobody looks at it
+    example = Example("photo", "page", photo, scale.lo, scale, strategy)  # the label does not matter
     try:
-        [row] = rater.rate([Task("photo", "page", photo, question(scale, strategy), right, scale, strategy)])
+        [row] = rater.rate([example])
     except RuntimeError as error:  # torch's, out of memory for one
         print(f"{photo}: {error}", file=sys.stderr)
         raise ValueError("the model failed on this photograph; the program's own output says why") from None
     finally:
-        if scale not in DOMAINS.values():  # else every user's levels would stay in memory
+        if scale not in SCALES.values():  # else every user's levels would stay in memory
             rater.tries.pop((scale, strategy), None)
     if "error" in row:
-        raise ValueError(f"{Path(photo).name} cannot be read: a JPEG, PNG or WebP of at most 200 megapixels is needed")
-    return said(row, scale, strategy)
+        name = f"{Path(photo).name}: "  # without the folder, which is ours
+        raise ValueError(name + row["error"].partition(name)[2])
+    return shown_of(row, scale, strategy)
 
 
 def photographs(folder: Path | None) -> list[Path]:
-    """The first examples of a folder, by name; of the demo's, if there are any. Raises ValueError for no folder."""
+    """The first examples of a folder, by name; without one of the demo's, if there are any. Raises ValueError."""
     if folder and not folder.is_dir():
         raise ValueError(f"--examples {folder}: no such folder")
-    found = (path for path in (folder or EXAMPLES).glob("*") if path.suffix.lower() in PHOTOGRAPHS)
-    return sorted(found)[:CLICKABLE]
+    paths = (path for path in (folder or EXAMPLES).glob("*") if path.suffix.lower() in PHOTOGRAPHS)
+    return sorted(paths)[:CLICKABLE]
 
 
-def run(args: argparse.Namespace) -> None:
+def load_rater(args: argparse.Namespace, uploads: Path) -> "Rater":
+    """The model, loaded. What the libraries print goes to a log, which is kept only after an error that names it."""
+    from eval.inference.quiet import quiet
+
+    log = Path(tempfile.mkstemp(prefix="storm_", suffix=".log")[1])
+    with quiet(log):
+        import torch
+
+        from eval.inference.model import load
+        from eval.inference.rater import Rater
+
+        size = {"image_max_pixels": args.image_max_pixels, "cutoff_len": CUTOFF}
+        settings = Settings(args.model, args.adapter, media=uploads, **size)
+        rater = Rater(load(settings, torch.device("cuda" if torch.cuda.is_available() else "cpu")), settings)
+    log.unlink()
+    return rater
+
+
+def serve(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C. Raises ValueError or OSError for what stands in the way."""
     examples = photographs(args.examples)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the uploads are deleted then, too
     with tempfile.TemporaryDirectory(prefix="storm_app_") as uploads:
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
         warnings.filterwarnings("ignore", ".*Gradio 6.0", DeprecationWarning)  # LLaMA-Factory's Gradio is 5
-        import torch
+        from starlette.middleware import Middleware
 
-        from eval.inference.model import load
-        from eval.inference.rater import Rater
+        from eval.app_page.policy import OnlyThisServer
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        loaded = load(args.model, args.adapter, args.image_max_pixels, CUTOFF, device)
-        rater = Rater(loaded, "exact", 0, Path(uploads))
-
-        def rate(photo: str | None, scale: Scale) -> Said:
-            return ask(rater, photo, scale, args.strategy)
-
-        no_requests_elsewhere()
+        rater = load_rater(args, Path(uploads))
         copies = [Path(shutil.copy(example, uploads)) for example in examples]  # Gradio shows no files from elsewhere
-        page(rate, own_scale, DOMAINS, copies).launch(
+        page(lambda photo, scale: rate(rater, photo, scale, args.strategy), typed_scale, SCALES, copies).launch(
             server_name=args.host,
             server_port=args.port,
             share=False,
             show_api=False,
             ssr_mode=False,
             max_file_size=UPLOAD,
+            app_kwargs={"middleware": [Middleware(OnlyThisServer)]},
         )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    args = arguments().parse_args(argv)
     try:
-        run(arguments().parse_args(argv))
+        serve(args)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return print_errors([error])
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
     return 0

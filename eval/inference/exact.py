@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from storm.models import family_of
+
 ROWS = 512  # hidden states that go through the vocabulary's matrix at once: 512 x 152,000 float32 are 0.3 GB
 
 
@@ -48,7 +50,7 @@ def trie(answers: Mapping[int, Sequence[int]], device: torch.device | str = "cpu
     for row, ids in enumerate(answers.values()):
         for length in range(1, len(ids) + 1):
             path[row, edges[tuple(ids[:length])]] = 1
-    made = Trie(
+    whole = Trie(
         labels=tuple(answers),
         tokens=torch.tensor([prefix[-1] for prefix in nodes], dtype=torch.long),
         depth=torch.tensor([len(prefix) - 1 for prefix in nodes], dtype=torch.long),
@@ -57,12 +59,12 @@ def trie(answers: Mapping[int, Sequence[int]], device: torch.device | str = "cpu
         token=torch.tensor([prefix[-1] for prefix in edges]),
         path=path,
     )
-    return Trie(made.labels, *(tensor.to(device) for tensor in made[1:]))
+    return Trie(whole.labels, *(tensor.to(device) for tensor in whole[1:]))
 
 
 @torch.inference_mode()
 def log_probabilities(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], answers: Trie) -> torch.Tensor:
-    """log P(answer | prompt and image) of each row and answer: float32, (rows, K). Not normalised over the answers.
+    """log P(answer | prompt and image) of each row and answer: float32, (rows, K). Not normalized over the answers.
 
     batch: what the model's forward takes (input_ids, attention_mask, pixel_values ...), padded on either side.
     """
@@ -79,7 +81,7 @@ def log_probabilities(model: torch.nn.Module, batch: Mapping[str, torch.Tensor],
 def _positions(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> tuple[dict, torch.Tensor]:
     """({"position_ids": ...}, the next text position of each row): 3-D for Qwen's image tokens, else plain."""
     mask = batch["attention_mask"]
-    if not hasattr(model.model, "get_rope_index"):
+    if not family_of(model.config).mrope:
         plain = (mask.long().cumsum(1) - 1).clamp(min=0)
         return {"position_ids": plain}, plain.amax(1) + 1
     grid = {key: batch[key] for key in ("image_grid_thw",) if key in batch}
@@ -97,9 +99,10 @@ def _grow(model, cache, mask: torch.Tensor, following: torch.Tensor, answers: Tr
         ~allowed, torch.finfo(dtype).min
     )
     positions = following[:, None] + answers.depth
-    if hasattr(model.model, "get_rope_index"):
+    family = family_of(model.config)
+    if family.mrope:
         positions = positions.expand(3, -1, -1)
-    return model.model.language_model(
+    return getattr(model.model, family.text)(
         input_ids=answers.tokens.expand(rows, -1),
         attention_mask=tree_mask,
         position_ids=positions,

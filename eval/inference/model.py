@@ -1,6 +1,6 @@
-"""A model, ready to be asked: template, system prompt, image sizes, collator are LLaMA-Factory's own, as in training.
+"""A loaded model, its inputs and its answers. LLaMA-Factory makes the inputs, as in training.
 
-Qwen2.5-VL, Qwen2-VL and LLaVA-1.5, a folder or a name on the hub, with or without an adapter.
+Any family of storm/models.py, a folder or a name on the hub, with or without an adapter.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from llamafactory.model import load_model, load_tokenizer
 from PIL import Image
 from safetensors import SafetensorError
 
-from storm.scales import Scale
+from eval.inference.settings import Settings
+from storm.models import config, family_of
 from storm.prompts import answers
-from storm.models import config
+from storm.scales import Scale
 
 PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred sizes of images
-TEMPLATES = {"qwen2_5_vl": "qwen2_vl", "qwen2_vl": "qwen2_vl", "llava": "llava"}  # model type -> the host's template
 
 
 class Loaded(NamedTuple):
@@ -33,28 +33,39 @@ class Loaded(NamedTuple):
     prompts: dict[tuple[str, tuple[int, int]], list[int]]  # tokens of a question and an image of a size
 
 
-def load(name: str, adapter: str | None, image_max_pixels: int, cutoff_len: int, device: torch.device) -> Loaded:
-    """Load for prediction, in the precision of the weights. Raises ValueError naming a model that cannot be."""
-    kind = config(name).model_type
-    if kind not in TEMPLATES:
-        raise ValueError(f"{name}: a {kind} model; known are {', '.join(TEMPLATES)}")
+def load(settings: Settings, device: torch.device) -> Loaded:
+    """Load for prediction, in the precision of the weights. The libraries print a lot meanwhile: see quiet.py.
+
+    Raises ValueError naming a model that cannot be loaded and the fix; RuntimeError for what nobody foresaw.
+    """
+    name, adapter = settings.model, settings.adapter
+    shape = config(name)
+    template = family_of(shape, name).template
     processors = (Path(name) / f"{kind}_config.json" for kind in ("preprocessor", "processor"))
     if Path(name).is_dir() and not any(path.is_file() for path in processors):
-        raise ValueError(f"{name}: no preprocessor_config.json: copy it from the base model's folder")
-    settings = {"model_name_or_path": name, "template": TEMPLATES[kind], "flash_attn": "sdpa"}
-    settings |= {"image_max_pixels": image_max_pixels, "cutoff_len": cutoff_len}
+        raise ValueError(f"{name}: no preprocessor_config.json; copy it from the base model's folder")
+    keys = {"model_name_or_path": name, "template": template, "flash_attn": "sdpa"}
+    keys |= {"image_max_pixels": settings.image_max_pixels, "cutoff_len": settings.cutoff_len}
     if adapter:
         _check_adapter(adapter, name)
-        settings |= {"adapter_name_or_path": adapter, "finetuning_type": "lora"}
-    model_args, data_args, finetuning_args, _ = get_infer_args(settings)
+        keys |= {"adapter_name_or_path": adapter, "finetuning_type": "lora"}
+    try:
+        return _load(keys, device)
+    except SafetensorError as error:
+        raise ValueError(f"{adapter or name}: damaged weights ({error}); copy or download them again") from None
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RuntimeError(f"{name}: cannot be loaded ({first})") from error
+
+
+def _load(keys: dict, device: torch.device) -> Loaded:
+    """The host's own way from the keys of a recipe to a model."""
+    model_args, data_args, finetuning_args, _ = get_infer_args(keys)
     model_args.device_map = {"": device}
     modules = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(modules["tokenizer"], data_args)
     modules["tokenizer"].padding_side = "left"
-    try:
-        model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False).to(device).eval()
-    except SafetensorError as error:
-        raise ValueError(f"{adapter or name}: damaged weights ({error}): copy or download them again") from None
+    model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False).to(device).eval()
     encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
     collator = SFTDataCollatorWith4DAttentionMask(
         template=template,
@@ -65,15 +76,18 @@ def load(name: str, adapter: str | None, image_max_pixels: int, cutoff_len: int,
     return Loaded(model, modules["tokenizer"], encoder, collator, {})
 
 
-def _check_adapter(adapter: str, base: str) -> None:
+def _check_adapter(adapter: str, model: str) -> None:
     from peft import PeftConfig
 
     try:
-        of = PeftConfig.from_pretrained(adapter).base_model_name_or_path
+        base = PeftConfig.from_pretrained(adapter).base_model_name_or_path
     except (ValueError, OSError, KeyError, TypeError):
-        raise ValueError(f"{adapter}: no adapter_config.json of peft in it, so it is no adapter") from None
-    if of and Path(of).name != Path(base).name:
-        raise ValueError(f"{adapter}: an adapter of {of}, not of {base}: --model {of}")
+        raise ValueError(
+            f"{adapter}: no adapter_config.json of peft in it, so it is not an adapter; name its folder, or leave "
+            "out --adapter"
+        ) from None
+    if base and Path(base).name != Path(model).name:
+        raise ValueError(f"{adapter}: an adapter of {base}, not of {model}; write --model {base}")
 
 
 def batch(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
@@ -82,9 +96,9 @@ def batch(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image
     for question, image in zip(questions, images):
         ids = _prompt(loaded, question, image)
         rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [], "images": [image]})
-    made = loaded.collator(rows)
+    inputs = loaded.collator(rows)
     device = next(loaded.model.parameters()).device
-    return {key: value.to(device) for key, value in made.items() if key not in ("labels", "rope_deltas")}
+    return {key: value.to(device) for key, value in inputs.items() if key not in ("labels", "rope_deltas")}
 
 
 def _prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
@@ -134,11 +148,11 @@ def stops(loaded: Loaded) -> list[int]:
 @torch.inference_mode()
 def generate(loaded: Loaded, inputs: dict[str, torch.Tensor], max_new_tokens: int) -> list[str]:
     """Greedy answers, the paper's protocol; the same text as the host's do_predict with do_sample: false (tested)."""
-    made = loaded.model.generate(
+    generated = loaded.model.generate(
         **inputs,
         do_sample=False,
         max_new_tokens=max_new_tokens,
         eos_token_id=stops(loaded),
         pad_token_id=loaded.tokenizer.pad_token_id,
     )
-    return loaded.tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    return loaded.tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -1,18 +1,18 @@
-"""What to say, given the probability of every level: the best answer for each metric, and how calibrated it is.
+"""From the probability of every level to the best prediction for each metric, and how calibrated the model is.
 
 Probabilities are arrays of shape (n, K), a row an image, a column a level in order, each row summing to 1. Labels are
 column numbers, 0 .. K-1.
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 BINS = 15  # of confidence, equally wide (Guo et al. 2017, On Calibration of Modern Neural Networks)
 
 
-def normalise(logp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def normalize(logp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities of answers, (n, K), to (probabilities, log of the mass of all answers together, (n,))."""
+    from scipy.special import logsumexp
+
     mass = logsumexp(logp, axis=1)
     return np.exp(logp - mass[:, None]), mass
 
@@ -39,13 +39,14 @@ def entropy(probs: np.ndarray) -> np.ndarray:
 
 
 def temper(probs: np.ndarray, temperature: float) -> np.ndarray:
-    """Flattened (temperature above 1) or sharpened, and normalised again. The mode stays."""
+    """Flattened (temperature above 1) or sharpened, and normalized again. The mode stays."""
     logp = np.log(np.maximum(probs, 1e-12)) / temperature
-    return normalise(logp)[0]
+    return normalize(logp)[0]
 
 
 def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
     """The temperature, 0.05 .. 20, under which the labels are likeliest. Fit it on rows not in the test set."""
+    from scipy.optimize import minimize_scalar
 
     def surprise(log_temperature: float) -> float:
         tempered = temper(probs, float(np.exp(log_temperature)))
@@ -56,12 +57,12 @@ def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
 
 def reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict]:
     """For each bin of confidence in the mode that has rows: n, mean confidence and accuracy."""
-    confidence, right = probs.max(1), mode(probs) == labels
-    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    confidence, correct = probs.max(1), mode(probs) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
-        {"n": int(here.sum()), "confidence": float(confidence[here].mean()), "accuracy": float(right[here].mean())}
-        for here in (which == number for number in range(BINS))
-        if here.any()
+        {"n": int(rows.sum()), "confidence": float(confidence[rows].mean()), "accuracy": float(correct[rows].mean())}
+        for rows in (bins == number for number in range(BINS))
+        if rows.any()
     ]
 
 
@@ -72,7 +73,7 @@ def diagram(bins: list[dict], width: int = 50) -> str:
         bar = "#" * round(bin["accuracy"] * width)
         place = min(width - 1, round(bin["confidence"] * width))
         bar = bar.ljust(width)[:place] + "|" + bar.ljust(width)[place + 1 :]
-        lines.append(f"  {bin['confidence']:.2f} sure, {bin['accuracy']:.2f} right  {bar}  n {bin['n']:,}")
+        lines.append(f"  confidence {bin['confidence']:.2f}, accuracy {bin['accuracy']:.2f}  {bar}  n {bin['n']:,}")
     return "\n".join(lines)
 
 

@@ -2,19 +2,19 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from storm.scales import Scale
-from storm.prompts import answer
 from eval.inference import posterior
 from eval.inference.exact import Trie, log_probabilities, trie
 from eval.inference.model import Loaded, answer_ids, batch, generate
-from storm.rows import Task
-from storm.images import opened
+from eval.inference.settings import Settings
+from storm.images import ImageFault, load_rgb, locate
+from storm.prompts import answer
+from storm.rows import Example
+from storm.scales import Scale
 
 DIGITS = 6  # of a probability in the file
 
@@ -22,53 +22,60 @@ DIGITS = 6  # of a probability in the file
 class Rater:
     """A loaded model that answers blocks of rows."""
 
-    def __init__(self, loaded: Loaded, decode: str, max_new_tokens: int, media: Path):
-        self.loaded, self.decode, self.max_new_tokens, self.media = loaded, decode, max_new_tokens, media
+    def __init__(self, loaded: Loaded, settings: Settings):
+        self.loaded, self.settings = loaded, settings
         self.tries: dict[tuple[Scale, str], Trie] = {}
         self.most = sys.maxsize  # rows that fit the memory
 
-    def rate(self, block: Sequence[Task]) -> list[dict]:
-        """A row for each task, in order; one whose image cannot be read has an error and no answer."""
+    def rate(self, block: Sequence[Example]) -> list[dict]:
+        """A row for each example, in order; one whose image cannot be read has an error and no answer."""
         images, errors = {}, {}
-        for task in block:
+        for example in block:
+            path = self.settings.media / example.image
             try:
-                images[task.id] = opened(self.media, task.image, task.file)
-            except ValueError as error:
-                errors[task.id] = {"predict": "", "error": str(error)}
-        good = [task for task in block if task.id in images]
-        said = dict(zip((task.id for task in good), self._answers(good, images))) if good else {}
-        facts = [{"id": t.id, "dataset": t.dataset, "image": t.image, "label": t.answer} for t in block]
-        return [fact | (errors.get(fact["id"]) or said[fact["id"]]) for fact in facts]
+                path = locate(self.settings.media, example.image, example.file)
+                images[example.id] = load_rgb(path)
+            except ImageFault as fault:
+                errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
+        readable = [example for example in block if example.id in images]
+        predicted = dict(zip((e.id for e in readable), self._answers(readable, images))) if readable else {}
+        return [_row(example) | (errors.get(example.id) or predicted[example.id]) for example in block]
 
-    def _answers(self, block: Sequence[Task], images: dict[str, Image.Image]) -> list[dict]:
+    def _answers(self, block: Sequence[Example], images: dict[str, Image.Image]) -> list[dict]:
         """Answers, in as many pieces as the memory makes necessary."""
         if len(block) > self.most:
             return self._answers(block[: self.most], images) + self._answers(block[self.most :], images)
         try:
-            return self._ask(block, [images[task.id] for task in block])
+            return self._ask(block, [images[example.id] for example in block])
         except torch.OutOfMemoryError:
             if len(block) == 1:
                 raise
             self.most = len(block) // 2
         torch.cuda.empty_cache()
-        print(f"out of memory with {len(block)} rows at once: going on with {self.most}", file=sys.stderr)
+        print(f"out of memory with {len(block)} rows at once: goes on with {self.most}", file=sys.stderr)
         return self._answers(block, images)
 
-    def _ask(self, block: Sequence[Task], images: Sequence[Image.Image]) -> list[dict]:
-        inputs = batch(self.loaded, [task.question for task in block], images)
-        if self.decode == "generate":
-            return [{"predict": text} for text in generate(self.loaded, inputs, self.max_new_tokens)]
+    def _ask(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
+        inputs = batch(self.loaded, [example.question for example in block], images)
+        if self.settings.decode == "generate":
+            return [{"predict": text} for text in generate(self.loaded, inputs, self.settings.max_new_tokens)]
         scale, strategy = block[0].scale, block[0].strategy
         if (scale, strategy) not in self.tries:
             ids = answer_ids(self.loaded, scale, strategy)
             self.tries[scale, strategy] = trie(ids, inputs["input_ids"].device)
         logp = log_probabilities(self.loaded.model, inputs, self.tries[scale, strategy])
-        return decided(logp.cpu().double().numpy(), scale, strategy)
+        return predictions(logp.cpu().double().numpy(), scale, strategy)
 
 
-def decided(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
-    """What the file says of each row: logp (rows, levels), in the order of the labels."""
-    probs, mass = posterior.normalise(logp)
+def _row(example: Example) -> dict:
+    """What a row of the output says of its example: its label as text."""
+    names = {"id": example.id, "dataset": example.dataset, "scale": example.scale.name, "strategy": example.strategy}
+    return names | {"image": example.image, "label": example.answer}
+
+
+def predictions(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
+    """What a row of the output says of each prediction: logp (n, levels), in the order of the labels."""
+    probs, mass = posterior.normalize(logp)
     columns = [probs, posterior.mode(probs), posterior.median(probs), posterior.mean(probs)]
     groups = [slice(max(c.lo, scale.lo) - scale.lo, c.hi - scale.lo + 1) for c in scale.coarse]
     return [
@@ -76,10 +83,10 @@ def decided(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
             "predict": answer(scale, strategy, scale.lo + int(mode)),
             "probs": [round(float(p), DIGITS) for p in row],
             "coarse": [round(float(row[group].sum()), DIGITS) for group in groups],
-            "entropy": round(float(unsure), DIGITS),
-            "mass": round(float(known), DIGITS),
+            "entropy": round(float(entropy), DIGITS),
+            "mass": round(float(whole), DIGITS),
             "median": scale.lo + int(median),
             "mean": round(scale.lo + float(mean), DIGITS),
         }
-        for row, mode, median, mean, unsure, known in zip(*columns, posterior.entropy(probs), np.exp(mass))
+        for row, mode, median, mean, entropy, whole in zip(*columns, posterior.entropy(probs), np.exp(mass))
     ]

@@ -5,41 +5,41 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from eval.inference.posterior import fit_temperature, temper
-from eval.scoring.runs import Answers
+from eval.scoring.runs import Predictions
 from eval.scoring.scores import distributions
 
 
-def calibrated(runs: Sequence[Answers], held_out: Iterable[Answers]) -> list[str]:
+def calibrated(runs: Sequence[Predictions], held_out: Iterable[Predictions]) -> list[str]:
     """Flatten the runs' distributions by the temperature that fits the held-out ones best, scale by scale.
 
-    Returns a line for each run that is left as it is, because no held-out row fits, or because they are its own rows.
+    Returns a line for each run that is left as it is, because no held-out row fits, or because they are its rows.
     """
     rows, errors = {}, []
-    for answers in held_out:
-        if answers.probs is not None:
-            rows.setdefault((answers.scale, answers.strategy), []).append(answers)
+    for predictions in held_out:
+        if predictions.probs is not None:
+            rows.setdefault((predictions.scale, predictions.strategy), []).append(predictions)
     if not rows:
         return ["--calibrate: no row with probs (eval/predict.py --decode exact writes them)"]
-    for answers in runs:
-        if answers.probs is None:
+    for predictions in runs:
+        if predictions.probs is None:
             continue
-        fit = rows.get((answers.scale, answers.strategy), [])
-        if problem := _unfit(answers, fit):
-            errors.append(f"--calibrate: {problem}; {answers.path} is scored as it was predicted")
+        fit = rows.get((predictions.scale, predictions.strategy), [])
+        if problem := _unfit(predictions, fit):
+            errors.append(f"--calibrate: {problem}; {predictions.path} is scored as it was predicted")
             continue
         probs, labels = (np.concatenate(parts) for parts in zip(*map(distributions, fit)))
-        answers.temperature = fit_temperature(probs, labels)
-        answers.probs = temper(answers.probs.astype(float), answers.temperature)
+        predictions.temperature = fit_temperature(probs, labels)
+        predictions.probs = temper(predictions.probs.astype(float), predictions.temperature)
     return errors
 
 
-def _unfit(answers: Answers, fit: Sequence[Answers]) -> str:
+def _unfit(predictions: Predictions, fit: Sequence[Predictions]) -> str:
     """Why no temperature for a run can be fitted to these; "" if it can."""
     if not fit:
-        return f"no row of the scale and prompt {answers.scale.name} {answers.strategy}"
-    used = {(one.dataset, id) for one in fit for id in one.id or ()}
-    own = used.intersection((answers.dataset, id) for id in answers.id or ())
-    if own:
-        least = min(id for _, id in own)
-        return f"{len(own):,} rows are scored, too ({least!r}), but it needs others (eval/predict.py --except)"
+        return f"no row of scale {predictions.scale.name}, strategy {predictions.strategy}"
+    used = {(other.dataset, id) for other in fit for id in other.id or ()}
+    shared = used.intersection((predictions.dataset, id) for id in predictions.id or ())
+    if shared:
+        least = min(id for _, id in shared)
+        return f"{len(shared):,} rows are scored, too ({least!r}), but it needs others (eval/predict.py --except)"
     return ""

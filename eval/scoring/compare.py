@@ -1,137 +1,151 @@
-"""Is one run better than another? Paired: both answered the same images, so what both find hard cancels out."""
+"""Is one run better than another? Paired: both predict the same images, so what both find hard cancels out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.scoring.interval import interval, p_value
-from eval.scoring.metrics import UNPARSED, accuracy, mean_absolute_error
-from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.bootstrap import RESAMPLES, resampled, seed, units
-from eval.scoring.runs import Answers
+from eval.scoring.interval import holm, interval, p_value
+from eval.scoring.metrics import METRICS, UNPARSED, value
+from eval.scoring.paper import DATASETS as PAPER
+from eval.scoring.runs import Predictions
+from eval.scoring.weighted_rows import distinct
 
 ERROR = 0.05  # the chance that any of the datasets is called different though none is (Holm 1979)
-BETTER = {"acc": 1, "mae": -1}  # the sign of an improvement
+COMPARED = ("acc", "mae")
 
 
-def paired(ours: Answers, base: Answers) -> tuple[Answers, Answers]:
-    """The rows that both answered, in one order: by id, else by position. Raises ValueError where they part."""
+@dataclass
+class Comparison:
+    """One metric of two runs on the same rows of a dataset, or their mean over datasets."""
+
+    dataset: str
+    n: int  # rows that both predict; of a mean, datasets
+    subjects: int | None
+    metric: str
+    ours: float
+    base: float
+    difference: float  # ours less base
+    interval: tuple[float, float] | None
+    p: float
+    holm: float | None = None  # p after Holm's correction over the datasets, each metric for itself; None: of a mean
+    better: str = ""  # "better", "worse" or "cannot tell"
+
+
+def paired(ours: Predictions, base: Predictions) -> tuple[Predictions, Predictions]:
+    """The rows that both predict, in one order: by id, else by position. Raises ValueError where they part."""
     if ours.id is not None and base.id is not None:
-        _, at, where = np.intersect1d(ours.id, base.id, return_indices=True)
+        _, at, at_base = np.intersect1d(ours.id, base.id, return_indices=True)
         if not len(at):
             raise ValueError(f"{ours.path} and {base.path} have no id in common")
         order = np.argsort(at)
-        ours, base = _rows(ours, at[order]), _rows(base, where[order])
+        ours, base = _rows(ours, at[order]), _rows(base, at_base[order])
     elif len(ours.label) != len(base.label):
         have = f"{ours.path} has {len(ours.label):,} rows, {base.path} {len(base.label):,}"
         raise ValueError(f"{have}: without ids (--data names the test files) they cannot be paired")
-    apart = np.flatnonzero(ours.label != base.label)
-    if len(apart):
-        one, other = (f"{a.path}, line {a.line[apart[0]]}, label {a.label[apart[0]]}" for a in (ours, base))
-        raise ValueError(f"{one}; {other}: not the same test data")
+    differ = np.flatnonzero(ours.label != base.label)
+    if len(differ):
+        left, right = (f"{p.path}, line {p.line[differ[0]]}, label {p.label[differ[0]]}" for p in (ours, base))
+        raise ValueError(f"{left}; {right}: not the same test data")
     return ours, base
 
 
-def _rows(answers: Answers, at: np.ndarray) -> Answers:
-    """Some rows. People who are in none of them are forgotten."""
-    subject = None if answers.subject is None else np.unique(answers.subject[at], return_inverse=True)[1]
-    columns = {name: getattr(answers, name)[at] for name in ("label", "said", "coarse", "line")}
-    probs = None if answers.probs is None else answers.probs[at]
-    id = answers.id and [answers.id[i] for i in at]
-    return replace(answers, **columns, probs=probs, id=id, subject=subject)
+def _rows(predictions: Predictions, at: np.ndarray) -> Predictions:
+    """A part of the rows. Subjects who are in none of them are forgotten."""
+    subject = None if predictions.subject is None else np.unique(predictions.subject[at], return_inverse=True)[1]
+    columns = {name: getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "line")}
+    probs = None if predictions.probs is None else predictions.probs[at]
+    id = predictions.id and [predictions.id[i] for i in at]
+    return replace(predictions, **columns, probs=probs, id=id, subject=subject)
 
 
-def difference(ours: Answers, base: Answers) -> tuple[list[dict], dict[str, np.ndarray]]:
+def difference(ours: Predictions, base: Predictions) -> tuple[list[Comparison], dict[str, np.ndarray]]:
     """ACC and MAE of both runs on the same rows, the difference with its interval and p; and the resamples of it.
 
     MAE is over the rows that both parsed: a run must not win by leaving the hard ones out. Raises ValueError as
     paired() does.
     """
     ours, base = paired(ours, base)
-    rows, of_row = np.unique(
-        np.stack([ours.label, ours.said, ours.point, base.said, base.point], 1), axis=0, return_inverse=True
+    rows, index = np.unique(
+        np.stack([ours.label, ours.pred, ours.median, base.pred, base.median], 1), axis=0, return_inverse=True
     )
-    label, said, point, base_said, base_point = rows.T
-    both = (point != UNPARSED) & (base_point != UNPARSED)
-    further = (np.abs(point - label) - np.abs(base_point - label)) * both
-    better = (said == label) * 1 - (base_said == label)
+    index = index.ravel()
+    label, pred, median, base_pred, base_median = rows.T
+    both = (median != UNPARSED) & (base_median != UNPARSED)
+    further = (np.abs(median - label) - np.abs(base_median - label)) * both
+    more_hits = (pred == label) * 1 - (base_pred == label)
+    columns = np.stack([more_hits, further, both, np.ones(len(rows))], 1).astype(float)
     subject = base.subject if ours.subject is None else ours.subject
-    of = np.stack([better, further, both, np.ones(len(rows))], 1).astype(float)
-    drawn = [counts @ of for counts in resampled(of_row.ravel(), subject, seed(ours), RESAMPLES)]
-    better, further, parsed, everyone = np.concatenate(drawn).T
+    drawn = [counts @ columns for counts in resampled(index, subject, seed(ours), RESAMPLES)]
+    more_hits, further, parsed, total = np.concatenate(drawn).T
     with np.errstate(invalid="ignore"):
-        resamples = {"acc": better / everyone, "mae": further / parsed}
-    both = both[of_row.ravel()]
-    made, pair = [], (replace(ours, subject=subject), replace(base, subject=subject))
-    if ours.scale.unit == "level":
-        made.append(_row(pair, "acc", [accuracy(a.label, a.said) for a in pair], resamples))
+        resamples = {"acc": more_hits / total, "mae": further / parsed}
+    pair = replace(ours, subject=subject), replace(base, subject=subject)
+    pairs = {"acc": pair} if METRICS["acc"].applies(ours) else {}
     if both.any():
-        pair = [_rows(answers, np.flatnonzero(both)) for answers in pair]
-        made.append(_row(pair, "mae", [mean_absolute_error(a.label, a.point) for a in pair], resamples))
-    return made, {row["metric"]: resamples[row["metric"]] for row in made}
+        pairs["mae"] = tuple(_rows(part, np.flatnonzero(both[index])) for part in pair)
+    lines = [_line(pair, metric, resamples[metric]) for metric, pair in pairs.items()]
+    return lines, {metric: resamples[metric] for metric in pairs}
 
 
-def _row(pair: Sequence[Answers], metric: str, values: Sequence[float], resamples: dict[str, np.ndarray]) -> dict:
-    """A line of the comparison: the metric of both runs on the rows of `pair`, and how sure their difference is."""
-    ours, (own, other), within = pair[0], values, units(pair[0])
-    row = {"dataset": ours.dataset, "n": len(ours.label), "people": None if ours.subject is None else within}
-    return row | {"metric": metric, "ours": own, "base": other} | _sure(own - other, resamples[metric], within)
+def _line(pair: Sequence[Predictions], metric: str, resamples: np.ndarray) -> Comparison:
+    """The metric of both runs on the rows of `pair`, and how sure their difference is."""
+    ours, base = (value(METRICS[metric], distinct(part)[0]) for part in pair)
+    number, subjects = units(pair[0]), None if pair[0].subject is None else units(pair[0])
+    sure = interval(resamples, number), p_value(resamples, number)
+    return Comparison(pair[0].dataset, len(pair[0].label), subjects, metric, ours, base, ours - base, *sure)
 
 
-def _sure(difference: float, resamples: np.ndarray, within: int) -> dict:
-    return {"difference": difference, "interval": interval(resamples, within), "p": p_value(resamples, within)}
+def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[list[Comparison], list[str]]:
+    """Every dataset that both runs predict, then the mean over those, and a line for each that cannot be paired.
 
-
-def compare(ours: Sequence[Answers], base: Sequence[Answers]) -> tuple[list[dict], list[str]]:
-    """Every dataset that both runs answered, then the average over those, and a line for each that cannot be paired.
-
-    ours: of one prompt and decoding; of a baseline with several, its predictions with the same ones are taken.
-    "holm": p after Holm's correction over the datasets, each metric for itself; "better": what to conclude.
+    ours: of one strategy and decoding; of a baseline with several, its predictions with the same ones are taken.
     """
-    from statsmodels.stats.multitest import multipletests  # slow to import
-
-    found, errors, resamples = [], [], {}
-    for answers in ours:
-        same = _alike(answers, base)
+    lines, errors, resamples = [], [], {metric: [] for metric in COMPARED}
+    for predictions in ours:
+        same = _alike(predictions, base)
         if len(same) != 1:
-            errors.append(
-                f"{answers.path}: compared with {len(same) or 'no'} predictions of {answers.dataset}, not with one"
-            )
+            compared = f"{len(same) or 'no'} predictions of {predictions.dataset}, not with one"
+            errors.append(f"{predictions.path}: compared with {compared}")
             continue
         try:
-            rows, of_dataset = difference(answers, same[0])
+            rows, drawn = difference(predictions, same[0])
         except ValueError as error:
             errors.append(str(error))
             continue
-        found += rows
-        for metric, values in of_dataset.items():
-            resamples.setdefault(metric, {})[answers.dataset] = values
-    for metric in ("acc", "mae"):
-        rows = [row for row in found if row["metric"] == metric]
-        if rows:
-            holm = multipletests([row["p"] for row in rows], ERROR, "holm")[1]
-            for row, p in zip(rows, holm):
-                row |= {"holm": float(p), "better": _conclusion(row["difference"], metric, p)}
-    for metric in ("acc", "mae"):
-        rows = [row for row in found if row["metric"] == metric]
+        lines += rows
+        for metric, values in drawn.items():
+            resamples[metric].append(values)
+    whole, means = set(PAPER) <= {line.dataset for line in lines}, []
+    for metric in COMPARED:
+        rows = [line for line in lines if line.metric == metric]
+        for line, p in zip(rows, holm([line.p for line in rows])):
+            line.holm, line.better = p, _conclusion(line, p)
         if len(rows) > 1:
-            whole = set(PAPER) <= {row["dataset"] for row in found}
-            mean = {key: float(np.mean([row[key] for row in rows])) for key in ("ours", "base", "difference")}
-            row = {"dataset": "paper's average" if whole else "mean of these", "n": len(rows), "metric": metric} | mean
-            fewest = min(r["people"] or r["n"] for r in rows)
-            row |= {"people": None} | _sure(mean["difference"], np.mean(list(resamples[metric].values()), 0), fewest)
-            found.append(row | {"holm": None, "better": _conclusion(mean["difference"], metric, row["p"])})
-    return found, errors
+            means.append(_mean(rows, np.mean(resamples[metric], 0), "paper's average" if whole else "mean of these"))
+    return lines + means, errors
 
 
-def _alike(answers: Answers, base: Sequence[Answers]) -> list[Answers]:
-    """The baseline's predictions of a dataset; of several, those with the same prompt, then with the same decoding."""
-    found = [other for other in base if other.dataset == answers.dataset]
-    for same in (lambda other: other.strategy == answers.strategy, lambda other: other.decode == answers.decode):
-        found = [other for other in found if len(found) == 1 or same(other)]
-    return found
+def _mean(rows: Sequence[Comparison], resamples: np.ndarray, name: str) -> Comparison:
+    """The mean of a metric over datasets."""
+    fewest = min(row.subjects or row.n for row in rows)
+    means = [float(np.mean([getattr(row, key) for row in rows])) for key in ("ours", "base", "difference")]
+    sure = interval(resamples, fewest), p_value(resamples, fewest)
+    mean = Comparison(name, len(rows), None, rows[0].metric, *means, *sure)
+    return replace(mean, better=_conclusion(mean, mean.p))
 
 
-def _conclusion(difference: float, metric: str, p: float) -> str:
-    return "cannot tell" if p >= ERROR else "better" if difference * BETTER[metric] > 0 else "worse"
+def _alike(predictions: Predictions, base: Sequence[Predictions]) -> list[Predictions]:
+    """The baseline's predictions of a dataset; of several, those of the same strategy, then of the same decoding."""
+    same = [other for other in base if other.dataset == predictions.dataset]
+    for key in ("strategy", "decode"):
+        if len(same) > 1:
+            same = [other for other in same if getattr(other, key) == getattr(predictions, key)]
+    return same
+
+
+def _conclusion(line: Comparison, p: float) -> str:
+    if p >= ERROR:
+        return "cannot tell"
+    return "better" if (line.difference > 0) == (METRICS[line.metric].better == "higher") else "worse"

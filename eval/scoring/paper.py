@@ -1,4 +1,4 @@
-"""Tables 2-5, 8 and 9 of the paper as data, and how it averages. What a run is compared with; imports nothing of ours.
+"""Tables 2-5, 8 and 9 of the paper as data, and how the paper averages.
 
 A row is written in the paper's column order (DOMAINS), "|" between domains, the printed average last, "-" where our
 copy of the paper (its extracted text, tables partly garbled) shows nothing and nothing else determines the number.
@@ -7,18 +7,26 @@ Averages: plain means over datasets, ACC over 11 and MAE over 14, levels and yea
 after three digits: STORM-3B Lite has 1.9589 and prints 1.958.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from storm.datasets import DATASETS as FACTS
+
+# The columns of Tables 2-4, from left to right. Domain and unit of each dataset are in storm/datasets.py.
+DATASETS = (
+    *("spaq", "challengedb", "koniq"),
+    *("adience", "cacd", "morph", "utk"),
+    *("tad66k", "ava", "aesthetics"),
+    *("eyepacs", "deepdr", "aptos"),
+    "hci",
+)
 DOMAINS: dict[str, tuple[str, ...]] = {
-    "IQA": ("spaq", "challengedb", "koniq"),
-    "FAE": ("adience", "cacd", "morph", "utk"),
-    "IAA": ("tad66k", "ava", "aesthetics"),
-    "MDG": ("eyepacs", "deepdr", "aptos"),
-    "HDE": ("hci",),
+    domain: tuple(name for name in DATASETS if FACTS[name].domain == domain)
+    for domain in dict.fromkeys(FACTS[name].domain for name in DATASETS)
 }
-YEARS = ("cacd", "morph", "utk")  # no ACC
-DATASETS = tuple(dataset for datasets in DOMAINS.values() for dataset in datasets)
-LEVELS = tuple(dataset for dataset in DATASETS if dataset not in YEARS)
+YEARS = tuple(name for name in DATASETS if FACTS[name].scale.unit == "years")
+LEVELS = tuple(name for name in DATASETS if name not in YEARS)
+OVER = {"acc": LEVELS, "mae": DATASETS}  # the datasets of which the paper prints a metric: there is no ACC of ages
 
 
 class Line(NamedTuple):
@@ -187,15 +195,13 @@ SLIPS: dict[tuple[str, str, str, str], tuple[float, str]] = {
 }
 
 
-def average(values: dict[str, float | None], over: tuple[str, ...]) -> float | None:
-    """Plain mean of the named values; None if one of them is missing."""
-    found = [values.get(name) for name in over]
-    return None if None in found else sum(found) / len(found)
+def average(values: Mapping[str, float | None], metric: str, names: Iterable[str] = DATASETS) -> float | None:
+    """Plain mean of a metric over those of the named datasets that have it; None if one of them is missing.
 
-
-def averages(acc: dict[str, float | None], mae: dict[str, float | None]) -> tuple[float | None, float | None]:
-    """(ACC over the 11 level datasets, MAE over the 14): "Average" in the paper's tables."""
-    return average(acc, LEVELS), average(mae, DATASETS)
+    Over all datasets: "Average" in the paper's tables, ACC over 11 and MAE over 14.
+    """
+    cells = [values.get(name) for name in names if name in OVER[metric]]
+    return None if None in cells else sum(cells) / len(cells)
 
 
 def printed(table: str, line: Line, metric: str, name: str) -> str | float | None:

@@ -1,41 +1,68 @@
-"""The paper's Tables 2-5 as text, our runs below its lines."""
+"""The one table of the paper's numbers and ours, side by side: for eval/score.py --table and for the sweep's results.
 
-from collections.abc import Sequence
+    paper_table("table2", "acc", {"STORM-3B Lite": with_averages(acc_by_dataset, "acc")}, "markdown")
 
-from storm.text import aligned
-from eval.scoring import paper
+Values of a line of the paper come from `values_of_line(line, {run: {dataset: value}})`, which knows Single's five runs.
+"""
 
-TABLES = {"2": ("table2", ("acc",)), "3": ("table2", ("mae",)), "4": ("table4", ("acc", "mae"))}
-TABLES |= {"5": ("table5", ("acc", "mae"))}
+from collections.abc import Mapping
+
+from eval.scoring.paper import DATASETS, DOMAINS, SINGLE, TABLES, Line, average, printed
+from storm.datasets import DATASETS as FACTS
+from storm.text import Cell
+from storm.text import table as draw
+
+AVERAGE = "average"
+Values = Mapping[str, float | None]  # dataset -> ACC or MAE
+NUMBERS = {  # the paper's table -> where its numbers are in paper.TABLES, and the metrics that it prints
+    "2": ("table2", ("acc",)),
+    "3": ("table2", ("mae",)),
+    "4": ("table4", ("acc", "mae")),
+    "5": ("table5", ("acc", "mae")),
+    "8": ("table8", ("acc",)),
+    "9": ("table8", ("mae",)),
+}
 
 
-def cell(value: float | int | str | None, interval: tuple[float, float] | None = None) -> str | int | None:
-    """A number with its interval: "0.779 (0.725, 0.829)"."""
-    if not isinstance(value, float):
-        return value
-    return f"{value:.3f}" + (f" ({interval[0]:.3f}, {interval[1]:.3f})" if interval else "")
+def columns(table: str, metric: str) -> tuple[str, ...]:
+    """The columns of a table without the average: the domains of Table 5, or the datasets that have the metric."""
+    return tuple(getattr(TABLES[table][0], metric))
 
 
-def beside(table: str, scores: Sequence[dict], means: Sequence[dict]) -> str:
-    """Table 2 (ACC), 3 (MAE), 4 or 5 (both): the paper's lines as printed, then a line for each run, empty where the
-    run has nothing. ~: a number that our copy of the paper does not show, recovered from the line's average."""
-    name, metrics = TABLES[table]
-    columns = tuple(paper.DOMAINS) if table == "5" else paper.DATASETS
-    parts = []
-    for metric in metrics:
-        shown = [column for column in columns if metric == "mae" or column not in paper.YEARS]
-        lines = [[f"Table {table}, {metric.upper()}", *shown, "average"]]
-        for line in paper.TABLES[name]:
-            printed = [paper.printed(name, line, metric, column) for column in shown]
-            lines.append([line.name, *printed, getattr(line, f"{metric}_average")])
-        for run in dict.fromkeys((s["run"], s["strategy"], s["decode"]) for s in scores):
-            own = [s for s in scores if (s["run"], s["strategy"], s["decode"]) == run]
-            ours = {s["dataset"]: (s[metric], s["intervals"].get(metric)) for s in own}
-            ours |= {
-                m["average"]: (m[metric], m[f"{metric}_interval"])
-                for m in means
-                if (m["run"], m["strategy"], m["decode"]) == run
-            }
-            lines.append([f"ours: {' '.join(run)}", *(cell(*ours.get(c, (None,))) for c in (*shown, "paper"))])
-        parts.append(aligned(lines))
-    return "\n\n".join(parts)
+def paper_table(table: str, metric: str, ours: Mapping[str, Mapping[str, Cell]], kind: str = "text") -> str:
+    """A table of the paper, "table2", "table4", "table5" or "table8", for "acc" or "mae", as text or Markdown.
+
+    ours: name of a row -> its cells, by column (dataset, in table5 domain) or "average"; see with_averages(). A row
+    with the name of a line of the paper stands below that line ("NAME, paper", "NAME, ours"), all others at the end.
+    A cell that is missing is empty. "~": our copy of the paper does not show the number; the line's average gives it.
+    """
+    names = columns(table, metric)
+    number = next(number for number, (name, metrics) in NUMBERS.items() if name == table and metric in metrics)
+    rows: list[list[Cell]] = [[f"Table {number}, {metric.upper()}", *names, AVERAGE]]
+    lines = {line.name: line for line in TABLES[table]}
+    for name, line in lines.items():
+        cells = [printed(table, line, metric, column) for column in names]
+        rows.append([f"{name}, paper" if name in ours else name, *cells, getattr(line, f"{metric}_average")])
+        if name in ours:
+            rows.append([f"{name}, ours", *(ours[name].get(column) for column in (*names, AVERAGE))])
+    for name in [name for name in ours if name not in lines]:
+        rows.append([name, *(ours[name].get(column) for column in (*names, AVERAGE))])
+    return draw(rows, kind)
+
+
+def with_averages(values: Values, metric: str) -> dict[str, float | None]:
+    """The cells of a row of ours: the value of each dataset, the mean of each domain, and the paper's "average".
+
+    A mean of which a dataset is missing is None.
+    """
+    means = {domain: average(values, metric, names) for domain, names in DOMAINS.items()}
+    return {**values, **means, AVERAGE: average(values, metric, DATASETS)}
+
+
+def values_of_line(line: Line, results: Mapping[str, Values]) -> dict[str, float | None]:
+    """The value of each dataset for a line of the paper: its run's, or those of Single's five runs, one a domain.
+
+    results: run -> dataset -> value of one metric.
+    """
+    runs = {name: line.run or SINGLE[FACTS[name].domain] for name in DATASETS}
+    return {name: results.get(run, {}).get(name) for name, run in runs.items()}

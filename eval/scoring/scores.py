@@ -1,133 +1,160 @@
 """All scores of a run with their 95% intervals: of each dataset, of each domain, and as the paper averages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from storm.datasets import DATASETS
-from storm.scales import Scale
-from storm.datasets import SCALES
-from eval.scoring import testsets
+from eval.inference.posterior import reliability
+from eval.scoring import bootstrap, testsets
 from eval.scoring.interval import interval
-from eval.scoring.metrics import CLOSE, UNPARSED, accuracy, constant_baseline, correlation, mean_absolute_error, quadratic_weighted_kappa, within, worst_mean_absolute_error
+from eval.scoring.metrics import METRICS, UNPARSED, applying, value
 from eval.scoring.paper import DATASETS as PAPER
-from eval.scoring.paper import DOMAINS, YEARS, average
-from eval.inference.posterior import expected_calibration_error, ranked_probability_score, reliability
-from eval.scoring.bootstrap import applies, replicates, units
-from eval.scoring.runs import Answers, read_file
+from eval.scoring.paper import DOMAINS, OVER, average
+from eval.scoring.runs import Predictions, read_file
+from eval.scoring.weighted_rows import distinct
+from storm.datasets import DATASETS, SCALES
+from storm.scales import Scale
 
-TEST_ROWS = {dataset.name: dataset.sizes.test for dataset in DATASETS}  # Tables 6 and 7
+TEST_ROWS = {row.name: row.sizes.test for row in DATASETS.values()}  # Tables 6 and 7
 WHOLE = 0.95  # of the test rows: fewer, and the dataset counts as missing from averages
+Interval = tuple[float, float] | None
+
+
+@dataclass
+class Score:
+    """All scores of one dataset."""
+
+    file: str
+    run: str
+    dataset: str
+    scale: str
+    strategy: str
+    decode: str  # "text" or "exact"
+    unit: str  # of MAE: "level" or "years"
+    n: int  # predictions
+    n_test: int | None  # rows of the test file; None: it is not known
+    n_paper: int | None  # rows of the paper's test set
+    subjects: int | None
+    unparsed: int
+    temperature: float | None  # by which the distributions were flattened
+    values: dict[str, float | None]  # of every metric; None: it does not apply, or is not defined
+    intervals: dict[str, Interval]  # of the metrics that apply and have one
+    first_unparsed: dict | None  # "line" and "predict"
+    reliability: list[dict] | None  # bins of the reliability diagram; None: text
+    resamples: dict[str, np.ndarray] = field(repr=False)  # of ACC and MAE, for averages
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.run, self.strategy, self.decode
+
+    def to_json(self) -> dict:
+        """One flat object: the facts, every metric by its name, the intervals, and reliability for exact ones."""
+        row = {name: part for name, part in vars(self).items() if name not in ("values", "intervals", "resamples")}
+        ends = {name: row.pop(name) for name in ("temperature", "first_unparsed", "reliability")}
+        if ends["reliability"] is None:
+            del ends["reliability"]
+        return row | self.values | {"intervals": self.intervals} | ends
+
+
+@dataclass
+class Average:
+    """ACC and MAE over the datasets of a domain, or over the paper's; or what is missing for them."""
+
+    run: str
+    strategy: str
+    decode: str
+    name: str  # the domain, or "paper"
+    values: dict[str, float | None] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)  # by metric; empty: there is a value
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.run, self.strategy, self.decode
+
+    def to_json(self) -> dict:
+        row = {"run": self.run, "strategy": self.strategy, "decode": self.decode, "average": self.name}
+        for metric in OVER:
+            row |= {metric: self.values[metric], f"{metric}_interval": self.intervals[metric]}
+            row |= {f"{metric}_missing": self.missing[metric]}
+        return row
 
 
 def score_file(
-    path: Path, scales: Mapping[str, Scale] = SCALES, tests: built.Index | None = None
-) -> tuple[list[dict], list[str]]:
+    path: Path, scales: Mapping[str, Scale] = SCALES, tests: testsets.Index | None = None
+) -> tuple[list[Score], list[str]]:
     """Scores of each dataset in a predictions file, and a line for what had to be left out."""
-    errors: list[str] = []
-    return [score(answers)[0] for answers in read_file(path, scales, tests or {}, errors)], errors
+    loaded, errors = read_file(path, scales, tests or {})
+    return [score(predictions) for predictions in loaded], errors
 
 
-def score(answers: Answers) -> tuple[dict, dict[str, np.ndarray]]:
-    """All scores of a dataset, None for what does not apply, and the resamples of ACC and MAE behind the intervals."""
-    found = replicates(answers)
-    made = {name: None for name in _POINT} | {name: _POINT[name](answers) for name in applies(answers)}
-    constant_acc, constant_mae = constant_baseline(answers.label)
-    spread = {name: found["ece_apart" if name == "ece" else name] for name in applies(answers)}
-    intervals = {name: interval(values, units(answers, name), name, made[name]) for name, values in spread.items()}
-    facts = {
-        "file": str(answers.path),
-        "run": str(answers.run),
-        "dataset": answers.dataset,
-        "scale": answers.scale.name,
-        "strategy": answers.strategy,
-        "decode": answers.decode,
-        "unit": answers.scale.unit,
-        "n": len(answers.label),
-        "of": answers.of,
-        "paper_n": TEST_ROWS.get(answers.dataset),
-        "people": None if answers.subject is None else units(answers),
-        "unparsed": int((answers.said == UNPARSED).sum()),
-    }
-    made |= {"constant_acc": constant_acc if "acc" in intervals else None, "constant_mae": constant_mae}
-    made |= {"temperature": answers.temperature, "intervals": intervals, "first_unparsed": answers.first_unparsed}
-    if answers.probs is not None:
-        made["reliability"] = reliability(*distributions(answers))
-    return facts | made, {name: found[name] for name in ("acc", "mae") if name in found}
+def score(predictions: Predictions) -> Score:
+    """All scores of a dataset with their intervals."""
+    rows, _ = distinct(predictions)
+    values = dict.fromkeys(METRICS) | {metric.name: value(metric, rows) for metric in applying(predictions)}
+    drawn = bootstrap.replicates(predictions)
+    return Score(
+        file=str(predictions.path),
+        run=str(predictions.run),
+        dataset=predictions.dataset,
+        scale=predictions.scale.name,
+        strategy=predictions.strategy,
+        decode=predictions.decode,
+        unit=predictions.scale.unit,
+        n=len(predictions.label),
+        n_test=predictions.n_test,
+        n_paper=TEST_ROWS.get(predictions.dataset),
+        subjects=None if predictions.subject is None else bootstrap.units(predictions),
+        unparsed=int((predictions.pred == UNPARSED).sum()),
+        temperature=predictions.temperature,
+        values=values,
+        intervals={
+            name: interval(resamples, bootstrap.units(predictions, METRICS[name]), METRICS[name], values[name])
+            for name, resamples in drawn.items()
+        },
+        first_unparsed=predictions.first_unparsed,
+        reliability=None if predictions.probs is None else reliability(*distributions(predictions)),
+        resamples={name: drawn[name] for name in OVER if name in drawn},
+    )
 
 
-def distributions(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
-    """(probabilities, columns of the right levels) of the rows that have them."""
-    sure = answers.said != UNPARSED
-    return answers.probs[sure].astype(float), answers.label[sure] - answers.scale.lo
+def distributions(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """(probabilities, columns of the labels) of the rows that have them."""
+    rows = predictions.has_probs
+    return predictions.probs[rows].astype(float), predictions.label[rows] - predictions.scale.lo
 
 
-def _parsed(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
-    parsed = answers.said != UNPARSED
-    return answers.label[parsed], answers.mean[parsed]
-
-
-def _consistent(answers: Answers) -> float | None:
-    """Of the answers with both parts, the share whose coarse group contains the rating."""
-    both = (answers.said != UNPARSED) & (answers.coarse != UNPARSED)
-    groups = [answers.scale.coarse[index] for index in answers.coarse[both]]
-    inside = [group.lo <= said <= group.hi for group, said in zip(groups, answers.said[both])]
-    return float(np.mean(inside)) if inside else None
-
-
-_POINT = {
-    "acc": lambda a: accuracy(a.label, a.said),
-    "mae": lambda a: mean_absolute_error(a.label, a.point),
-    "mae_worst": lambda a: worst_mean_absolute_error(a.label, a.point, lo=a.scale.lo, hi=a.scale.hi),
-    "unparsed_rate": lambda a: float(np.mean(a.said == UNPARSED)),
-    "off_by_one": lambda a: within(a.label, a.said, 1),
-    "cs5": lambda a: within(a.label, a.point, CLOSE),
-    "qwk": lambda a: quadratic_weighted_kappa(a.label, a.said, lo=a.scale.lo, hi=a.scale.hi),
-    "srcc": lambda a: correlation(*_parsed(a), ranks=True),
-    "plcc": lambda a: correlation(*_parsed(a)),
-    "coarse_acc": lambda a: accuracy(a.coarse_right, a.coarse),
-    "consistent": _consistent,
-    "ece": lambda a: expected_calibration_error(*distributions(a)) if (a.said != UNPARSED).any() else None,
-    "rps": lambda a: ranked_probability_score(*distributions(a)) if (a.said != UNPARSED).any() else None,
-}
-
-
-def averages(scores: Sequence[dict], resamples: Sequence[dict[str, np.ndarray]]) -> list[dict]:
+def averages(scores: Sequence[Score]) -> list[Average]:
     """For each run: ACC and MAE of each domain and over all 14 (ACC: 11) datasets, or what is missing for it.
 
-    A dataset of which the run answered less than 95% is missing. Runs without any of the paper's have no averages.
+    A dataset of which the run predicts less than 95% is missing. Runs without any of the paper's have no averages.
     """
-    made = []
-    for key in dict.fromkeys(_run(one) for one in scores):
-        own = {s["dataset"]: (s, r) for s, r in zip(scores, resamples) if _run(s) == key and s["dataset"] in PAPER}
-        for name, datasets in [*DOMAINS.items(), ("paper", PAPER)] if own else []:
-            row = dict(zip(("run", "strategy", "decode", "average"), (*key, name)))
-            for metric in ("acc", "mae"):
-                row |= _average(metric, [d for d in datasets if metric == "mae" or d not in YEARS], own)
-            made.append(row)
-    return made
+    rows = []
+    for key in dict.fromkeys(score.key for score in scores):
+        by_dataset = {score.dataset: score for score in scores if score.key == key and score.dataset in PAPER}
+        for name, datasets in {**DOMAINS, "paper": PAPER}.items() if by_dataset else ():
+            row = Average(*key, name)
+            for metric in OVER:
+                _average(row, metric, [dataset for dataset in datasets if dataset in OVER[metric]], by_dataset)
+            rows.append(row)
+    return rows
 
 
-def _run(score: dict) -> tuple[str, str, str]:
-    return score["run"], score["strategy"], score["decode"]
+def _average(row: Average, metric: str, datasets: list[str], scores: dict[str, Score]) -> None:
+    """Add one metric to an average."""
+    missing = [reason for name in datasets if (reason := _why_missing(name, metric, scores.get(name)))]
+    row.missing[metric], row.values[metric], row.intervals[metric] = missing, None, None
+    if not missing:
+        fewest = min(scores[name].subjects or scores[name].n for name in datasets)
+        means = np.mean([scores[name].resamples[metric] for name in datasets], axis=0)
+        row.values[metric] = average({name: scores[name].values[metric] for name in datasets}, metric, datasets)
+        row.intervals[metric] = interval(means, fewest, METRICS[metric])
 
 
-def _average(metric: str, datasets: list[str], own: dict[str, tuple[dict, dict]]) -> dict:
-    values, missing = {}, []
-    for name in datasets:
-        one = own[name][0] if name in own else None
-        rows = one and (one["of"] or one["paper_n"])
-        if one is None or one[metric] is None:
-            missing.append(name)
-        elif one["n"] < WHOLE * rows:
-            missing.append(f"{name} ({one['n']:,} of {rows:,} rows)")
-        else:
-            values[name] = one[metric]
-    if missing:
-        return {metric: None, f"{metric}_interval": None, f"{metric}_missing": missing}
-    fewest = min(own[name][0]["people"] or own[name][0]["n"] for name in datasets)
-    means = np.mean([own[name][1][metric] for name in datasets], axis=0)
-    return {metric: average(values, tuple(datasets)), f"{metric}_interval": interval(means, fewest, metric)} | {
-        f"{metric}_missing": []
-    }
+def _why_missing(dataset: str, metric: str, score: Score | None) -> str:
+    if score is None or score.values[metric] is None:
+        return dataset
+    rows = score.n_test or score.n_paper
+    return f"{dataset} ({score.n:,} of {rows:,} rows)" if score.n < WHOLE * rows else ""

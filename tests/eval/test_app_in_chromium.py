@@ -6,20 +6,22 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import zlib
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from storm.scales import IQA
-from storm.datasets import SCALES
 from eval import app
-from eval.inference.page import ELSEWHERE, OWN
+from eval.app_page.page import TYPED
+from storm.datasets import SCALES
+from storm.scales import IQA
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 slow = pytest.mark.slow  # imports torch and LLaMA-Factory, starts a browser
 WORDS = "Messy\n  _So_ $x_1$ so \n\nTidy\n`Spotless`\n"
 SCRIPT = "<script>alert(1)</script>"
@@ -70,8 +72,7 @@ def url(world) -> str:
             for _ in range(300):
                 assert process.poll() is None, (world / "log").read_text()[-2000:]
                 try:
-                    with urllib.request.urlopen(address, timeout=5) as answered:  # noqa: S310
-                        assert not ELSEWHERE.search(answered.read().decode())
+                    urllib.request.urlopen(address, timeout=5).close()  # noqa: S310
                     break
                 except OSError:
                     time.sleep(0.2)
@@ -82,10 +83,13 @@ def url(world) -> str:
     assert not list(temporary.glob("storm_app_*"))  # uploads go with the program
     log = (world / "log").read_text()
     assert "Traceback" not in log, log[log.index("Traceback") :]
+    assert "%|" not in log and "Loading" not in log, log  # the libraries' bars
 
 
 # Gradio 5.50's page asks for the progress of an upload of no name, gets a 404, and says so (its pull request 11969).
 KNOWN = ("upload_progress?upload_id=undefined",)
+# Gradio's page names a script of another server. The policy stops it, which is logged: the one thing that is.
+BLOCKED = "https://cdnjs.cloudflare.com/ajax/libs/iframe-resizer/"
 
 
 @contextmanager
@@ -95,23 +99,24 @@ def visit(browser, url):
     page, wrong = context.new_page(), []
 
     def logged(message) -> None:
-        known = any(part in message.location["url"] for part in KNOWN) or message.text == "Response"
-        if message.type == "error" and not known:
+        expected = any(part in message.location["url"] for part in KNOWN) or message.text == "Response"
+        expected |= message.text.startswith(f"Loading the script '{BLOCKED}") and "violates" in message.text
+        if message.type == "error" and not expected:
             wrong.append(f"console: {message.text}")
 
     page.on("console", logged)
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on(
-        "request",
-        lambda request: request.url.startswith((url, "data:", "blob:")) or wrong.append(f"request: {request.url}"),
-    )
+    elsewhere, blocked = [], []
+    page.on("request", lambda request: request.url.startswith((url, "data:", "blob:")) or elsewhere.append(request.url))
+    page.on("requestfailed", lambda request: blocked.append(request.url) if request.failure == "csp" else None)
     page.set_default_timeout(20_000)
     page.goto(url)
     page.get_by_role("button", name="Rate", exact=True).wait_for()
     yield page
     context.close()
-    assert wrong == []
+    assert wrong == [] and elsewhere == blocked
+    assert [url for url in blocked if not url.startswith(BLOCKED)] == []
 
 
 def upload(page, photo: Path) -> None:
@@ -156,23 +161,25 @@ def rater(world):
 
     from eval.inference.model import load
     from eval.inference.rater import Rater
+    from eval.inference.settings import Settings
 
-    return Rater(load(str(world / "base"), None, 12544, 2048, torch.device("cpu")), "exact", 0, world)
+    settings = Settings(str(world / "base"), image_max_pixels=12544, media=world)
+    return Rater(load(settings, torch.device("cpu")), settings)
 
 
 @slow
 def test_the_page_says_what_predict_says(world, url, browser, rater):
     with visit(browser, url) as page:
         upload(page, world / "0.png")
-        for name, scale in (("Image quality", IQA), ("Age of the face, 1 to 116", SCALES["utk"])):
-            choose(page, name)
+        for scale in (IQA, SCALES["utk"]):
+            choose(page, scale.title)
             press(page)
-            right = app.ask(rater, "0.png", scale, "cot")
-            assert len({chance for *_, chance in right.levels}) > 1  # else any page would be right
-            wait(page, lambda right=right: value(page, "rating") == right.rating)
-            assert value(page, "coarse") == right.coarse
-            wait(page, lambda right=right: table(page, "decisions") == right.decisions)
-            cells = [[name, group, f"{chance:f}".rstrip("0").rstrip(".")] for name, group, chance in right.levels]
+            shown = app.rate(rater, "0.png", scale, "cot")
+            assert len({chance for *_, chance in shown.levels}) > 1  # else any page would be right
+            wait(page, lambda shown=shown: value(page, "rating") == shown.rating)
+            assert value(page, "coarse") == shown.coarse
+            wait(page, lambda shown=shown: table(page, "decisions") == shown.decisions)
+            cells = [[name, group, f"{chance:f}".rstrip("0").rstrip(".")] for name, group, chance in shown.levels]
             wait(page, lambda cells=cells: table(page, "levels")[:5] == cells[:5])  # of many, the first are drawn
             wait(page, lambda cells=cells: len(cells) > 5 or len(table(page, "levels")) == 5)
             assert page.locator("#bars canvas").is_visible()
@@ -184,16 +191,16 @@ def test_an_example_and_levels_of_ones_own(world, url, browser):
     with visit(browser, url) as page:
         page.locator(".gallery-item").first.click()
         page.get_by_label("Remove Image").wait_for()
-        choose(page, OWN)
-        page.get_by_label("Levels, one a line").fill(WORDS)
+        choose(page, TYPED)
+        page.get_by_label("Levels, one per line").fill(WORDS)
         press(page)
         words = ["level0(Messy)", "level1(_So_ $x_1$ so)", "level2(Tidy)", "level3(`Spotless`)"]
         wait(page, lambda: value(page, "rating") in words)
         wait(page, lambda: [line[0] for line in table(page, "levels")] == words)
-        page.get_by_label("Levels, one a line").fill(f"Messy\n{SCRIPT}")
+        page.get_by_label("Levels, one per line").fill(f"Messy\n{SCRIPT}")
         press(page)
         page.locator("#problem textarea").wait_for()
-        assert value(page, "problem").startswith(f"level '{SCRIPT}' must be a word or two")
+        assert f"'{SCRIPT}'" in value(page, "problem")
         assert not page.locator("#rating").is_visible()  # of the levels before
 
 
@@ -202,11 +209,11 @@ def test_a_bad_file_is_one_line_and_the_page_goes_on(world, url, browser):
     with visit(browser, url) as page:
         press(page)
         page.locator("#problem textarea").wait_for()
-        assert value(page, "problem") == "choose a photograph first"
+        assert "photograph" in value(page, "problem")
         for name in ("bad.png", "bomb.png"):
             upload(page, world / name)
             press(page)
-            wait(page, lambda name=name: value(page, "problem").startswith(f"{name} cannot be read: "))
+            wait(page, lambda name=name: value(page, "problem").startswith(f"{name}: "))
         upload(page, world / "0.png")
         press(page)
         page.locator("#rating").wait_for()
@@ -219,11 +226,66 @@ def test_two_visitors_at_once_both_get_their_own_answer(world, url, browser, rat
     with visit(browser, url) as one, visit(browser, url) as two:
         upload(one, world / "0.png")
         upload(two, world / "1.png")
-        choose(one, "Age of the face, 16 to 77")
-        choose(two, "Age of the face, 16 to 77")
+        choose(one, SCALES["morph"].title)
+        choose(two, SCALES["morph"].title)
         press(one)
         press(two)
-        rights = [app.ask(rater, photo, SCALES["morph"], "cot").decisions for photo in ("0.png", "1.png")]
-        assert rights[0] != rights[1]
-        wait(one, lambda: table(one, "decisions") == rights[0])
-        wait(two, lambda: table(two, "decisions") == rights[1])
+        shown = [app.rate(rater, photo, SCALES["morph"], "cot").decisions for photo in ("0.png", "1.png")]
+        assert shown[0] != shown[1]
+        wait(one, lambda: table(one, "decisions") == shown[0])
+        wait(two, lambda: table(two, "decisions") == shown[1])
+
+
+class Preconnecting(BaseHTTPRequestHandler):
+    """A page that names Google's font server as Gradio's does, without our headers."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b'<!doctype html><link rel="preconnect" href="https://fonts.googleapis.com"><p>page</p>')
+
+    def log_message(self, *_):
+        pass
+
+
+def connections(url: str, folder: Path) -> int:
+    """How often Chromium connects to Google's font servers or to Gradio's script while it shows a page for 6 s.
+
+    Not under Playwright, whose options turn preconnecting off.
+    """
+    count = 0
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.settimeout(0.2)
+        hosts = ("fonts.googleapis.com", "fonts.gstatic.com", "cdnjs.cloudflare.com")
+        rules = [f"MAP {host} 127.0.0.1:{server.getsockname()[1]}" for host in hosts]
+        rules += ["MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1"]
+        options = ["--headless=new", "--no-sandbox", "--no-first-run", "--remote-debugging-port=0"]
+        options += [f"--user-data-dir={folder}", f"--host-resolver-rules={', '.join(rules)}", url]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process, end = subprocess.Popen(["chromium", *options], **quiet), time.monotonic() + 6
+        try:
+            while time.monotonic() < end:
+                try:
+                    server.accept()[0].close()
+                    count += 1
+                except TimeoutError:
+                    continue
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+    return count
+
+
+@slow
+def test_chromium_connects_to_no_other_server(url, browser, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Preconnecting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert connections(f"http://127.0.0.1:{server.server_address[1]}/", tmp_path / "control") > 0
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert connections(url, tmp_path / "app") == 0

@@ -1,6 +1,5 @@
 """eval/predict.py: resumes, survives faults, shares rows among processes, says what LLaMA-Factory's do_predict says."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from storm.prompts import STRATEGIES, suffix
-from storm.scales import IQA
-from storm.datasets import SCALES
-from storm.rows import facts, turns
-from storm.files import write_jsonl
 from eval import predict
+from storm.datasets import SCALES
+from storm.files import read_json, read_jsonl, write_json, write_jsonl
+from storm.prompts import STRATEGIES
+from storm.rows import Example, to_row
+from storm.scales import IQA
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
-ROOT = Path(__file__).resolve().parent.parent
 ROWS = 22  # not a multiple of the batch
 
 
@@ -41,11 +40,10 @@ def world(tmp_path_factory, base) -> Path:
     def rows(scale, strategy, dataset):
         for number in range(ROWS):
             label = scale.lo + number % (scale.hi - scale.lo + 1)
-            row = facts(id=f"{dataset}/{number}", dataset=dataset, image=f"{number}.png", label=label)
-            yield turns(scale, strategy, label) | row
+            yield to_row(Example(f"{dataset}/{number}", dataset, f"{number}.png", label, scale, strategy))
 
-    for strategy in STRATEGIES:
-        write_jsonl(folder / f"spaq_test{suffix(strategy)}.jsonl", rows(IQA, strategy, "spaq"))
+    for strategy in STRATEGIES.values():
+        write_jsonl(folder / f"spaq_test{strategy.suffix}.jsonl", rows(IQA, strategy.name, "spaq"))
     write_jsonl(folder / "utk_test.jsonl", rows(SCALES["utk"], "cot", "utk"))
     lost = list(rows(IQA, "cot", "spaq"))
     lost[5]["images"], lost[6]["images"], lost[7]["images"] = ["gone.png"], ["../base/config.json"], ["bad.png"]
@@ -64,7 +62,7 @@ def arguments(world: Path, out: Path, *names: str, **more: str) -> list[str]:
 
 
 def read(out: Path, name: str) -> list[dict]:
-    return [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
+    return [line.row for line in read_jsonl(out / f"{name}.jsonl")]
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +78,28 @@ def test_every_row_is_answered_with_a_distribution(world, whole):
     from storm.parse import parse
 
     for path in sorted(whole.glob("*.jsonl")):
-        rows, asked = read(whole, path.stem), [json.loads(line) for line in (world / path.name).open()]
-        assert [row["id"] for row in rows] == [task["id"] for task in asked]
-        strategy = next((s for s in STRATEGIES if s != "cot" and path.stem.endswith(s)), "cot")
-        scale = SCALES[rows[0]["dataset"]]
-        for row, task in zip(rows, asked):
-            assert row["label"] == task["conversations"][1]["value"] and row["image"] == task["images"][0]
+        rows, built = read(whole, path.stem), read(world, path.stem)
+        assert [row["id"] for row in rows] == [row["id"] for row in built]
+        for row, source in zip(rows, built):
+            assert [row[key] for key in ("dataset", "scale", "strategy")] == [
+                source[key] for key in ("dataset", "scale", "strategy")
+            ]
+            assert row["label"] == source["conversations"][1]["value"] and row["image"] == source["images"][0]
+            scale = SCALES[row["dataset"]]
             assert sum(row["probs"]) == pytest.approx(1, abs=1e-4) and sum(row["coarse"]) == pytest.approx(1, abs=1e-4)
             assert len(row["probs"]) == scale.hi - scale.lo + 1 and len(row["coarse"]) == len(scale.coarse)
-            said = parse(scale, strategy, row["predict"])
-            assert said.label - scale.lo == max(range(len(row["probs"])), key=row["probs"].__getitem__)
+            parsed = parse(scale, row["strategy"], row["predict"])
+            assert parsed.label - scale.lo == max(range(len(row["probs"])), key=row["probs"].__getitem__)
             assert scale.lo <= row["median"] <= scale.hi and 0 <= row["mass"] <= 1
+
+
+def test_nothing_of_the_host_is_printed(world, tmp_path):
+    command = [sys.executable, str(ROOT / "eval" / "predict.py"), *arguments(world, tmp_path, "spaq_test", limit="4")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and [line.split()[0] for line in done.stdout.splitlines()[2:3]] == ["spaq_test"]
+    assert len(done.stdout.splitlines()) == 5 and done.stdout.splitlines()[-1].startswith("python eval/score.py ")
+    assert all(line.startswith("spaq_test:") for line in done.stderr.replace("\r", "\n").split("\n") if line.strip())
+    assert "Loading weights" in (tmp_path / "output.log").read_text()
 
 
 def test_score_reads_it(whole, capsys):
@@ -106,8 +115,8 @@ def test_cut_short_anywhere_it_ends_as_an_unbroken_run(world, whole, tmp_path):
     for cut in (0, 100, len(expected) // 2, len(expected) - 1):
         out = tmp_path / str(cut)
         out.mkdir()
-        run = json.loads((whole / "run.json").read_text())
-        (out / "run.json").write_text(json.dumps(run | {"data": {"spaq_test": run["data"]["spaq_test"]}}))
+        facts = read_json(whole / "provenance.json")
+        write_json(out / "provenance.json", facts | {"data": {"spaq_test": facts["data"]["spaq_test"]}})
         (out / "spaq_test.jsonl").write_bytes(expected[:cut])
         assert predict.main(arguments(world, out, "spaq_test")) == 0
         assert (out / "spaq_test.jsonl").read_bytes() == expected
@@ -141,17 +150,40 @@ def test_two_processes_write_the_same_file(world, whole, tmp_path):
     assert not list((tmp_path / "out").glob("*.part"))
 
 
-def test_a_lost_image_is_a_row_with_an_error(world, whole, tmp_path, capsys):
+def test_a_lost_image_is_a_row_with_an_error(world, whole, tmp_path):
+    """Which files are refused, and for what reason: tests/eval/inference/test_rater.py."""
     assert predict.main(arguments(world, tmp_path, "lost_test")) == 2
     rows = read(tmp_path, "lost_test")
     assert len(rows) == ROWS
     assert [n for n, row in enumerate(rows) if "error" in row] == [5, 6, 7]
-    assert "gone.png: no such image" in rows[5]["error"] and "outside of" in rows[6]["error"]
-    assert "bad.png: cannot be read" in rows[7]["error"] and rows[5]["predict"] == ""
+    for n, name in ((5, "gone.png"), (6, "../base/config.json"), (7, "bad.png")):
+        assert rows[n]["error"].startswith(f"{world / 'media' / name}: ") and rows[n]["predict"] == ""
     assert rows[8]["predict"] == read(whole, "spaq_test")[8]["predict"]
 
 
-def test_out_of_memory_halves_the_batch(world, whole, tmp_path, monkeypatch, capsys):
+def test_every_image_that_is_decoded_can_be_rated(world, tmp_path):
+    """The smallest, the thinnest, and every mode of pixels: none of them may end a run in the host or the model."""
+    from PIL import Image
+
+    media = tmp_path / "media"
+    media.mkdir()
+    sizes = {f"{width}x{height}.png": (width, height) for width, height in ((1, 1), (1, 200), (200, 1), (3, 600))}
+    for name, size in sizes.items():
+        Image.new("RGB", size, (9, 99, 200)).save(media / name)
+    for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
+        Image.new(mode, (40, 30)).save(media / f"{mode}.png")
+    Image.new("CMYK", (40, 30)).save(media / "cmyk.jpg")
+    Image.new("P", (40, 30)).save(media / "two.gif", save_all=True, append_images=[Image.new("P", (40, 30), 1)])
+    names = sorted(path.name for path in media.iterdir())
+    examples = [Example(name, "spaq", name, n % 5, IQA, "cot") for n, name in enumerate(names)]
+    write_jsonl(tmp_path / "odd_test.jsonl", map(to_row, examples))
+    for decode in ("exact", "generate"):
+        more = {"media": str(media), "decode": decode, "max_new_tokens": "4"}
+        assert predict.main(arguments(world, tmp_path / decode, str(tmp_path / "odd_test"), **more)) == 0
+        assert [row["id"] for row in read(tmp_path / decode, "odd_test") if "error" not in row] == names
+
+
+def test_out_of_memory_halves_the_batch(world, whole, tmp_path, monkeypatch):
     import torch
 
     from eval.inference import rater
@@ -164,7 +196,8 @@ def test_out_of_memory_halves_the_batch(world, whole, tmp_path, monkeypatch, cap
     log_probabilities = rater.log_probabilities
     monkeypatch.setattr(rater, "log_probabilities", small)
     assert predict.main(arguments(world, tmp_path, "spaq_test", batch_size="8")) == 0
-    assert capsys.readouterr().err.count("out of memory with") == 2  # 8 -> 4 -> 2, and stays there
+    log = (tmp_path / "output.log").read_text()
+    assert log.count("out of memory with") == 2  # 8 -> 4 -> 2, and stays there
     for row, other in zip(read(tmp_path, "spaq_test"), read(whole, "spaq_test"), strict=True):
         assert row["id"] == other["id"] and row["probs"] == pytest.approx(other["probs"], abs=1e-4)
 
@@ -173,9 +206,9 @@ def test_generate_says_what_do_predict_says(world, tmp_path):
     """The same rows through LLaMA-Factory's own do_predict, greedy, with the recipe's template and pixel limit."""
     from llamafactory.train.tuner import run_exp
 
-    from data_prep.registry import stanza, write_info
+    from data_prep.registry import stanza
 
-    write_info(world / "dataset_info.json", {"spaq_test": stanza("spaq_test.jsonl")})
+    write_json(world / "dataset_info.json", {"spaq_test": stanza("spaq_test.jsonl")})
     theirs = tmp_path / "theirs"
     settings = {
         "model_name_or_path": str(world / "base"),
@@ -187,7 +220,7 @@ def test_generate_says_what_do_predict_says(world, tmp_path):
     settings |= {"dataset_dir": str(world), "media_dir": str(world / "media"), "template": "qwen2_vl"}
     settings |= {"cutoff_len": 2048, "output_dir": str(theirs), "report_to": "none", "do_sample": False}
     run_exp(settings | {"max_new_tokens": 12, "per_device_eval_batch_size": 4, "use_cpu": True})
-    expected = [json.loads(line)["predict"] for line in (theirs / "generated_predictions.jsonl").open()]
+    expected = [row["predict"] for row in read(theirs, "generated_predictions")]
     ours = tmp_path / "ours"
     assert predict.main(arguments(world, ours, "spaq_test", decode="generate", max_new_tokens="12")) == 0
     assert [row["predict"] for row in read(ours, "spaq_test")] == expected
@@ -199,12 +232,13 @@ def test_the_image_is_where_training_put_it(world):
     import torch
 
     from eval.inference.model import batch, load
-    from storm.images import opened
-    from storm.rows import tasks
+    from eval.inference.settings import Settings
+    from storm.images import load_rgb
+    from storm.rows import read_examples
 
-    loaded = load(str(world / "base"), None, 12544, 2048, torch.device("cpu"))
-    task = next(tasks(world / "spaq_test.jsonl"))
-    inputs = batch(loaded, [task.question], [opened(world / "media", task.image)])
+    loaded = load(Settings(model=str(world / "base"), image_max_pixels=12544), torch.device("cpu"))
+    example = next(read_examples(world / "spaq_test.jsonl"))
+    inputs = batch(loaded, [example.question], [load_rgb(world / "media" / example.image)])
     seen = []
     loaded.model.model.language_model.rotary_emb.register_forward_pre_hook(
         lambda _, args, named: seen.append(named.get("position_ids", args[-1])), with_kwargs=True
@@ -215,15 +249,13 @@ def test_the_image_is_where_training_put_it(world):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"decode": "generate"}, "holds predictions with decode exact, not generate: name another --out"),
-        ({"image_max_pixels": "50000"}, "holds predictions with image_max_pixels 12544, not 50000"),
-    ],
+    ("change", "differs"),
+    [({"decode": "generate"}, ("decode", "generate")), ({"image_max_pixels": "50000"}, ("image_max_pixels", "50000"))],
 )
-def test_results_of_two_runs_are_not_mixed(world, whole, capsys, change, said):
+def test_results_of_two_settings_are_not_mixed(world, whole, capsys, change, differs):
     assert predict.main(arguments(world, whole, "spaq_test", **change)) == 2
-    assert said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert all(word in error for word in differs) and f"mv {whole} {whole}.old" in error
 
 
 def test_changed_data_and_models_are_noticed(world, whole, tmp_path, capsys):
@@ -231,45 +263,57 @@ def test_changed_data_and_models_are_noticed(world, whole, tmp_path, capsys):
     data.write_text("".join((world / "spaq_test.jsonl").read_text().splitlines(keepends=True)[:3]))
     argv = arguments(world, whole, "spaq_test")
     assert predict.main([str(data) if word == str(world / "spaq_test.jsonl") else word for word in argv]) == 2
-    assert "holds predictions of another spaq_test (data)" in capsys.readouterr().err
+    assert "data build (spaq_test)" in capsys.readouterr().err
     other = tmp_path / "base"
     shutil.copytree(world / "base", other)
     with (other / "model.safetensors").open("r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"\0\0\0\0")
     assert predict.main(arguments(world, whole, "spaq_test", model=str(other))) == 2
-    assert "holds predictions with model " in capsys.readouterr().err
+    assert "another model" in capsys.readouterr().err
 
 
-def test_bad_input_is_one_line(world, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    bare = tmp_path / "bare"
-    shutil.copytree(world / "base", bare)
-    for path in bare.glob("*processor_config.json"):
+@pytest.fixture(scope="module")
+def bad(world) -> Path:
+    """Files and model folders that a prediction cannot begin with."""
+    folder = world / "bad"
+    (folder / "empty").mkdir(parents=True)
+    for name in ("bare", "cut", "strange", "weightless"):
+        shutil.copytree(world / "base", folder / name)
+    for path in (folder / "bare").glob("*processor_config.json"):
         path.unlink()
-    (tmp_path / "columns.jsonl").write_text('{"conversations": []}\n')
-    row = json.loads((world / "spaq_test.jsonl").open().readline())
-    row["conversations"][0]["value"] = "What is this?"
-    (tmp_path / "question.jsonl").write_text(json.dumps(row) + "\n")
-    (tmp_path / "used").mkdir()
-    (tmp_path / "used" / "spaq_test.jsonl").write_text("{}\n")
-    cut = tmp_path / "cut"
-    shutil.copytree(world / "base", cut)
-    with (cut / "model.safetensors").open("r+b") as file:
+    with (folder / "cut" / "model.safetensors").open("r+b") as file:
         file.truncate(1000)
-    spaq, out = str(world / "spaq_test.jsonl"), str(tmp_path / "out")
-    base = str(world / "base")
-    cases = [
-        (base, str(tmp_path / "gone.jsonl"), out, "gone.jsonl"),
-        (base, str(tmp_path / "columns.jsonl"), out, "columns.jsonl, line 1: "),
-        (base, str(tmp_path / "question.jsonl"), out, "question.jsonl, line 1: no question of a known scale"),
-        (base, spaq, str(tmp_path / "used"), "of unknown origin (no run.json)"),
-        (str(tmp_path / "gone"), spaq, out, "no such model folder"),
-        (str(tmp_path / "empty"), spaq, out, "no config.json in it"),
-        (str(bare), spaq, out, "no preprocessor_config.json"),
-        (str(cut), spaq, out, f"{cut}: damaged weights ("),
-    ]
-    for model, data, folder, said in cases:  # a run that answered nothing claims no folder
-        assert predict.main(["--model", model, "--data", data, "--out", folder]) == 2
+    write_json(folder / "strange" / "config.json", {"model_type": "gpt2"})
+    (folder / "weightless" / "model.safetensors").unlink()
+    (folder / "columns.jsonl").write_text('{"conversations": []}\n')
+    row = read(world, "spaq_test")[0]
+    row["conversations"][0]["value"] = "What is this?"
+    write_jsonl(folder / "question.jsonl", [row])
+    (folder / "used").mkdir()
+    (folder / "used" / "spaq_test.jsonl").write_text("{}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "out", "place", "fix"),
+    [
+        ("base", "bad/gone.jsonl", "out", "bad/gone.jsonl: ", "python -m data_prep"),
+        ("base", "bad/columns.jsonl", "out", "bad/columns.jsonl, line 1: ", "python -m data_prep"),
+        ("base", "bad/question.jsonl", "out", "bad/question.jsonl, line 1: ", "python -m data_prep"),
+        ("base", "spaq_test.jsonl", "bad/used", "bad/used ", "mv "),
+        ("bad/gone", "spaq_test.jsonl", "out", "bad/gone: ", "hf download"),
+        ("bad/empty", "spaq_test.jsonl", "out", "bad/empty: ", "config.json"),
+        ("bad/bare", "spaq_test.jsonl", "out", "bad/bare: ", "copy it from the base model's folder"),
+        ("bad/strange", "spaq_test.jsonl", "out", "bad/strange: ", "qwen2_5_vl"),
+        ("bad/cut", "spaq_test.jsonl", "out", "bad/cut: ", "download"),
+        ("bad/weightless", "spaq_test.jsonl", "out", "bad/weightless: ", "out/output.log"),
+    ],
+)
+def test_bad_input_is_one_line(world, bad, tmp_path, capsys, model, data, out, place, fix):
+    folder = tmp_path / "out" if out == "out" else world / out
+    argv = ["--model", str(world / model), "--data", str(world / data), "--out", str(folder)]
+    for _ in range(2):  # a run that answered nothing claims no folder
+        assert predict.main(argv) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: ") and said in error and error.count("\n") == 1, error
+        assert error.startswith(f"error: {world / place}") and fix in error and error.count("\n") == 1, error

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.two_runs import ROWS, SCRIPT, made
 from PIL import Image
 
-from storm.prompts import answer
-from storm.datasets import SCALES
-from storm.rows import facts, turns
-from storm.files import write_jsonl
-from eval.report_page import gallery
 from eval.report import main
+from eval.report_page import sections
+from storm.datasets import SCALES
+from storm.files import write_jsonl
+from storm.prompts import answer
+from storm.rows import Example, to_row
+from tests.helpers.paths import ROOT
+from tests.helpers.two_runs import ROWS, SCRIPT, write_report
 
-ROOT = Path(__file__).resolve().parent.parent
 slow = pytest.mark.slow  # starts a browser
 
 
@@ -86,7 +86,7 @@ def counted(page) -> tuple[int, int]:
 
 
 @slow
-def test_the_gallery_filters_and_orders(reported, answered, browser):
+def test_the_gallery_filters_and_orders(reported, predictions, browser):
     with visit(browser, reported / "report.html") as page:
         whole = cards(page)
         assert counted(page) == (len(whole), len(whole)) == (6 * ROWS,) * 2
@@ -97,7 +97,7 @@ def test_the_gallery_filters_and_orders(reported, answered, browser):
         sizes = [0 if card["error"] == "unparsed" else 3 - int(card["error"][-1]) for card in spaq]
         assert sizes == sorted(sizes) and set(sizes) >= {0, 2, 3}  # worst first
         page.get_by_label("error", exact=True).select_option("1 level")
-        off = [gallery.errors(a) for a in answered if a.dataset == "spaq"]
+        off = [sections.distances(run) for run in predictions if run.dataset == "spaq"]
         assert len(cards(page)) == sum(int((error == 1).sum()) for error in off) > 0
         assert "dataset: spaq · error: 1 level" in page.locator("#count").inner_text()
         page.get_by_label("error", exact=True).select_option("unparsed")
@@ -108,7 +108,7 @@ def test_the_gallery_filters_and_orders(reported, answered, browser):
         slider.focus()
         for _ in range(60):
             page.keyboard.press("ArrowRight")
-        sure = np.concatenate([a.probs.max(1) for a in answered if a.decode == "exact"])
+        sure = np.concatenate([run.probs.max(1) for run in predictions if run.decode == "exact"])
         assert len(cards(page)) == (sure >= 0.6).sum() > 0
         assert "confidence at least 0.60" in page.locator("#count").inner_text()
         page.keyboard.press("End")
@@ -125,15 +125,15 @@ def test_the_gallery_filters_and_orders(reported, answered, browser):
 def test_a_hostile_prediction_is_text(reported, tmp_path, browser):
     with visit(browser, reported / "report.html") as page:
         assert page.evaluate("window.hacked") is None
-        assert page.locator("pre.said").first.text_content() == SCRIPT
-        assert page.locator("img:not([src^='data:image/jpeg;base64,'])").count() == 0
+        assert page.locator("pre.pred").first.text_content() == SCRIPT
+        assert page.locator("img:not([src^='data:image/'])").count() == 0
     scale, name = SCALES["hci"], '"><img src=x onerror=window.hacked=4>.png'
-    known = facts(id="<svg onload=window.hacked=5>", dataset="hci", image=name, label=1)
-    write_jsonl(tmp_path / "data" / "hci_test.jsonl", [turns(scale, "cot", 1) | known])
+    example = Example("<svg onload=window.hacked=5>", "hci", name, 1, scale, "cot")
+    write_jsonl(tmp_path / "data" / "hci_test.jsonl", [to_row(example)])
     Image.new("RGB", (20, 20)).save(tmp_path / "data" / name)
-    said = {"predict": "</pre><script>window.hacked=6</script>", "label": answer(scale, "cot", 1)}
-    write_jsonl(tmp_path / "'><b>" / "hci" / "generated_predictions.jsonl", [said])
-    made(tmp_path, "'><b>")
+    row = {"predict": "</pre><script>window.hacked=6</script>", "label": answer(scale, "cot", 1)}
+    write_jsonl(tmp_path / "'><b>" / "hci" / "generated_predictions.jsonl", [row])
+    write_report(tmp_path, "'><b>")
     with visit(browser, tmp_path / "report.html") as page:
         assert page.evaluate("window.hacked") is None
         assert page.locator("#cards img").get_attribute("alt") == name
@@ -150,43 +150,60 @@ def test_a_phone_and_the_dark(reported, browser, scheme):
         # Every text, against the next background that is painted below it.
         script = """() => {
           const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-          const paint = (colours) => {
+          const paint = (colors) => {
             canvas.clearRect(0, 0, 1, 1);
-            for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+            for (const color of colors) { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); }
             return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
           };
-          const found = {};
+          const pairs = {};
           for (const node of document.querySelectorAll("body, main *")) {
             if (![...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())) continue;
-            if (node.closest("svg, option, pre") || !node.checkVisibility()) continue;
+            if (node.closest("option, pre") || !node.checkVisibility()) continue;
             const under = [];
             for (let at = node; at; at = at.parentElement) under.unshift(getComputedStyle(at).backgroundColor);
             const pair = [paint([...under, getComputedStyle(node).color]), paint(under)];
-            found[JSON.stringify(pair)] = node.tagName + "." + node.className;
+            pairs[JSON.stringify(pair)] = node.tagName + "." + node.className;
           }
-          return found;
+          return pairs;
         }"""
-        for pair, where in page.evaluate(script).items():
-            text, below = (np.array(colour) / 255 for colour in json.loads(pair))
+        for pair, place in page.evaluate(script).items():
+            text, below = (np.array(color) / 255 for color in json.loads(pair))
             backgrounds.add(tuple(below))
             light = [
                 np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
                 for c in (text, below)
             ]
-            assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5, (where, pair)
+            assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5, (place, pair)
         assert len(backgrounds) > 5
         body = max(page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"))
         assert (body < 60) == (scheme == "dark")
 
 
 @slow
-def test_every_head_of_a_figure_has_a_table_beside_it(reported, browser):
+def test_every_figure_has_a_table_beside_it(reported, browser):
     with visit(browser, reported / "report.html") as page:
-        assert page.locator("figure:has(svg)").count() == 4  # reliability of three, ages of one
+        assert page.locator("figure:has(picture)").count() == 4  # reliability of three, ages of one
         assert page.locator("figure").count() == page.locator("figure:has(table)").count()
         assert page.locator("th:not([scope])").count() == 0
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
+
+
+@slow
+def test_pictures_follow_the_theme(reported, browser):
+    """A picture is drawn in the light colors on a light page and in the dark ones on a dark page."""
+    drawn = {}
+    for scheme in ("light", "dark"):
+        with visit(browser, reported / "report.html", color_scheme=scheme) as page:
+            picture = page.locator("picture img").first
+            picture.scroll_into_view_if_needed()
+            assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+            pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("L"), float)
+            drawn[scheme] = np.median(pixels), pixels.max() - pixels.min()
+            source, uri = picture.evaluate("image => [image.currentSrc, image.getAttribute('src')]")
+            assert (source == uri) == (scheme == "light")
+    assert drawn["light"][0] > 240 and drawn["dark"][0] < 60
+    assert min(contrast for _, contrast in drawn.values()) > 150
 
 
 @slow

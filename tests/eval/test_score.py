@@ -8,20 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from storm.prompts import answer
-from storm.datasets import SCALES
 from eval.score import main
+from eval.scoring.metrics import METRICS
 from eval.scoring.scores import score_file
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def line(name: str, label: int, predict: int | str, strategy: str = "cot", **more) -> str:
-    """A row of generated_predictions.jsonl; `predict` is a label or the model's text."""
-    scale = SCALES[name]
-    said = predict if isinstance(predict, str) else answer(scale, strategy, predict)
-    row = {"prompt": "system\n<|image_pad|>", "predict": said, "label": answer(scale, strategy, label) + "\n"}
-    return json.dumps(row | more) + "\n"
+from tests.helpers.paths import ROOT
+from tests.helpers.predictions import line, mark_as_ours
 
 
 @pytest.fixture
@@ -33,6 +24,12 @@ def write(tmp_path):
         return path
 
     return write
+
+
+def scored(path: Path) -> tuple[list[dict], list[str]]:
+    """The scores in a file as --json has them, and the errors."""
+    scores, errors = score_file(path)
+    return [score.to_json() for score in scores], errors
 
 
 def run(*paths, json_to: Path | None = None) -> int:
@@ -47,9 +44,9 @@ def test_scores_of_a_level_dataset(write):
         line("spaq", 0, "rate3-4(Above Fair), rate1(Poor)"),
         line("spaq", 1, "no idea"),
     )
-    (score,), errors = score_file(path)
+    (score,), errors = scored(path)
     assert errors == []
-    assert {k: score[k] for k in ("dataset", "scale", "strategy", "unit", "n", "unparsed")} == {
+    assert {key: score[key] for key in ("dataset", "scale", "strategy", "unit", "n", "unparsed")} == {
         "dataset": "spaq",
         "scale": "iqa",
         "strategy": "cot",
@@ -68,24 +65,24 @@ def test_scores_of_a_level_dataset(write):
 
 def test_a_years_dataset_has_no_accuracy(write):
     path = write("storm_lite_morph", line("morph", 30, 25), line("morph", 50, "99 years old"))
-    (score,), _ = score_file(path)
+    (score,), _ = scored(path)
     assert (score["dataset"], score["unit"], score["acc"]) == ("morph", "years", None)
     assert (score["mae"], score["mae_worst"]) == (5, (5 + 34) / 2)
 
 
 def test_direct_answers_have_no_coarse_part(write):
-    (score,), _ = score_file(write("hci", line("hci", 2, 2, "direct"), line("hci", 2, 1, "direct")))
+    (score,), _ = scored(write("hci", line("hci", 2, 2, "direct"), line("hci", 2, 1, "direct")))
     assert (score["strategy"], score["acc"], score["coarse_acc"], score["consistent"]) == ("direct", 0.5, None, None)
 
 
 def test_the_scale_of_an_unknown_dataset_comes_from_its_labels(write):
-    (score,), errors = score_file(write("my_photos", line("ava", 2, 2, "text")))
+    (score,), errors = scored(write("my_photos", line("ava", 2, 2, "text")))
     assert (score["dataset"], score["scale"], score["strategy"], errors) == ("my_photos", "iaa", "text", [])
 
 
 def test_rows_that_name_their_dataset_are_scored_apart(write):
     path = write("all", line("spaq", 1, 1, dataset="spaq"), line("koniq", 1, 2, dataset="koniq"))
-    scores, _ = score_file(path)
+    scores, _ = scored(path)
     assert [(s["dataset"], s["acc"]) for s in scores] == [("spaq", 1), ("koniq", 0)]
 
 
@@ -135,7 +132,7 @@ def test_a_truncated_last_line_is_named_as_such(write, capsys):
     assert run(path) == 2
     captured = capsys.readouterr()
     assert "line 2: not JSON" in captured.err and "truncated" in captured.err
-    assert re.match(r" +spaq +cot +text +1 +2,225 +1.000 ", captured.out.splitlines()[2]), "scored up to there"
+    assert re.match(r"spaq +cot +text +1 +2,225 +0 +1.000 ", captured.out.splitlines()[2]), "scored up to there"
 
 
 def test_many_bad_rows_make_one_line(write, capsys):
@@ -157,11 +154,9 @@ def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):
     good = write("good/spaq", line("spaq", 1, 1))
     assert run(tmp_path / "absent.jsonl", tmp_path / "nothing", empty, good) == 2
     captured = capsys.readouterr()
-    assert captured.err.splitlines() == [
-        f"error: {tmp_path}/absent.jsonl: no such file or folder",
-        f"error: {tmp_path}/nothing: no generated_predictions.jsonl or other predictions here or below",
-        f"error: {empty}: the file is empty",
-    ]
+    errors = captured.err.splitlines()
+    assert [error.split(": ")[1] for error in errors] == [f"{tmp_path}/absent.jsonl", f"{tmp_path}/nothing", str(empty)]
+    assert "python eval/predict.py" in errors[1] and "Errno" not in captured.err
     assert "spaq" in captured.out
 
 
@@ -169,7 +164,7 @@ def test_an_unwritable_json_path_does_not_cost_the_table(write, tmp_path, capsys
     path = write("spaq", line("spaq", 1, 1))
     assert run(path, json_to=path / "scores.json") == 2  # a file is no folder
     captured = capsys.readouterr()
-    assert "1.000" in captured.out and captured.err.startswith("error: --json: ")
+    assert "1.000" in captured.out and captured.err.startswith(f"error: --json {path}")
 
 
 @pytest.mark.slow
@@ -190,10 +185,51 @@ def test_it_runs_as_a_script(write):
     assert "Traceback" not in done.stderr and "line 2" in done.stderr and "1.000" in done.stdout
 
 
-@pytest.mark.slow
-def test_scoring_does_not_load_torch():
-    code = "import eval.score, sys; sys.exit('torch' in sys.modules)"
+def test_scoring_does_not_load_what_it_does_not_need(write):
+    """Scoring texts needs NumPy; help, not even that."""
+    slow = "{'torch', 'sklearn', 'scipy.stats', 'pandas', 'statsmodels', 'matplotlib'}"
+    path = write("spaq", line("spaq", 1, 1))
+    code = f"from eval.score import main; main([{str(path)!r}]); import sys; sys.exit(bool({slow} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+    code = "import eval.score, sys; eval.score.arguments(); sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["x", "--tabel", "2"], ["x", "--table", "6"], []])
+def test_what_is_not_an_option_or_a_table_is_named(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert words != ["x", "--tabel", "2"] or "did you mean --table?" in last
+    assert words != ["x", "--table", "6"] or "choose from 2, 3, 4, 5" in last
+
+
+def test_legend_and_columns_are_of_the_metrics_that_apply(write, capsys):
+    assert run(write("morph", line("morph", 30, 25, "direct"), line("morph", 50, 50, "direct"))) == 0
+    printed = capsys.readouterr().out
+    for metric in METRICS.values():
+        shown = metric.name not in ("acc", "off_by_one", "coarse_acc", "consistent", "ece", "rps", "constant_acc")
+        assert (f"\n{metric.label}: {metric.legend.split()[0]} " in printed) is shown, metric.name
+    assert run(write("spaq", line("spaq", 1, 1))) == 0
+    printed = capsys.readouterr().out
+    assert "coarse ACC: " in printed and "ECE: " not in printed and "CS@5: " not in printed
+
+
+def test_one_dataset_has_no_averages(write, capsys):
+    assert run(write("one/spaq", line("spaq", 1, 1))) == 0
+    assert "average" not in capsys.readouterr().out
+    assert run(write("two/spaq", line("spaq", 1, 1)).parent, write("two/hci", line("hci", 1, 1)).parent) == 0
+    assert "no ACC of IQA: " in capsys.readouterr().out
+
+
+def test_rows_without_ids_and_test_file_are_scored_with_a_note(write, tmp_path, capsys):
+    path = write("spaq", line("spaq", 1, 1))
+    assert run(path) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].startswith(f"note: {path}: ") and captured.err == ""
+    assert run(write("named/spaq", line("spaq", 1, 1, id="1"))) == 0
+    assert "note: " not in capsys.readouterr().out
 
 
 def exact(label: int, probs: list[float], id: str | None = None, **more) -> str:
@@ -208,7 +244,7 @@ def test_each_metric_has_its_decision_from_the_distribution(tmp_path):
         exact(2, [0.1, 0.1, 0.7, 0.1, 0.0]),
     ]
     (tmp_path / "spaq_test.jsonl").write_text("".join(rows))
-    (tmp_path / "run.json").write_text("{}")
+    mark_as_ours(tmp_path)
     path = tmp_path / "scores.json"
     assert run(tmp_path, json_to=path) == 0
     (score,) = json.loads(path.read_text())["scores"]
@@ -219,7 +255,7 @@ def test_each_metric_has_its_decision_from_the_distribution(tmp_path):
 
 def test_an_unreadable_image_counts_as_unparsed_beside_distributions(write):
     path = write("spaq", exact(3, [0, 0, 0, 1.0, 0]), line("spaq", 0, "", error="x.png: no such image"))
-    (score,), (error,) = score_file(path)
+    (score,), (error,) = scored(path)
     assert (score["unparsed"], score["acc"], score["mae"], score["mae_worst"]) == (1, 0.5, 0.0, 2.0)
     assert error.startswith(f"{path}: 1 images could not be read, which counts as unparsed (line 2: x.png: no such")
 
@@ -238,19 +274,19 @@ def test_the_temperature_is_fitted_to_other_rows(tmp_path, capsys):
         path.write_text("".join(exact(label, sure, f"{name}{i}") for i, label in enumerate([2] * 6 + [1, 1, 3, 3])))
     assert main([str(test), "--calibrate", str(held), "--json", str(out)]) == 0
     (score,) = json.loads(out.read_text())["scores"]
-    (before,), _ = score_file(test)
+    (before,), _ = scored(test)
     assert score["temperature"] > 2 and score["ece"] < before["ece"] / 2 and score["rps"] < before["rps"]
     assert (score["acc"], score["mae"]) == (before["acc"], before["mae"])
     text.write_text(line("spaq", 1, 1))
     direct.write_text(line("spaq", 1, 1, "direct", id="9", dataset="spaq", probs=sure))
-    for other, said in (
+    for other, reason in (
         (text, "no row with probs"),
-        (direct, "no row of the scale and prompt iqa cot"),
+        (direct, "no row of scale iqa, strategy cot"),
         (test, "10 rows are scored, too ('t0')"),
         (tmp_path / "gone", "gone: no such file or folder"),
     ):
         assert main([str(test), "--calibrate", str(other), "--json", str(out)]) == 2
-        assert said in capsys.readouterr().err
+        assert reason in capsys.readouterr().err
         (score,) = json.loads(out.read_text())["scores"]
         assert score["temperature"] is None and score["ece"] == before["ece"], (
             "scored all the same, as it was predicted"

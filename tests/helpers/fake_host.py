@@ -1,60 +1,65 @@
-"""The repository's recipes on a few rows, with tests/fake_llamafactory for the host, for the tests of the sweep; its
-folder is the fixture `tree`."""
+"""The repository's recipes on a few rows, with stand-ins for LLaMA-Factory, torchrun and eval/predict.py, for the tests
+of the sweep; its folder is the fixture `tree`."""
 
 import json
 import shutil
 import sys
 from pathlib import Path
 
-from storm.prompts import STRATEGIES, suffix
 from data_prep.registry import dataset_info
-from storm.scales import IQA
-from storm.datasets import SCALES
-from storm.rows import facts, turns
-from storm.files import write_jsonl
 from storm import provenance
-from train.plan import dataset_of
+from storm.datasets import SCALES
+from storm.files import read_jsonl, write_jsonl
+from storm.prompts import STRATEGIES, strategy_of
+from storm.rows import Example, to_row
+from storm.scales import IQA
+from tests.helpers.paths import ROOT
+from train.plan import dataset_of, registry
 
-ROOT = Path(__file__).resolve().parent.parent
+HELPERS = ROOT / "tests" / "helpers"
+FAKE_PREDICT = f'exec {sys.executable} {HELPERS}/fake_predict "$@"'
+# Stand-ins on the PATH: python and torchrun are real but for eval/predict.py.
+PROGRAMS = {
+    "llamafactory-cli": f'exec {sys.executable} {HELPERS}/fake_llamafactory "$@"',
+    "python": f'[ "$1" = eval/predict.py ] && {FAKE_PREDICT}\nexec {sys.executable} "$@"',
+    "torchrun": FAKE_PREDICT,
+}
 
 
 def make_tree(folder: Path) -> None:
-    """A small demo task, one row of each of the 14 datasets, and the fake host in bin/."""
-    shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("__pycache__"))
+    """A small demo task, one row of each of the 14 datasets, and the stand-ins in bin/."""
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
     shutil.copy(ROOT / "dataset_info.json", folder)
-    for strategy in STRATEGIES:
+    for name, row in STRATEGIES.items():
         for split in ("train", "test"):
-            rows = (
-                turns(IQA, strategy, n % 5) | facts(id=str(n), dataset="demo", image="x.png", label=n % 5)
-                for n in range(10)
-            )
-            write_jsonl(folder / "data" / "demo" / f"demo_{split}{suffix(strategy)}.jsonl", rows)
+            examples = [Example(str(n), "demo", "x.png", n % 5, IQA, name) for n in range(10)]
+            write_jsonl(folder / "data" / "demo" / f"demo_{split}{row.suffix}.jsonl", map(to_row, examples))
     for name, stanza in dataset_info().items():
         if name.startswith("storm_"):
             scale = SCALES[dataset_of(name)]
-            strategy = Path(stanza["file_name"]).parent.name
-            row = facts(id="0", dataset=dataset_of(name), image="x.png", label=scale.lo)
-            write_jsonl(folder / stanza["file_name"], [turns(scale, strategy, scale.lo) | row])
-    bin = folder / "bin"
-    bin.mkdir()
-    fake = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {ROOT}/tests/fake_llamafactory "$@"\n'
-    (bin / "llamafactory-cli").write_text(fake)
-    (bin / "llamafactory-cli").chmod(0o755)
-    (bin / "srun").symlink_to(ROOT / "tests" / "fake_srun")
+            example = Example("0", dataset_of(name), "x.png", scale.lo, scale, strategy_of(name).name)
+            write_jsonl(folder / stanza["file_name"], [to_row(example)])
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, text in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\nexport PYTHONPATH={ROOT}\n{text}\n")
+        (programs / name).chmod(0o755)
+    (programs / "srun").symlink_to(HELPERS / "fake_srun")
 
 
 def forget() -> None:
     """What a new process would not know."""
-    for cached in (origin.commit, origin.stanzas):
+    for cached in (provenance.commit, registry):
         cached.cache_clear()
 
 
-def calls() -> list[dict]:
-    """Each call of the host: its recipe and a part of its environment."""
+def calls(kind: str | None = None) -> list[dict]:
+    """Each start of LLaMA-Factory ("train") or eval/predict.py ("predict"): its recipe or settings, its environment."""
     path = Path("calls.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = [line.row for line in read_jsonl(path)] if path.exists() else []
+    return [row for row in rows if kind in (None, row["kind"])]
 
 
 def fate(monkeypatch, **what: str) -> None:
-    """What the host does for a recipe, see tests/fake_llamafactory."""
+    """What the stand-ins do for a recipe, see fake_llamafactory and fake_predict."""
     monkeypatch.setenv("FAKE", json.dumps(what))

@@ -1,16 +1,18 @@
-"""A recipe on 20 rows for the tests of preflight, and what its checks find; its folder is the fixture `work`."""
+"""A recipe on 20 rows for the tests of preflight, and its findings; its folder is the fixture `work`."""
 
 import json
 from pathlib import Path
 
+from storm.rows import Example, to_row, turns
 from storm.scales import IQA
-from storm.rows import facts, turns
-from train.checks import data, images, sizes
+from train.checks.data import check_datasets, check_rows
 from train.checks.finding import Finding
+from train.checks.images import check_images
+from train.checks.job import Job
+from train.checks.sizes import check_sizes
 from train.preflight import preflight
-from train.recipe import Header, load
+from train.recipe import Header, header, load
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = 1_242_624  # parameters of the demo's model
 RECIPE = f"""\
 # A recipe for a test.
@@ -37,43 +39,45 @@ gradient_accumulation_steps: 16
 num_train_epochs: 30
 bf16: true
 """
-SAID = Header("", "", gpus=2, batch=4, accumulation=16, memory=24, parameters=TINY, lines=[])
-GOOD = turns(IQA, "cot", 0)["conversations"]
+HEADER = Header(gpus=2, batch=4, accumulation=16, memory=24, parameters=TINY)
+GOOD = turns(IQA, "cot", 0)
 
 
 def row(number: int, **changed) -> dict:
-    known = turns(IQA, "cot", number % 5) | facts(
-        id=f"{number}", dataset="demo", image=f"{number}.png", label=number % 5
-    )
-    return known | changed
+    return to_row(Example(f"{number}", "demo", f"{number}.png", number % 5, IQA, "cot")) | changed
 
 
 def rewrite(work: Path, *rows: dict | str) -> None:
+    """Write these rows, or lines, in place of the recipe's."""
     lines = [text if isinstance(text, str) else json.dumps(text) for text in rows]
-    (work / "data/demo/demo_train.jsonl").write_text("\n".join(lines) + "\n")
+    (work / "data/demo/demo_train.jsonl").write_text("\n".join(lines) + "\n", errors="surrogateescape")
 
 
-def data(every: bool = False, **changed) -> list[Finding]:
-    """What the checks of rows and images find, for the recipe with some keys changed."""
-    recipe = load(Path("tiny.yaml")) | changed
-    stanzas, found = check_data.stanzas(recipe)
-    scanned = []
-    for stanza in stanzas:
-        scan, faults = check_data.scan(stanza)
-        scanned.append(scan)
-        found += faults
-    found += check_sizes.counts(scanned)
-    return found + check_images.images(scanned, Path(recipe["media_dir"]), every)[2]
+def tiny_job(*settings: str, recipe: Path = Path("tiny.yaml"), **more) -> Job:
+    return Job(load(recipe, settings), header(recipe), settings, **more)
+
+
+def check_data(*settings: str, all_images: bool = False) -> list[Finding]:
+    """The findings of the checks of rows and images, for the recipe with some keys changed."""
+    job, findings = tiny_job(*settings, all_images=all_images), []
+    for check in (check_datasets, check_rows, check_sizes, check_images):
+        job, more = check(job)
+        findings += more
+    return findings
 
 
 def checked(recipe: Path, *settings: str, gpus: int = 2, **more) -> list[Finding]:
-    """What the whole preflight finds."""
-    return preflight(recipe, settings, gpus, **more)
+    """The findings of the whole preflight."""
+    return preflight(tiny_job(*settings, recipe=recipe, gpus=gpus, **more))
 
 
-def the_one(found: list[Finding], level: str = "error") -> str:
+def errors(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.level == "error"]
+
+
+def the_one(findings: list[Finding], level: str = "error") -> str:
     """The text of the one finding that is not ok, which must be of this level."""
-    odd = [finding for finding in found if finding.level != "ok"]
+    odd = [finding for finding in findings if finding.level != "ok"]
     assert [finding.level for finding in odd] == [level], odd
     assert "\n" not in odd[0].text and ("; " in odd[0].text or ": " in odd[0].text), "one line that ends with the fix"
     return odd[0].text

@@ -1,44 +1,43 @@
-"""Predictions of two runs and the report of them, for the tests of eval/report.py (fixtures `reported`, `answered`)."""
+"""Predictions of two runs, and the report of them, for the tests of eval/report.py."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from storm.prompts import answer
-from storm.datasets import SCALES
-from storm.rows import facts, turns
-from storm.files import write_jsonl
 from eval.report import main
+from storm.datasets import SCALES
+from storm.files import write_jsonl
+from storm.prompts import answer
+from storm.rows import Example, to_row
 
 SCRIPT = '<script>window.hacked=1</script></script>"><img src=x onerror=window.hacked=2>'
 ROWS = 30
 
 
-def world(folder: Path) -> Path:
+def write_runs(folder: Path) -> Path:
     """A run of texts and a better, exact one, of test sets of levels (spaq and hci) and years (utk)."""
     rng = np.random.default_rng(0)
     for dataset in ("spaq", "hci", "utk"):
         scale = SCALES[dataset]
         levels = np.arange(scale.lo, scale.hi + 1)
-        right = rng.integers(scale.lo, min(scale.hi, 80) + 1, ROWS).tolist()
-        for part, labels in {"test": right, "train": right * 3 + [scale.lo]}.items():
-            rows = [
-                turns(scale, "cot", label)
-                | facts(id=f"{dataset}-{number}", dataset=dataset, image=f"{dataset}{number}.png", label=label)
-                for number, label in enumerate(labels)
+        labels = rng.integers(scale.lo, min(scale.hi, 80) + 1, ROWS).tolist()
+        for part, all_labels in {"test": labels, "train": labels * 3 + [scale.lo]}.items():
+            examples = [
+                Example(f"{dataset}-{number}", dataset, f"{dataset}{number}.png", label, scale, "cot")
+                for number, label in enumerate(all_labels)
             ]
-            write_jsonl(folder / "data" / f"{dataset}_{part}.jsonl", rows)
-        for number in range(ROWS - 1):  # the last is missing
+            write_jsonl(folder / "data" / f"{dataset}_{part}.jsonl", map(to_row, examples))
+        for number in range(ROWS - 1):  # the last image is missing
             image = Image.new("RGB", (300, 200), (number * 6, 100, 200))
             image.save(folder / "data" / f"{dataset}{number}.png")
         for run, spread in (("first", 1.0), ("second", 0.6)):
             rows = []
-            for number, label in enumerate(right):
+            for number, label in enumerate(labels):
                 width = spread * (1 if scale.unit == "level" else 6)
                 probs = np.exp(-((levels - rng.normal(label, width)) ** 2) / (2 * width**2))
-                said = answer(scale, "cot", int(levels[probs.argmax()]))
-                row = {"predict": said, "label": answer(scale, "cot", label) + "\n", "prompt": "<image> Rate."}
+                text = answer(scale, "cot", int(levels[probs.argmax()]))
+                row = {"predict": text, "label": answer(scale, "cot", label) + "\n", "prompt": "<image> Rate."}
                 if run == "second":
                     row |= {"id": f"{dataset}-{number}", "probs": (probs / probs.sum()).tolist()}
                 rows.append(row)
@@ -48,11 +47,12 @@ def world(folder: Path) -> Path:
     return folder
 
 
-def made(folder: Path, *runs: str, out: str = "report.html", code: int = 0) -> str:
+def write_report(folder: Path, *runs: str, out: str = "report.html", code: int = 0) -> str:
+    """The report of runs in this folder, of both if none is named."""
     paths = [str(folder / run) for run in runs or ("first", "second")]
     assert main([*paths, "--out", str(folder / out), "--data", str(folder / "data")]) == code
+    return page_of(folder, out)
+
+
+def page_of(folder: Path, out: str = "report.html") -> str:
     return (folder / out).read_text(encoding="utf-8")
-
-
-def page_of(shared: Path) -> str:
-    return (shared / "report.html").read_text(encoding="utf-8")

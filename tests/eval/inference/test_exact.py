@@ -10,11 +10,11 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
-from storm.prompts import STRATEGIES, answers
-from storm.scales import IQA
-from storm.datasets import SCALES
 from demo.model import SPECIAL, config, tokenizer
 from eval.inference.exact import log_probabilities, trie
+from storm.datasets import SCALES
+from storm.prompts import STRATEGIES, answers
+from storm.scales import IQA
 
 pytestmark = pytest.mark.slow  # imports torch
 WORDS = tokenizer()
@@ -28,20 +28,20 @@ def ids(scale, strategy: str) -> dict[int, list[int]]:
 @pytest.mark.parametrize(("name", "strategy"), list(zip(("spaq", "eyepacs", "adience", "cacd"), STRATEGIES)))
 def test_a_trie_spells_exactly_the_answers(name, strategy):
     answer_ids = ids(SCALES[name], strategy)
-    made = trie(answer_ids)
+    whole = trie(answer_ids)
     nodes = []  # tokens from the prompt to each inner node
-    for sees in made.sees:
+    for sees in whole.sees:
         seen = sees.nonzero().flatten()
-        nodes.append(made.tokens[seen[made.depth[seen].argsort()]].tolist())
-    assert [len(node) for node in nodes] == [depth + 1 for depth in made.depth.tolist()]
+        nodes.append(whole.tokens[seen[whole.depth[seen].argsort()]].tolist())
+    assert [len(node) for node in nodes] == [depth + 1 for depth in whole.depth.tolist()]
     for row, answer in enumerate(answer_ids.values()):
-        edges = made.path[row].nonzero().flatten().tolist()
-        spelt = {tuple([*(nodes[made.source[e] - 1] if made.source[e] else []), int(made.token[e])]) for e in edges}
+        edges = whole.path[row].nonzero().flatten().tolist()
+        spelt = {tuple([*(nodes[whole.source[e] - 1] if whole.source[e] else []), int(whole.token[e])]) for e in edges}
         assert spelt == {tuple(answer[:length]) for length in range(1, len(answer) + 1)}
-    assert made.labels == tuple(answer_ids)
+    assert whole.labels == tuple(answer_ids)
 
 
-def test_sets_that_are_no_answers():
+def test_sets_that_are_not_answers():
     with pytest.raises(ValueError, match="empty"):
         trie({})
     with pytest.raises(ValueError, match="beginning"):
@@ -84,7 +84,7 @@ SIZES = ((2, 3), (5, 2), (1, 1))  # image tokens, down and across, of the three 
 
 def rows(kind: str) -> list[dict[str, torch.Tensor]]:
     """Three prompts of different lengths, with images of different sizes where the model takes them."""
-    made, generator = [], torch.Generator().manual_seed(0)
+    prompts, generator = [], torch.Generator().manual_seed(0)
     for number, (down, across) in enumerate(SIZES):
         question = WORDS("Rate it. " * (1 + 3 * number)).input_ids
         if kind == "llava":
@@ -97,16 +97,16 @@ def rows(kind: str) -> list[dict[str, torch.Tensor]]:
             tokens = [WORDS.convert_tokens_to_ids("<|vision_start|>")] + [IMAGE] * (down * across)
             tokens.append(WORDS.convert_tokens_to_ids("<|vision_end|>"))
         prompt = torch.tensor([[*WORDS("user\n").input_ids, *tokens, *question]])
-        made.append(image | {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)})
-    return made
+        prompts.append(image | {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)})
+    return prompts
 
 
-def together(made: list[dict[str, torch.Tensor]], side: str) -> dict[str, torch.Tensor]:
-    longest = max(row["input_ids"].shape[1] for row in made)
-    batch = {key: torch.cat([row[key] for row in made]) for key in made[0] if key.startswith(("pixel", "image"))}
+def padded_together(prompts: list[dict[str, torch.Tensor]], side: str) -> dict[str, torch.Tensor]:
+    longest = max(row["input_ids"].shape[1] for row in prompts)
+    batch = {key: torch.cat([row[key] for row in prompts]) for key in prompts[0] if key.startswith(("pixel", "image"))}
     for key, fill in (("input_ids", PAD), ("attention_mask", 0)):
         padded = []
-        for row in made:
+        for row in prompts:
             more = torch.full((1, longest - row[key].shape[1]), fill)
             padded.append(torch.cat([more, row[key]] if side == "left" else [row[key], more], 1))
         batch[key] = torch.cat(padded)
@@ -114,7 +114,7 @@ def together(made: list[dict[str, torch.Tensor]], side: str) -> dict[str, torch.
 
 
 def alone(model: torch.nn.Module, row: dict[str, torch.Tensor], answer: list[int]) -> float:
-    """log P of one answer by a plain forward over prompt and answer, positions worked out by the model itself."""
+    """log P of one answer by a plain forward pass over prompt and answer; the model itself computes the positions."""
     whole = torch.cat([row["input_ids"], torch.tensor([answer])], 1)
     inputs = row | {"input_ids": whole, "attention_mask": torch.ones_like(whole)}
     model.model.rope_deltas = None
@@ -131,16 +131,16 @@ def test_equal_to_scoring_each_answer_alone(kind, side):
     model = MODELS[kind]().eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(2)  # a random model is nearly indifferent; make differences worth finding
-    made = rows(kind)
+            parameter.mul_(2)  # a random model is nearly indifferent; make differences visible
+    prompts = rows(kind)
     for scale, strategy in ((IQA, "cot"), (SCALES["adience"], "text"), (SCALES["utk"], "cot")):
         answer_ids = ids(scale, strategy)
-        exact = log_probabilities(model, together(made, side), trie(answer_ids))
+        exact = log_probabilities(model, padded_together(prompts, side), trie(answer_ids))
         assert exact.shape == (3, len(answer_ids)) and exact.dtype == torch.float32
-        some = list(answer_ids)[:: max(1, len(answer_ids) // 4)]
-        for row, one in enumerate(made):
-            for label in some:
-                expected = alone(model, one, answer_ids[label])
+        few = list(answer_ids)[:: max(1, len(answer_ids) // 4)]
+        for row, prompt in enumerate(prompts):
+            for label in few:
+                expected = alone(model, prompt, answer_ids[label])
                 assert abs(float(exact[row, list(answer_ids).index(label)]) - expected) <= 1e-4
     assert exact.exp().sum(1).max() < 1 and exact.std() > 0.01
 

@@ -10,9 +10,9 @@ PROBS = RNG.dirichlet(np.full(7, 0.7), 300)
 COLUMNS = np.arange(7)
 
 
-def test_normalised_answers_sum_to_one_and_the_mass_is_kept():
+def test_normalized_answers_sum_to_one_and_the_mass_is_kept():
     logp = np.log(PROBS) - 3.0
-    probs, mass = posterior.normalise(logp)
+    probs, mass = posterior.normalize(logp)
     assert np.allclose(probs, PROBS) and np.allclose(mass, -3.0)
 
 
@@ -43,18 +43,18 @@ def test_the_temperature_that_spoiled_a_posterior_is_found(temperature):
     probs = RNG.dirichlet(np.full(5, 0.8), 20_000)
     labels = (probs.cumsum(1) > RNG.random((len(probs), 1))).argmax(1)
     spoiled = posterior.temper(probs, 1 / temperature)
-    found = posterior.fit_temperature(spoiled, labels)
-    assert found == pytest.approx(temperature, rel=0.05)
+    fitted = posterior.fit_temperature(spoiled, labels)
+    assert fitted == pytest.approx(temperature, rel=0.05)
     better, worse = (
-        posterior.expected_calibration_error(p, labels) for p in (posterior.temper(spoiled, found), spoiled)
+        posterior.expected_calibration_error(p, labels) for p in (posterior.temper(spoiled, fitted), spoiled)
     )
     assert better < 0.02 < worse
-    assert (posterior.mode(spoiled) == posterior.mode(posterior.temper(spoiled, found))).all()
+    assert (posterior.mode(spoiled) == posterior.mode(posterior.temper(spoiled, fitted))).all()
 
 
 def test_calibration_error_of_hand_made_rows():
     probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    labels = np.array([0, 1, 0, 0])  # sure: half right; unsure: all right
+    labels = np.array([0, 1, 0, 0])  # sure: half are correct; unsure: all are
     assert posterior.expected_calibration_error(probs, labels) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
     assert [bin["n"] for bin in posterior.reliability(probs, labels)] == [2, 2]
 
@@ -72,6 +72,6 @@ def test_the_reliability_diagram_shows_what_should_be_and_what_is():
         [{"n": 4, "confidence": 0.9, "accuracy": 0.5}, {"n": 2, "confidence": 0.2, "accuracy": 0.4}], 10
     )
     assert drawn.splitlines() == [
-        "  0.90 sure, 0.50 right  #####    |  n 4",
-        "  0.20 sure, 0.40 right  ##|#        n 2",
+        "  confidence 0.90, accuracy 0.50  #####    |  n 4",
+        "  confidence 0.20, accuracy 0.40  ##|#        n 2",
     ]

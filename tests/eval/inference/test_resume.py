@@ -1,102 +1,52 @@
-"""eval/predict.py with a stand-in for the model: memory of many rows, Ctrl-C, and kills that lose no answer."""
+"""The output folder of eval/predict.py, with a stand-in for the model: memory, Ctrl-C, kills that lose no row."""
 
+import hashlib
+import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from storm.scales import IQA
-from storm.rows import facts, turns
-from storm.files import write_jsonl
-from eval.inference import progress
-from storm.images import opened
+from eval.inference import resume
+from storm.files import read_jsonl
+from storm.provenance import file_hash
+from tests.helpers.inference import MAIN, built, command, finished
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 ROWS = 200  # where few are enough
 STOPPED = "stopped; the same command goes on from here"
-
-# In place of torch, model and rater: for every task a row of the right shape, after a pause.
-STAND_IN = """
-import os, signal, sys, time
-from types import SimpleNamespace as Names
-
-KNOWN = {"probs": [0.2] * 5, "coarse": [0.3] * 3, "entropy": 1.609438, "mass": 0.987654, "median": 3, "mean": 3.14}
-
-class Rater:
-    def __init__(self, *_):
-        pass
-
-    def rate(self, block):
-        time.sleep(PAUSE)
-        facts = [{"id": t.id, "dataset": t.dataset, "image": t.image, "label": t.answer} for t in block]
-        return [fact | {"predict": fact["label"]} | KNOWN for fact in facts]
-
-PAUSE = 0
-sys.modules["torch"] = Names(cuda=Names(is_available=lambda: False), device=lambda *_: Names(type="cpu"))
-sys.modules["eval.inference.model"] = Names(load=lambda *_: None)
-sys.modules["eval.inference.rater"] = Names(Rater=Rater)
-from storm.scales import SCALES
-from eval import predict, progress
-from storm.rows import tasks
-
-def peak():
-    # Not getrusage's: a child's ru_maxrss begins at its parent's, and pytest may be larger than what is measured.
-    [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
-    print("MB", int(line.split()[1]) / 1024)
-"""
-
-MAIN = """
-code = predict.main(sys.argv[1:])
-peak()
-sys.exit(code)
-"""
-
 # What three processes do under torchrun, one after another; then what the first one does with their parts.
 RANKS = """
-args = predict.arguments().parse_args(sys.argv[1:])
-[file] = args.data
-args.out.mkdir(exist_ok=True)
-progress.claim(args.out, predict.origin(args))
+settings = predict.settings_of(predict.arguments().parse_args(sys.argv[1:]))
+[file] = settings.data
+settings.out.mkdir(exist_ok=True)
+resume.claim(settings)
+resume.tidy(settings.out, file.stem)
+asked = run._asked(file, run.scales_of(settings), (), settings.limit)
+before = resume.finished(settings.out, file.stem)
 os.environ["WORLD_SIZE"] = "3"
 for rank in "012":
     os.environ["RANK"] = rank
-    predict.predict_file(Rater(), file, progress.finished(args.out, file.stem), args, dict(SCALES))
+    run.answer_file(rater.Rater(None, settings), settings, asked, before, sys.stderr)
 """
 MERGE = """
-progress.merge(args.out, file.stem, (task.id for task in tasks(file)))
+resume.merge(settings.out, file.stem, asked.order)
 peak()
 """
 
 
-def built(path: Path, rows: int) -> Path:
-    """A test file as data_prep writes it."""
-
-    def row(n: int) -> dict:
-        label = IQA.lo + n % 5
-        name = f"spaq/{n:06}.jpg"
-        return turns(IQA, "cot", label) | facts(id=name, dataset="spaq", image=name, label=label)
-
-    write_jsonl(path, map(row, range(rows)))
-    return path
-
-
-def command(driver: str, data: Path, out: Path, *more: str) -> list[str]:
-    words = ["--model", "stand/in", "--data", str(data), "--out", str(out), "--batch-size", "4", *more]
-    return [sys.executable, "-c", STAND_IN + driver, *words]
+def names(count: int) -> list[str]:
+    return [f"spaq/{number:06}.jpg" for number in range(count)]
 
 
 def run(driver: str, data: Path, out: Path, *more: str, code: int = 0) -> str:
-    done = subprocess.run(command(driver, data, out, *more), cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr[-2000:]
-    return done.stdout
+    return finished(driver, data, out, *more, code=code).stdout
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    return built(tmp_path_factory.mktemp("data") / "spaq_test.jsonl", ROWS)
+    return built(tmp_path_factory.mktemp("data") / "spaq_test.jsonl", names(ROWS))
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +59,15 @@ def whole(data) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("driver", "bytes_a_row"), [(MAIN, 250), (RANKS + MERGE, 500)], ids=["alone", "ranks"])
-def test_of_a_row_only_its_id_stays_in_memory(tmp_path, driver, bytes_a_row):
-    """A row has 1.1 kB in the data and 0.3 kB in the answers. Of it stays: its id, seen; merging, also where it is."""
+@pytest.mark.parametrize(("driver", "bytes_a_row"), [(MAIN, 700), (RANKS + MERGE, 3500)], ids=["alone", "ranks"])
+def test_of_a_finished_row_only_its_id_stays_in_memory(tmp_path, driver, bytes_a_row):
+    """A row has 1.1 kB in the data and 0.3 kB in the predictions. Only to merge parts are a file's rows in memory."""
     few, many = 10_000, 100_000
     peaks = []
     for rows in (few, many):
-        file = built(tmp_path / f"{rows}.jsonl", rows)
-        said = run(driver, file, tmp_path / "out", "--batch-size", "100")
-        peaks += [float(line.split()[1]) for line in said.splitlines() if line.startswith("MB ")]
+        file = built(tmp_path / f"{rows}.jsonl", names(rows))
+        printed = run(driver, file, tmp_path / "out", "--batch-size", "100")
+        peaks += [float(line.split()[1]) for line in printed.splitlines() if line.startswith("MB ")]
         assert (tmp_path / "out" / file.name).read_bytes().count(b"\n") == rows
     assert (peaks[1] - peaks[0]) * 2**20 < bytes_a_row * (many - few), f"{peaks} MB"
 
@@ -174,28 +124,28 @@ def test_rows_that_were_trained_on_are_left_out(data, whole, tmp_path):
     run(MAIN, data, tmp_path / "out", "--except", str(trained), code=2)
 
 
-# Every fifth image cannot be read, unless there is a file FOUND.
+# Every fifth image cannot be read, unless there is a file MOUNTED.
 UNREADABLE = """
-def rate(self, block, good=Rater.rate):
-    rows = good(self, block)
-    for row in [] if os.path.exists("FOUND") else rows:
+def lost(self, block):
+    rows = rate(self, block)
+    for row in [] if os.path.exists("MOUNTED") else rows:
         if row["id"][-5] in "05":
             row |= {"predict": "", "error": "lost"}
     return rows
-Rater.rate = rate
+rater.Rater.rate = lost
 """
 
 
 def test_images_that_could_not_be_read_are_asked_for_again(data, whole, tmp_path):
     """--media was wrong, or a disk not there: the same command mends it, and until then it says so."""
-    found, out = tmp_path / "found", tmp_path / "out"
-    lost = UNREADABLE.replace("FOUND", str(found))
+    mounted, out = tmp_path / "mounted", tmp_path / "out"
+    lost = UNREADABLE.replace("MOUNTED", str(mounted))
     run(lost + MAIN, data, out, code=2)
     first = (out / data.name).read_bytes()
     assert first.count(b"lost") == ROWS // 5 and first.count(b"\n") == ROWS
     run(lost + MAIN, data, out, code=2)
     assert (out / data.name).read_bytes() == first
-    found.touch()
+    mounted.touch()
     run(lost + MAIN, data, out)
     assert (out / data.name).read_bytes() == whole
     assert not list(out.glob("*.part"))
@@ -209,44 +159,114 @@ def test_two_at_once_do_not_write_one_file(data, whole, tmp_path):
         assert time.time() < end
         time.sleep(0.01)
     second = subprocess.run(command(MAIN, data, tmp_path), cwd=ROOT, capture_output=True, text=True)
-    assert second.returncode == 2 and second.stderr == (
-        f"error: {tmp_path}: another process is writing there; wait for it, or stop it\n"
-    )
+    assert second.returncode == 2 and second.stderr.startswith(f"error: {tmp_path}: ")
+    assert second.stderr.count("\n") == 1
     assert first.wait(60) == 0 and (tmp_path / data.name).read_bytes() == whole
 
 
-@pytest.mark.slow
-def test_a_damaged_folder_is_one_line(data, whole, tmp_path):
-    out = tmp_path / "out"
-    run(MAIN, data, out)
+@pytest.mark.parametrize("file", [0, 1], ids=["rows", "provenance"])
+def test_a_damaged_folder_is_one_line(data, whole, tmp_path, file):
+    run(MAIN, data, tmp_path)
     lines = whole.splitlines(keepends=True)
-    (out / data.name).write_bytes(b"".join([*lines[:2], b"{damaged\n", *lines[3:]]))
-    done = subprocess.run(command(MAIN, data, out), cwd=ROOT, capture_output=True, text=True)
-    said = f"error: {out / data.name}, line 3: damaged: delete the line, or name another --out\n"
-    assert (done.returncode, done.stderr) == (2, said)
-    (out / "run.json").write_text("[]")
-    done = subprocess.run(command(MAIN, data, out), cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, f"error: {out}/run.json: damaged: name another --out\n")
+    if file == 0:
+        (tmp_path / data.name).write_bytes(b"".join([*lines[:2], b"{damaged\n", *lines[3:]]))
+        place, fix = f"{tmp_path / data.name}, line 3", "delete the line"
+    else:
+        (tmp_path / "provenance.json").write_text("[]")
+        place, fix = f"{tmp_path}/provenance.json", f"mv {tmp_path} {tmp_path}.old"
+    error = finished(MAIN, data, tmp_path, code=2).stderr
+    assert error.startswith(f"error: {place}: ") and fix in error and error.count("\n") == 1
 
 
-def test_images_may_lie_behind_links_but_not_elsewhere(tmp_path):
-    """A dataset on another disk; and the copies that data_prep --resize writes beside the rows."""
-    pixels, media, built = tmp_path / "disk", tmp_path / "raw", tmp_path / "data" / "storm"
-    for path in (pixels / "a.png", built / "images" / "spaq" / "b.png", tmp_path / "secret.png"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (9, 9)).save(path)
-    media.mkdir()
-    (media / "spaq").symlink_to(pixels)
-    file = built / "cot" / "spaq_test.jsonl"
-    copy = "../data/storm/images/spaq/b.png"
-    assert opened(media, "spaq/a.png").size == opened(media, copy, file).size == (9, 9)
-    for image, of in ((copy, None), ("../secret.png", file), (str(tmp_path / "secret.png"), file), ("..", file)):
-        with pytest.raises(ValueError, match="outside of"):
-            opened(media, image, of)
+def test_what_is_finished_loads_no_model(data, whole, tmp_path):
+    run(MAIN, data, tmp_path)
+    (tmp_path / "output.log").unlink()
+    dies = "sys.modules['eval.inference.model'] = None\n"
+    assert f"{ROWS}  " in run(dies + MAIN, data, tmp_path)
+    assert (tmp_path / data.name).read_bytes() == whole and not (tmp_path / "output.log").exists()
+    run(dies + MAIN, data, tmp_path / "other", code=2)
+
+
+def test_predictions_of_an_earlier_version_go_on(data, whole, tmp_path):
+    """A run.json and test files whose rows did not say scale and strategy: nobody predicts again."""
+    rows = [line.row for line in read_jsonl(data)]
+    earlier = [{key: value for key, value in row.items() if key not in ("scale", "strategy")} for row in rows]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in earlier)
+    facts = json.loads((data.parent / "whole" / "provenance.json").read_text())
+    run_json = {key: value for key, value in facts.items() if key != "commit"}
+    run_json["versions"].pop("python")
+    run_json["data"] = {data.stem: hashlib.sha256(text.encode()).hexdigest()[:16]}
+    begun = b"".join(whole.splitlines(keepends=True)[: ROWS // 2])
+
+    def start(changed: dict) -> None:
+        (tmp_path / "run.json").write_text(json.dumps(run_json | changed))
+        (tmp_path / data.name).write_bytes(begun)
+
+    start({"versions": run_json["versions"] | {"torch": "1.0"}})
+    assert "torch 1.0" in finished(MAIN, data, tmp_path, code=2).stderr
+    assert (tmp_path / data.name).read_bytes() == begun
+    start({})
+    run(MAIN, data, tmp_path)
+    assert (tmp_path / data.name).read_bytes() == whole
+    assert json.loads((tmp_path / "provenance.json").read_text()) == run_json | {"data": facts["data"]}
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_another_commit_goes_on_and_another_file_may_be_added(data, whole, tmp_path):
+    run(MAIN, data, tmp_path, "--limit", "10")
+    path = tmp_path / "provenance.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"commit": "another"}))
+    second = built(tmp_path / "data" / "spaq_second.jsonl", names(3))
+    run(MAIN, data, tmp_path)
+    run(MAIN, second, tmp_path)
+    assert (tmp_path / data.name).read_bytes() == whole
+    assert len((tmp_path / second.name).read_bytes().splitlines()) == 3
+    after = json.loads(path.read_text())
+    assert after["commit"] == "another", "that of the first rows"
+    assert after["data"] == facts["data"] | {"spaq_second": file_hash(second)}
+    built(second, names(4))
+    error = finished(MAIN, second, tmp_path, code=2).stderr
+    assert "spaq_second" in error and f"mv {tmp_path} {tmp_path}.old" in error
+
+
+# A host that prints in every way, and then cannot load the model.
+NOISE = """
+import logging
+def load(settings, device):
+    print("by print"), os.system("echo by child")
+    os.write(1, b"by descriptor 1\\n"), os.write(2, b"by descriptor 2\\n")
+    logging.getLogger("host").addHandler(logging.StreamHandler())
+    logging.getLogger("host").warning("by logger")
+    if FAILS:
+        raise RuntimeError("stand/in: cannot be loaded (a fault)\\nof two lines")
+sys.modules["eval.inference.model"].load = load
+def rate_aloud(self, block):
+    logging.getLogger("host").warning("by logger, later")
+    return rate(self, block)
+rater.Rater.rate = rate_aloud
+"""
+PRINTED = ("by print", "by descriptor 1", "by descriptor 2", "by child", "by logger")
+
+
+def test_what_the_host_prints_goes_to_the_log(data, whole, tmp_path):
+    done = finished("FAILS = False\n" + NOISE + MAIN, data, tmp_path)
+    assert (tmp_path / data.name).read_bytes() == whole
+    log = (tmp_path / "output.log").read_text().splitlines()
+    assert set(PRINTED) <= set(log) and log.count("by logger, later") == ROWS // 4
+    assert "by " not in done.stdout + done.stderr and f"{ROWS}/{ROWS}" in done.stderr, "the progress bar"
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line_that_names_the_log(data, tmp_path):
+    done = finished("FAILS = True\n" + NOISE + MAIN, data, tmp_path, code=2)
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: stand/in: ") and f"{tmp_path}/output.log" in line
+    log = (tmp_path / "output.log").read_text()
+    assert "Traceback" in log and "of two lines" in log and set(PRINTED) <= set(log.splitlines())
 
 
 def test_parts_are_of_one_file(tmp_path):
     for name in ("a.0", "a.11", "a.b.0", "a.jsonl", "[a].0"):
         (tmp_path / f"{name}.part").touch()
-    found = {name: [path.name for path in progress.parts(tmp_path, name)] for name in ("a", "a.b", "[a]")}
-    assert found == {"a": ["a.0.part", "a.11.part"], "a.b": ["a.b.0.part"], "[a]": ["[a].0.part"]}
+    parts = {name: [path.name for path in resume.parts(tmp_path, name)] for name in ("a", "a.b", "[a]")}
+    assert parts == {"a": ["a.0.part", "a.11.part"], "a.b": ["a.b.0.part"], "[a]": ["[a].0.part"]}

@@ -1,16 +1,15 @@
-"""The paper's tables agree with their own arithmetic, with each other, and with what recipes and README repeat."""
+"""The paper's tables agree with their own arithmetic, with each other, and with what recipes and their table repeat."""
 
 import math
 import re
-from pathlib import Path
 
 import pytest
 
-from storm.datasets import DATASETS
+from eval.scoring.paper import DATASETS, DOMAINS, LEVELS, OVER, SINGLE, SLIPS, TABLES, UNSURE, YEARS, Line, average
+from eval.scoring.paper_tables import paper_table, values_of_line, with_averages
 from storm.datasets import SCALES
-from eval.scoring.paper import DOMAINS, SINGLE, SLIPS, TABLES, UNSURE, YEARS, Line, average, averages
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 LINES = [(table, line) for table, lines in TABLES.items() for line in lines]
 METRICS = ("acc", "mae")
 # Rows that the paper prints more than once, each with the first.
@@ -44,12 +43,13 @@ def cut(mean: float) -> float:
     return math.floor(round(mean * 1000, 6)) / 1000
 
 
-def over(metric: str, domain: str) -> tuple[str, ...]:
-    return tuple(name for name in DOMAINS[domain] if metric == "mae" or name not in YEARS)
+def means(row: Line) -> tuple[float | None, ...]:
+    """ACC and MAE as the paper averages them."""
+    return tuple(average(getattr(row, metric), metric) for metric in METRICS)
 
 
 def mean_of_domains(metric: str, cells: dict[str, float | None]) -> float:
-    sizes = {domain: len(over(metric, domain)) for domain in DOMAINS}
+    sizes = {domain: len([name for name in names if name in OVER[metric]]) for domain, names in DOMAINS.items()}
     return sum(cells[domain] * size for domain, size in sizes.items()) / sum(sizes.values())
 
 
@@ -58,13 +58,13 @@ def contradictions() -> dict[tuple[str, str, str, str], float]:
     found = {}
     for table, row in LINES:
         if table != "table5":
-            for metric, mean in zip(METRICS, averages(row.acc, row.mae)):
+            for metric, mean in zip(METRICS, means(row)):
                 if mean is not None and cut(mean) != getattr(row, f"{metric}_average"):
                     found[table, row.name, metric, "average"] = round(mean, 4)
     for name in ("Full", "FFT"):
         for metric in METRICS:
             for domain in DOMAINS:
-                mean = average(getattr(line("table2", "STORM-3B Lite"), metric), over(metric, domain))
+                mean = average(getattr(line("table2", "STORM-3B Lite"), metric), metric, DOMAINS[domain])
                 if abs(mean - value("table5", name, metric, domain)) >= 1e-3:
                     found["table5", name, metric, domain] = round(mean, 4)
     for (table, name), first in REPEATED.items():
@@ -88,7 +88,7 @@ def test_the_rows_there_are():
 def test_the_columns_are_the_14_datasets_or_the_5_domains():
     columns = [name for names in DOMAINS.values() for name in names]
     assert len(set(columns)) == len(columns) == 14
-    assert set(columns) <= {dataset.name for dataset in DATASETS}, "a 15th is not the paper's"
+    assert set(columns) == set(DATASETS) <= set(SCALES), "a 15th is not the paper's"
     assert {name for name in columns if SCALES[name].unit == "years"} == set(YEARS)
     for domain in ("IQA", "IAA", "MDG", "HDE"):
         assert {SCALES[name].name for name in DOMAINS[domain]} == {domain.lower()}
@@ -103,8 +103,8 @@ def test_printed_numbers_hold_but_for_the_known_slips():
 
 
 def test_enough_is_legible_for_the_arithmetic_to_say_something():
-    means = [mean for table, row in LINES if table != "table5" for mean in averages(row.acc, row.mae)]
-    assert (len(means), means.count(None)) == (24, 2), "STORM-3B Full and STORM-7B have MAEs that nobody can read"
+    found = [mean for table, row in LINES if table != "table5" for mean in means(row)]
+    assert (len(found), found.count(None)) == (24, 2), "STORM-3B Full and STORM-7B have MAEs that nobody can read"
 
 
 def test_table_5_averages_weigh_a_domain_by_its_datasets():
@@ -115,14 +115,14 @@ def test_table_5_averages_weigh_a_domain_by_its_datasets():
 
 def test_qwen_lite_holds_with_table_4s_deepdr():
     row = line("table2", "Qwen2.5-VL-3B Lite")
-    found = averages(row.acc | {"deepdr": 0.385}, row.mae | {"deepdr": 1.348})
+    found = means(row._replace(acc=row.acc | {"deepdr": 0.385}, mae=row.mae | {"deepdr": 1.348}))
     assert tuple(map(cut, found)) == (row.acc_average, row.mae_average) == (0.466, 2.155)
 
 
 def test_only_num_holds_if_an_age_error_is_one_year_less():
     row = line("table4", "Only Num.")
     for name in YEARS:
-        assert cut(averages(row.acc, row.mae | {name: row.mae[name] - 1})[1]) == row.mae_average
+        assert cut(average(row.mae | {name: row.mae[name] - 1}, "mae")) == row.mae_average
 
 
 @pytest.mark.parametrize("slip", SLIPS, ids="-".join)
@@ -182,24 +182,59 @@ def test_numbers_are_possible(table, row):
 
 
 def test_average_is_the_plain_mean_and_nothing_if_one_is_missing():
-    assert average({"a": 1.0, "b": 2.0, "c": 9.0}, ("a", "b")) == 1.5
-    assert average({"a": 1.0, "b": None}, ("a", "b")) is None
-    assert average({"a": 1.0}, ("a", "b")) is None
-    assert average({"a": 0.0}, ("a",)) == 0
+    assert average({"spaq": 1.0, "koniq": 2.0, "ava": 9.0}, "acc", ("spaq", "koniq")) == 1.5
+    assert average({"spaq": 1.0, "koniq": None}, "acc", ("spaq", "koniq")) is None
+    assert average({"spaq": 1.0}, "acc", ("spaq", "koniq")) is None
+    assert average({"spaq": 0.0}, "mae", ("spaq",)) == 0
 
 
 def test_averages_are_over_11_and_14():
-    columns = [name for names in DOMAINS.values() for name in names]
-    number = {name: float(i) for i, name in enumerate(columns)}  # adience 3, then cacd, morph and utk 4, 5 and 6
-    assert averages(number, number) == ((91 - 15) / 11, 91 / 14)
-    assert averages(number | {"utk": None}, number | {"utk": None}) == ((91 - 15) / 11, None)
+    number = {name: float(i) for i, name in enumerate(DATASETS)}  # adience 3, then cacd, morph and utk 4, 5 and 6
+    assert (average(number, "acc"), average(number, "mae")) == ((91 - 15) / 11, 91 / 14)
+    assert average(number | {"utk": None}, "acc") == (91 - 15) / 11
+    assert average(number | {"utk": None}, "mae") is None
 
 
-# What recipes' headers and README repeat.
+# The paper and ours, side by side.
+
+
+def cells(text: str) -> dict[str, list[str]]:
+    """Name of a row -> its cells, of a table in Markdown."""
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines()]
+    return {name: row for name, *row in rows}
+
+
+def test_ours_stands_below_the_paper_and_other_rows_at_the_end():
+    ours = {name: 0.5 for name in LEVELS}
+    rows = {"STORM-3B Lite": with_averages(ours, "acc"), "mine": {"spaq": "0.400 (0.300, 0.500)"}}
+    table = cells(paper_table("table2", "acc", rows, "markdown"))
+    names = list(table)
+    assert names[names.index("STORM-3B Lite, paper") + 1] == "STORM-3B Lite, ours" and names[-1] == "mine"
+    assert table["STORM-3B Lite, paper"][0] == "0.583" and table["STORM-3B Lite, paper"][-1] == "0.533"
+    assert set(table["STORM-3B Lite, ours"]) == {"0.500"} and len(table["STORM-3B Lite, ours"]) == 12
+    assert table["mine"] == ["0.400 (0.300, 0.500)", *[""] * 11]
+    assert table["LLaVA-1.5-7B Lite"][5] == "~0.60", "recovered from the average"
+    assert len(table["Table 2, ACC"]) == 12 and len(cells(paper_table("table2", "mae", {}, "markdown"))) == 2 + 6
+
+
+def test_table_5_is_by_domain_and_single_is_five_runs():
+    results = {run: {name: 1.0 + i for name in DATASETS} for i, run in enumerate(SINGLE.values())}
+    single = values_of_line(line("table5", "Single"), results)
+    assert [single[names[0]] for names in DOMAINS.values()] == [1, 2, 3, 4, 5]
+    del results["ablation_single_hde"]
+    row = with_averages(values_of_line(line("table5", "Single"), results), "mae")
+    table = cells(paper_table("table5", "mae", {"Single": row}, "markdown"))
+    assert table["Table 5, MAE"] == [*DOMAINS, "average"]
+    assert table["Single, ours"] == ["1.000", "2.000", "3.000", "4.000", "", ""]
+    full = values_of_line(line("table5", "Full"), {"storm_lite": {"spaq": 0.25}})
+    assert full["spaq"] == 0.25 and full["hci"] is None
+
+
+# What recipes' headers and the table of recipes repeat.
 
 
 def promised() -> dict[str, tuple[float | None, float | None]]:
-    """Recipe -> (ACC, MAE) that its header and its line in README print."""
+    """Recipe -> (ACC, MAE) that its header and its line in recipes/README.md print."""
     found = {}
     for _, row in LINES:
         if row.run:
@@ -216,9 +251,9 @@ def numbers(text: str) -> tuple[float | None, float | None]:
 
 def test_recipes_headers_say_the_papers_numbers():
     titles = {path.stem: path.read_text(encoding="utf-8").split("\n")[0] for path in ROOT.glob("recipes/*.yaml")}
-    said = {stem: numbers(title) for stem, title in titles.items() if "Paper" in title}
-    assert said == promised()
-    assert len(said) == 15
+    printed = {stem: numbers(title) for stem, title in titles.items() if "Paper" in title}
+    assert printed == promised()
+    assert len(printed) == 15
     for table, row in LINES:
         for run in [row.run] if row.run else SINGLE.values():
             assert row.name in titles[run], f"{table}: the header of {run} does not name the row"
@@ -226,9 +261,10 @@ def test_recipes_headers_say_the_papers_numbers():
         assert f"Table 5, Single, {domain}." in titles[run]
 
 
-def test_readme_prints_the_papers_numbers():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.findall(r"^\| `(\w+)` \| .+ \| (\d\.\d{3}), (\d\.\d{3}|–) \|.*\|$", readme, re.M)
-    said = {stem: (float(acc), None if mae == "–" else float(mae)) for stem, acc, mae in table}
-    assert said == promised()
-    assert len(table) == 15
+def test_the_table_of_recipes_prints_the_papers_numbers():
+    page = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    table = page.split("<!-- table: recipes -->")[1].split("<!-- end -->")[0].strip()
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    columns = [rows[0].index(name) for name in ("paper ACC", "paper MAE")]
+    printed = {row[0].strip("`"): tuple(float(row[i]) if row[i] else None for i in columns) for row in rows[2:]}
+    assert {stem: pair for stem, pair in printed.items() if pair != (None, None)} == promised()

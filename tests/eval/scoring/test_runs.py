@@ -3,29 +3,28 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from storm.prompts import answer
-from storm.datasets import SCALES
-from storm.rows import facts, turns
-from storm.files import write_jsonl
 from eval.scoring import testsets
 from eval.scoring.prediction_files import run_of
-from eval.scoring.runs import load, rerun
+from eval.scoring.runs import load
+from storm.datasets import SCALES
+from storm.files import write_jsonl
+from storm.prompts import answer
+from storm.rows import Example, to_row
+from tests.helpers.predictions import mark_as_ours
 
 LABELS = [0, 3, 2, 2, 4, 1]
 
 
-def indexed(*paths: Path, errors: tuple[str, ...] = ()) -> built.Index:
-    """The test files there; errors: what must be said of them."""
-    wrong: list[str] = []
-    found = built.index(paths, SCALES, wrong)
+def indexed(*paths: Path, errors: tuple[str, ...] = ()) -> testsets.Index:
+    """The test files there; errors: a part of each line about one that cannot be used."""
+    tests, wrong = testsets.index(paths, SCALES)
     assert len(wrong) == len(errors) and all(part in line for part, line in zip(errors, wrong)), wrong
-    return found
+    return tests
 
 
-def said(label: int, predict: int | str, **more) -> dict:
+def row_of(label: int, predict: int | str, **more) -> dict:
     text = predict if isinstance(predict, str) else answer(SCALES["spaq"], "cot", predict)
     return {"predict": text, "label": answer(SCALES["spaq"], "cot", label)} | more
 
@@ -37,34 +36,33 @@ def lines(path: Path, rows: list[dict]) -> Path:
 
 
 @pytest.fixture
-def data(tmp_path) -> built.Index:
-    """A test file of spaq: six rows of three people."""
-    rows = [
-        turns(SCALES["spaq"], "cot", label)
-        | facts(id=f"p{i}", dataset="spaq", image=f"spaq/{i}.jpg", label=label, subject=f"person {i // 2}")
+def data(tmp_path) -> testsets.Index:
+    """A test file of spaq: six rows of three subjects."""
+    examples = [
+        Example(f"p{i}", "spaq", f"spaq/{i}.jpg", label, SCALES["spaq"], "cot", f"subject {i // 2}")
         for i, label in enumerate(LABELS)
     ]
-    write_jsonl(tmp_path / "data" / "cot" / "spaq_test.jsonl", rows)
+    write_jsonl(tmp_path / "data" / "cot" / "spaq_test.jsonl", map(to_row, examples))
     return indexed(tmp_path / "data")
 
 
-def loaded(path: Path, data: built.Index | None = None):
-    (answers,), errors = load([path], SCALES, data)
+def loaded(path: Path, data: testsets.Index | None = None):
+    (run,), errors = load([path], SCALES, data)
     assert errors == []
-    return answers
+    return run
 
 
-def refused(path: Path, data: built.Index | None = None) -> str:
+def refused(path: Path, data: testsets.Index | None = None) -> str:
     found, (error,) = load([path], SCALES, data)
     assert found == [] and error.startswith(str(path))
     return error
 
 
 def test_the_authors_files_whose_answers_may_be_lists(tmp_path):
-    rows = [{"label": row["label"], "answer": row["predict"]} for row in (said(1, 1), said(2, 3), said(0, "?"))]
+    rows = [{"label": row["label"], "answer": row["predict"]} for row in (row_of(1, 1), row_of(2, 3), row_of(0, "?"))]
     rows[1]["answer"] = [rows[1]["answer"]]
-    answers = loaded(lines(tmp_path / "out" / "spaq.jsonl", rows))
-    assert answers.said.tolist() == [1, 3, -1] and answers.label.tolist() == [1, 2, 0]
+    run = loaded(lines(tmp_path / "out" / "spaq.jsonl", rows))
+    assert run.pred.tolist() == [1, 3, -1] and run.label.tolist() == [1, 2, 0]
     two = lines(tmp_path / "spaq.jsonl", [rows[0], {"label": rows[0]["label"], "answer": ["rate1", "rate2"]}])
     found, (error,) = load([two], SCALES)
     assert "line 2: key 'predict' is ['rate1', 'rate2'], not a text" in error and len(found[0].label) == 1
@@ -94,29 +92,29 @@ def test_the_files_of_a_run_differ_in_the_dataset_only(path, run):
 
 
 def test_rows_without_ids_are_joined_by_position(tmp_path, data):
-    path = lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in LABELS])
-    answers = loaded(path, data)
-    assert answers.id == [f"p{i}" for i in range(6)] and answers.of == 6
-    assert answers.subject.tolist() == [0, 0, 1, 1, 2, 2]
-    first = loaded(lines(tmp_path / "few" / "spaq.jsonl", [said(label, 2) for label in LABELS[:4]]), data)
-    assert (len(first.label), first.of) == (4, 6)
-    assert loaded(path).id is None and loaded(path).of is None
+    path = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS])
+    run = loaded(path, data)
+    assert run.id == [f"p{i}" for i in range(6)] and run.n_test == 6
+    assert run.subject.tolist() == [0, 0, 1, 1, 2, 2]
+    first = loaded(lines(tmp_path / "few" / "spaq.jsonl", [row_of(label, 2) for label in LABELS[:4]]), data)
+    assert (len(first.label), first.n_test) == (4, 6)
+    assert loaded(path).id is None and loaded(path).n_test is None
 
 
-def test_somebody_without_a_name_is_nobody_else(tmp_path, data):
+def test_a_row_without_a_subject_is_of_nobody_else(tmp_path, data):
     rows = [json.loads(line) for line in data["spaq", "cot"].read_text().splitlines()]
     lines(
         data["spaq", "cot"], [row | {"subject": None if i in (1, 4) else row["subject"]} for i, row in enumerate(rows)]
     )
-    subject = loaded(lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in LABELS]), data).subject
+    subject = loaded(lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS]), data).subject
     assert len(set(subject)) == 5 and subject[2] == subject[3] and len({*subject[[0, 1, 4, 5]]}) == 4
 
 
 def test_predictions_of_all_kinds_below_a_folder(tmp_path, data):
     """The authors' files have names of their own; test files, logs and scores are none."""
     out = tmp_path / "out"
-    lines(out / "lf" / "spaq" / "generated_predictions.jsonl", [said(1, 1)])
-    authors = lines(out / "authors" / "koniq.jsonl", [{"label": said(1, 1)["label"], "answer": "rate1"}] * 2)
+    lines(out / "lf" / "spaq" / "generated_predictions.jsonl", [row_of(1, 1)])
+    authors = lines(out / "authors" / "koniq.jsonl", [{"label": row_of(1, 1)["label"], "answer": "rate1"}] * 2)
     authors.write_text("[damaged\n" + authors.read_text())
     lines(out / "trainer_log.jsonl", [{"loss": 1.0}])
     (out / "spaq_test.jsonl").write_bytes(data["spaq", "cot"].read_bytes())
@@ -131,66 +129,92 @@ def test_predictions_of_all_kinds_below_a_folder(tmp_path, data):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ('{"a":' * 100_000, "brackets within brackets, too deep to read"),
-        (json.dumps(said(1, 1, dataset="\x1b[2J\n")), "key 'dataset' is '\\x1b[2J\\n', not a name"),
-        (json.dumps(said(1, 1, dataset="\ud800")), "key 'dataset' is '\\ud800', not a name"),
+        ('{"a":' * 100_000, "not JSON"),
+        (json.dumps(row_of(1, 1, dataset="\x1b[2J\n")), "key 'dataset' is '\\x1b[2J\\n', not a name"),
+        (json.dumps(row_of(1, 1, dataset="\ud800")), "not JSON"),
     ],
 )
 def test_a_row_that_is_an_attack_is_named_and_left_out(tmp_path, row, reason):
     path = tmp_path / "spaq.jsonl"
-    path.write_text(json.dumps(said(2, 2, id=None)) + "\n" + row + "\n" + json.dumps(said(3, 3, id=None)) + "\n")
-    (answers,), (error,) = load([path], SCALES)
-    assert answers.label.tolist() == [2, 3] and f"line 2: {reason}" in error
-    assert answers.id is None, "an id of null is none"
+    path.write_text(json.dumps(row_of(2, 2, id=None)) + "\n" + row + "\n" + json.dumps(row_of(3, 3, id=None)) + "\n")
+    (run,), (error,) = load([path], SCALES)
+    assert run.label.tolist() == [2, 3] and f"line 2: {reason}" in error
+    assert run.id is None, "an id of null is none"
 
 
 def test_rows_with_ids_are_joined_by_them_in_any_order(tmp_path, data):
-    rows = [said(LABELS[i], 1, id=f"p{i}", dataset="spaq") for i in (5, 0, 3)]
+    rows = [row_of(LABELS[i], 1, id=f"p{i}", dataset="spaq") for i in (5, 0, 3)]
     assert loaded(lines(tmp_path / "x.jsonl", rows), data).subject.tolist() == [2, 0, 1]
 
 
 def test_a_bad_row_does_not_shift_the_others(tmp_path, data):
-    rows = [said(label, 2) for label in LABELS]
+    rows = [row_of(label, 2) for label in LABELS]
     path = lines(tmp_path / "spaq.jsonl", [*rows[:2], {"label": rows[2]["label"]}, *rows[3:]])
-    (answers,), (error,) = load([path], SCALES, data)
-    assert answers.id == ["p0", "p1", "p3", "p4", "p5"] and "line 3: key 'predict' is missing" in error
+    (run,), (error,) = load([path], SCALES, data)
+    assert run.id == ["p0", "p1", "p3", "p4", "p5"] and "line 3: key 'predict' is missing" in error
 
 
 def test_another_data_build_is_refused_where_it_parts(tmp_path, data):
-    moved = lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in [0, 3, 1, 2, 4, 1]])
-    assert f"line 3: label 1, but 2 in {data['spaq', 'cot']}, line 3; spaq left out" in refused(moved, data)
-    strange = lines(tmp_path / "spaq.jsonl", [said(0, 0, id="p0"), said(0, 0, id="q7")])
+    moved = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in [0, 3, 1, 2, 4, 1]])
+    assert f"line 3: label 1, but 2 in {data['spaq', 'cot']}" in refused(moved, data)
+    strange = lines(tmp_path / "spaq.jsonl", [row_of(0, 0, id="p0"), row_of(0, 0, id="q7")])
     assert "line 2: " in refused(strange, data) and "no row with the id 'q7'" in refused(strange, data)
-    relabelled = lines(tmp_path / "spaq.jsonl", [said(4, 0, id="p0")])
+    relabelled = lines(tmp_path / "spaq.jsonl", [row_of(4, 0, id="p0")])
     assert "line 1: label 4, but 0 in" in refused(relabelled, data)
 
 
 def test_an_appended_rerun_is_refused(tmp_path, data):
-    more = lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in LABELS + LABELS[:1]])
-    assert f"line 7: {data['spaq', 'cot']} has only 6 rows: an appended rerun?" in refused(more, data)
-    twice = lines(tmp_path / "spaq.jsonl", [said(label, 2, id=f"p{i % 4}") for i, label in enumerate([0, 3, 2, 2, 0])])
-    assert "id 'p0' is in lines 1 and 5: an appended rerun" in refused(twice)
-    rng = np.random.default_rng(0)
-    rows = [said(int(label), int(guess)) for label, guess in rng.integers(0, 5, (120, 2))]
-    other = [row | {"predict": "?"} if i % 5 == 0 else row for i, row in enumerate(rows[:70])]
-    for more in (rows[:70], other):
-        again = lines(tmp_path / "spaq.jsonl", rows + more)
-        assert "from line 121 on it repeats itself from line 1 on: an appended rerun" in refused(again)
-    assert len(loaded(lines(tmp_path / "spaq.jsonl", rows + rows[:20])).label) == 140, "20 may agree by chance"
+    more = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS + LABELS[:1]])
+    assert f"line 7: {data['spaq', 'cot']} has only 6 rows" in refused(more, data)
+    ids = [f"p{i % 4}" for i in range(5)]
+    twice = lines(tmp_path / "spaq.jsonl", [row_of(label, 2, id=id) for label, id in zip([0, 3, 2, 2, 0], ids)])
+    assert "id 'p0' is in lines 1 and 5" in refused(twice)
 
 
-def test_what_goes_round_is_not_a_rerun():
-    """The demo's labels go 0, 1, 2, 3, 4, 0, 1 ...; a model that is always right, or always says the same, is none."""
-    fives, ones, hundred = [i % 5 for i in range(240)], [0] * 500, [*range(100)]
-    assert rerun(fives, fives) is None and rerun(ones, ones) is None and rerun([], []) is None
-    assert rerun(hundred * 2, hundred * 2) == 100
-    assert rerun(hundred * 2, hundred + [0] * 100) is None, "a second photograph of each, say: other answers"
-    odd = [*hundred, *hundred[:80], 7]
-    assert rerun(odd, odd) is None
+OURS = {"id": "p0", "dataset": "spaq", "scale": "iqa", "strategy": "cot"}
+
+
+def test_a_row_that_says_its_scale_and_strategy_is_not_guessed(tmp_path):
+    """The names of file and folder mean nothing then, and a dataset may be unknown."""
+    path = lines(tmp_path / "koniq" / "hci_test.jsonl", [row_of(1, 2, **OURS), row_of(3, 3, **OURS | {"id": "p1"})])
+    run = loaded(path)
+    assert (run.dataset, run.scale.name, run.strategy, run.pred.tolist()) == ("spaq", "iqa", "cot", [2, 3])
+    other = loaded(lines(tmp_path / "x.jsonl", [row_of(1, 2, **OURS | {"dataset": "mine"})]))
+    assert (other.dataset, other.scale.name) == ("mine", "iqa")
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"scale": "appeal", "dataset": "mine"}, "--scale SCALE.yaml"),
+        ({"scale": "iaq", "dataset": "mine"}, "did you mean iqa?"),
+        ({"strategy": "dirct"}, "did you mean direct?"),
+        ({"scale": "iaa"}, "'iaa'"),
+        ({"strategy": "num"}, "is not an answer of scale iqa, strategy num"),
+    ],
+)
+def test_a_row_that_says_what_cannot_be_is_named(tmp_path, more, reason):
+    path = lines(tmp_path / "spaq.jsonl", [row_of(1, 1, **OURS), row_of(1, 1, **OURS | more)])
+    (run,), (error,) = load([path], SCALES)
+    assert len(run.label) == 1 and error.startswith(f"{path}, line 2: ") and reason in error
+
+
+def test_files_beside_the_provenance_of_predictions_are_ours(tmp_path):
+    """Of a training, the same file says nothing of predictions: its logs are not scored."""
+    mark_as_ours(tmp_path / "exact")
+    path = lines(tmp_path / "exact" / "vote_test.jsonl", [{"damaged": 1}] * 9 + [row_of(1, 1, **OURS)])
+    (run,), _ = load([tmp_path / "exact"], SCALES)
+    assert (run.path, run.run) == (path, tmp_path / "exact")
+    (tmp_path / "exact" / "provenance.json").rename(tmp_path / "exact" / "run.json")
+    (run,), _ = load([tmp_path / "exact"], SCALES)
+    assert run.run == tmp_path / "exact", "what earlier versions wrote"
+    (tmp_path / "exact" / "run.json").write_text('{"data": {}, "versions": {}, "run": "storm_lite"}')
+    found, (error,) = load([tmp_path / "exact"], SCALES)
+    assert found == [] and error.startswith(f"{tmp_path / 'exact'}: ")
 
 
 def test_two_files_of_one_run_and_dataset(tmp_path, data):
-    rows = [said(label, 2) for label in LABELS]
+    rows = [row_of(label, 2) for label in LABELS]
     a, b = (lines(tmp_path / name, rows) for name in ("spaq.jsonl", "spaq_test.jsonl"))
     found, errors = load([a, b, a], SCALES, data)
     assert [one.path for one in found] == [a]
@@ -208,5 +232,5 @@ def test_test_files_that_cannot_be_used(tmp_path, data):
         assert indexed(tmp_path / "data", errors=("copy_test.jsonl, line 1: ",)) == data, "the other one is used"
     late = data["spaq", "cot"].read_bytes().splitlines(keepends=True)
     data["spaq", "cot"].write_bytes(late[0] + b"\xff\n")
-    path = lines(tmp_path / "spaq.jsonl", [said(label, 2) for label in LABELS])
+    path = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS])
     assert f"{data['spaq', 'cot']}, line 2: " in refused(path, data)

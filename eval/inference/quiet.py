@@ -1,0 +1,43 @@
+"""What the libraries print goes to a log: "Loading weights" lines, tokenizer bars, warnings of transformers."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TextIO
+
+from storm.text import printable
+
+
+@contextmanager
+def quiet(log: Path) -> Iterator[TextIO]:
+    """Send everything that this process prints to the end of a log. Yields a stream to the terminal (stderr).
+
+    ValueErrors and OSErrors, which name what is wrong and the fix, pass. Any other error leaves its traceback in the
+    log and becomes a ValueError of one line that names the log.
+    """
+    # Never closed: the handlers that transformers and LLaMA-Factory set up go on writing to it.
+    output = log.open("a", encoding="utf-8", errors="replace", buffering=1)
+    sys.stdout.flush(), sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    try:
+        # The descriptors too: libraries in C, and handlers that hold an earlier sys.stderr.
+        os.dup2(output.fileno(), 1), os.dup2(output.fileno(), 2)
+        with redirect_stdout(output), redirect_stderr(output):
+            try:
+                yield terminal
+            except (ValueError, OSError):
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                first = printable((str(error).splitlines() or [type(error).__name__])[0])
+                raise ValueError(f"{first}; the whole error: {log}") from error
+    finally:
+        output.flush()
+        for descriptor, target in zip(kept, (1, 2)):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        terminal.close()

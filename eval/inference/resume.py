@@ -1,0 +1,108 @@
+"""The output folder of a prediction: what is finished, what goes on, and that no two predictions mix.
+
+<out>/provenance.json says which model, data and settings the rows are of. One process appends to <out>/<name>.jsonl;
+with several, each appends to <name>.<rank>.part, and the first one puts the rows in the data's order at the end.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from eval.inference.settings import Settings, provenance_of
+from storm import provenance
+from storm.files import cut_unfinished, read_jsonl, write_jsonl
+
+
+def claim(settings: Settings) -> None:
+    """Write <out>/provenance.json, or check that it says the same. Raises ValueError naming the first difference.
+
+    Another commit is not a difference, and other data files may be added: the commit stays that of the first rows. A
+    run that ended before its first row has claimed nothing.
+    """
+    out, now = settings.out, provenance_of(settings)
+    if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
+        provenance.write(out, now)
+        return
+    try:
+        old = provenance.read(out)
+    except FileNotFoundError:
+        provenance.refuse(out, "predictions", f"unknown provenance (no {provenance.FILE})")
+    provenance.refuse(out, "predictions", _difference(old, now, settings), "; or name another --out")
+    # Hashes of today's form of the files, whose rows are the same.
+    merged = old | {"data": old["data"] | now["data"], "except": now["except"]}
+    if merged != old or not (out / provenance.FILE).exists():
+        provenance.write(out, merged)
+
+
+def _difference(old: dict, now: dict, settings: Settings) -> str | None:
+    """What tells the provenance of a folder from the present one, in words."""
+    files = {file.stem: file for file in settings.data}
+    data = now["data"] | {name: value for name, value in old["data"].items() if name in files}
+    old = old | {"data": data}
+    if settings.excluded and old.get("except") == [provenance.earlier_hash(file) for file in settings.excluded]:
+        old |= {"except": now["except"]}
+    same_commit = now | {"commit": old.get("commit")}
+    return provenance.difference(old, same_commit, files=files)
+
+
+def parts(out: Path, name: str) -> list[Path]:
+    """What the processes wrote of a file; not <name>.jsonl.part, a merge that was killed, nor <name>.more's parts."""
+    return sorted(path for path in out.glob("*.part") if re.fullmatch(re.escape(name) + r"\.\d+\.part", path.name))
+
+
+def tidy(out: Path, name: str) -> None:
+    """Put all rows with an answer into <name>.jsonl, so that the next run asks for the others and the parts go.
+
+    A row without one has an image that could not be read: it is asked for again.
+    """
+    whole, pieces = out / f"{name}.jsonl", parts(out, name)
+    if not pieces and not any("error" in row for row in _rows([whole])):
+        return
+    # By id: a kill after parts were put together, and before they went, leaves rows twice.
+    finished = {row["id"]: row for row in _rows([whole, *pieces]) if "error" not in row}
+    _replace(whole, pieces, list(finished.values()))
+
+
+def finished(out: Path, name: str) -> set[str]:
+    """The ids of the rows in <name>.jsonl."""
+    return {row["id"] for row in _rows([out / f"{name}.jsonl"])}
+
+
+def merge(out: Path, name: str, order: Sequence[str]) -> tuple[int, int]:
+    """Put the rows of <name>.jsonl and of all parts into <name>.jsonl in the order of the ids; then the parts go.
+
+    order: all rows of the data, as an earlier run with another --limit may have answered more.
+    Returns how many rows there are, and how many of them have an error.
+    """
+    whole, pieces = out / f"{name}.jsonl", parts(out, name)
+    place = {id: number for number, id in enumerate(order)}.get
+    faulty = {row["id"]: "error" in row for row in _rows([whole, *pieces])}
+    places = [place(id, len(order)) for id in faulty]
+    if pieces or places != sorted(places):
+        rows = {row["id"]: row for row in _rows([whole, *pieces])}
+        _replace(whole, pieces, sorted(rows.values(), key=lambda row: place(row["id"], len(order))))
+    return len(faulty), sum(faulty.values())
+
+
+def _replace(whole: Path, pieces: list[Path], rows: list[dict]) -> None:
+    if rows:
+        write_jsonl(whole, rows)
+    else:
+        whole.unlink(missing_ok=True)
+    for path in pieces:
+        path.unlink()
+
+
+def _rows(paths: list[Path]) -> Iterator[dict]:
+    """The rows of output files, if they are there; a last line that a kill left unfinished is cut off.
+
+    Raises ValueError naming file and line of a damaged one.
+    """
+    for path in paths:
+        if not path.exists():
+            continue
+        cut_unfinished(path)
+        for line in read_jsonl(path):
+            if line.fault or not isinstance(line.row, dict) or not isinstance(line.row.get("id"), str):
+                raise ValueError(f"{path}, line {line.number}: damaged; delete the line, or name another --out")
+            yield line.row

@@ -1,0 +1,135 @@
+"""The report as one page of HTML: everything in it is gathered here, and rendered by report.html.j2."""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from tqdm import tqdm
+
+from eval.report_page import figures, sampling, tables
+from eval.report_page.cards import SIZES, Card, make_cards
+from eval.report_page.sections import Section, label_sets, section
+from eval.scoring import paper
+from eval.scoring.runs import Predictions
+from eval.scoring.scores import Score, averages, score
+from storm.scales import Scale
+
+FOLDER = Path(__file__).parent
+PACKAGES = ("storm-recipes", "numpy", "scipy", "scikit-learn", "matplotlib")
+
+
+@dataclass
+class Page:
+    """All that the template reads. Runs are known by their numbers, from 0."""
+
+    runs: list[tables.Key]
+    datasets: list[str]
+    scores: list[Score]
+    columns: list[tables.Column]
+    score_rows: list[tables.Row]
+    average_rows: list[tables.Row]
+    differences: list[sampling.Difference]
+    sections: list[Section]
+    test_files: list[tuple[str, int]]  # (path, rows)
+    errors: list[str]
+    cards: list[Card] = field(default_factory=list)
+    changes: list[list[tuple[float, Card, Card]]] = field(default_factory=list)  # (by, ours, base)
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def rows(self) -> int:
+        return sum(score.n for score in self.scores)
+
+    @property
+    def faults(self) -> list[tuple[str, int]]:
+        """Why cards have no image, and how many cards, the most frequent reason first."""
+        return Counter(card.thumbnail.fault for card in self.cards if card.thumbnail.fault).most_common()
+
+    @property
+    def places(self) -> dict[int, int]:
+        """The place of each card among all of them in the order of the files, by its number."""
+        at = {key: number for number, key in enumerate(self.runs)}
+        order = [(at[card.key], self.datasets.index(card.dataset), card.line) for card in self.cards]
+        return {number: place for place, number in enumerate(sorted(range(len(order)), key=order.__getitem__))}
+
+
+def gather(predictions: Sequence[Predictions], scales: Mapping[str, Scale], errors: Sequence[str]) -> Page:
+    """The page without its cards. errors: what could not be used; what cannot be shown comes after it."""
+    errors = list(errors)
+    runs: dict[tables.Key, dict[str, Predictions]] = {}
+    for run in predictions:
+        runs.setdefault(run.key, {})[run.dataset] = run
+    numbers = {key: number for number, key in enumerate(runs)}
+    scores = [score(run) for run in tqdm(predictions, "scores", disable=None)]
+    names = dict.fromkeys(run.dataset for run in predictions)
+    datasets = [name for name in paper.DATASETS if name in names] + [n for n in names if n not in paper.DATASETS]
+    sections = []
+    for name in tqdm(datasets, "figures", disable=None):
+        these = {number: run[name] for number, run in enumerate(runs.values()) if name in run}
+        by_run = {numbers[part.key]: part for part in scores if part.dataset == name}
+        sets, wrong = label_sets(these.values(), scales)
+        errors += wrong
+        sections.append(section(these, by_run, sets))
+    first, *others = runs.values()
+    differences = []
+    for number, run in enumerate(others, 1):
+        difference, wrong = sampling.difference(number, run, first)
+        differences += [difference] if difference else []
+        errors += wrong
+    return Page(
+        runs=list(runs),
+        datasets=datasets,
+        scores=scores,
+        columns=tables.shown_columns(scores),
+        score_rows=tables.score_rows(scores, numbers, datasets),
+        average_rows=tables.average_rows(averages(scores), numbers),
+        differences=differences,
+        sections=sections,
+        test_files=sorted({(str(run.data), run.n_test) for run in predictions if run.data}),
+        errors=errors,
+    )
+
+
+def add_cards(
+    page: Page, predictions: Sequence[Predictions], most: int, media: Sequence[Path], scales: Mapping[str, Scale]
+) -> None:
+    """Give the page its cards, at most `most`, and those of the rows that changed. media: the image roots."""
+    chosen = sampling.picks(predictions, most)
+    pairs = [pick for difference in page.differences for _, *pair in difference.changes for pick in pair]
+    new = make_cards([*chosen, *pairs], media, scales)
+    rest = iter(new[len(chosen) :])
+    page.cards = new[: len(chosen)]
+    page.changes = [[(by, next(rest), next(rest)) for by, *_ in part.changes] for part in page.differences]
+
+
+def visible(value: object) -> object:
+    """Text as it goes into the page: controls, marks that turn its direction and half characters as their codes."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in value)
+
+
+def render(page: Page) -> str:
+    """The HTML. Everything in it is escaped but our own style and script, which are Markup."""
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, finalize=visible, trim_blocks=True)
+    environment.lstrip_blocks, environment.undefined = True, StrictUndefined
+    style, script = ((FOLDER / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html.j2").render(
+        page=page,
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        digest=digest,
+        light=figures.LIGHT,
+        dark=figures.DARK,
+        all_columns=tables.columns(),
+        sizes=SIZES,
+        versions={name: version(name) for name in PACKAGES},
+    )

@@ -1,0 +1,104 @@
+"""The report's tables of scores and averages: a row for each run, and below them the paper's."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from eval.scoring import paper
+from eval.scoring.metrics import METRICS
+from eval.scoring.scores import Average, Score
+
+PAPER = tuple(line for line in paper.TABLES["table2"] if line.name.startswith("STORM"))  # Tables 2 and 3
+Key = tuple[str, str, str]  # of a run: path, strategy, decoding
+
+
+class Column(NamedTuple):
+    """A column of the table of scores."""
+
+    name: str
+    label: str
+    legend: str
+    first: str  # the order after the first click
+
+    def cell(self, score: Score) -> "Cell":
+        if self.name in METRICS:
+            return Cell(score.values.get(self.name), score.intervals.get(self.name))
+        return Cell(getattr(score, self.name))
+
+
+class Cell(NamedTuple):
+    """A number with its interval; of the paper's numbers, why it is not sure."""
+
+    value: float | None
+    interval: tuple[float, float] | None = None
+    unsure: str = ""
+
+
+class Row(NamedTuple):
+    """A row of a table: of a run, by its number, or of the paper."""
+
+    name: str  # of the dataset or average
+    run: int | None
+    cells: dict[str, Cell]
+    paper: str = ""  # the name of the paper's line
+    missing: Sequence[str] = ()  # datasets without which there is no average
+
+
+COUNTS = (
+    Column("n", "n", "rows that were scored.", "descending"),
+    Column("n_test", "n_test", "rows of the test file that the predictions are joined to.", "descending"),
+    Column("n_paper", "n_paper", "rows of the paper's test set (Tables 6 and 7).", "descending"),
+)
+
+
+def columns() -> list[Column]:
+    """All columns: the counts and every metric. The first click puts the best values first."""
+    first = {"lower": "ascending", "higher": "descending"}
+    return [*COUNTS, *(Column(row.name, row.label, row.legend, first[row.better]) for row in METRICS.values())]
+
+
+def shown_columns(scores: Sequence[Score]) -> list[Column]:
+    """The columns in which a score has a number; without n_test if every test file was predicted as a whole."""
+    whole = all(score.n_test in (None, score.n) for score in scores)
+    filled = [column for column in columns() if any(column.cell(score).value is not None for score in scores)]
+    return [column for column in filled if column.name != "n_test" or not whole]
+
+
+def score_rows(scores: Sequence[Score], numbers: Mapping[Key, int], datasets: Iterable[str]) -> list[Row]:
+    """The table of scores: of each dataset the runs, then the paper. numbers: of the runs."""
+    rows = []
+    for dataset in datasets:
+        for score in (score for score in scores if score.dataset == dataset):
+            cells = {column.name: column.cell(score) for column in columns()}
+            rows.append(Row(dataset, numbers[score.key], cells))
+        if dataset in paper.DATASETS:
+            rows += [Row(dataset, None, paper_cells(line, dataset), line.name) for line in PAPER]
+    return rows
+
+
+def average_rows(averages: Sequence[Average], numbers: Mapping[Key, int]) -> list[Row]:
+    """The table of averages: of each domain, and of all, the runs that have some of its datasets, then the paper."""
+    rows = []
+    for name, datasets in {**paper.DOMAINS, "paper": paper.DATASETS}.items():
+        ours = []
+        for average in (average for average in averages if average.name == name):
+            if {*average.missing["mae"]} == {*datasets}:
+                continue
+            cells = {metric: Cell(value, average.intervals.get(metric)) for metric, value in average.values.items()}
+            missing = list(dict.fromkeys(dataset for names in average.missing.values() for dataset in names))
+            ours.append(Row(name, numbers[average.key], cells, missing=missing))
+        rows += ours
+        rows += [Row(name, None, paper_cells(line, name), line.name) for line in PAPER] if ours else []
+    return rows
+
+
+def paper_cells(line: paper.Line, name: str) -> dict[str, Cell]:
+    """ACC and MAE of a line of Tables 2 and 3: of a dataset, a domain, or all ("paper"), and why they are unsure."""
+    if name == "paper":
+        return {metric: Cell(getattr(line, f"{metric}_average")) for metric in paper.OVER}
+    cells, datasets = {}, paper.DOMAINS.get(name, (name,))
+    for metric, over in paper.OVER.items():
+        names = [dataset for dataset in datasets if dataset in over]
+        value = paper.average(getattr(line, metric), metric, names) if names else None
+        reasons = [paper.UNSURE.get(("table2", line.name, metric, dataset)) for dataset in names]
+        cells[metric] = Cell(value, unsure="; ".join(filter(None, reasons)))
+    return cells

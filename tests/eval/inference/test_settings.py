@@ -1,0 +1,68 @@
+"""The sweep starts eval/predict.py with command(): every setting gets there, and says the same provenance."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from eval.inference.settings import Settings, command, fingerprint, provenance_of
+from eval.predict import arguments, settings_of
+
+FULL = Settings(
+    model="m",
+    adapter="a",
+    decode="generate",
+    image_max_pixels=1,
+    cutoff_len=2,
+    max_new_tokens=3,
+    media=Path("i"),
+    data=(Path("x_test.jsonl"), Path("y_test.jsonl")),
+    excluded=(Path("z.jsonl"),),
+    scale=Path("s.yaml"),
+    out=Path("o"),
+    limit=4,
+    batch_size=5,
+)
+
+
+def test_every_setting_survives_the_command_line():
+    plain = Settings(model="n", data=(Path("x_test.jsonl"),))
+    assert all(
+        getattr(FULL, field.name) != getattr(plain, field.name) for field in fields(FULL) if field.name != "model"
+    )
+    for settings in (FULL, plain):
+        assert settings_of(arguments().parse_args(command(settings))) == settings
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"x" * 5_000_000)
+    (tmp_path / "x_test.jsonl").write_text("{}\n")
+    return tmp_path
+
+
+def test_provenance_is_what_may_change_a_prediction(folder):
+    settings = Settings(model=str(folder / "model"), data=(folder / "x_test.jsonl",), max_new_tokens=7, limit=3)
+    facts = provenance_of(settings)
+    assert facts["max_new_tokens"] is None, "an exact prediction generates nothing"
+    assert list(facts["data"]) == ["x_test"] and facts["except"] is None and facts["model"] != settings.model
+    assert set(facts) == {"model", "adapter", "decode", "image_max_pixels", "cutoff_len", "max_new_tokens", "data"} | {
+        "except",
+        "commit",
+        "versions",
+    }
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_fingerprint_changes_with_the_weights_and_the_configuration(folder, place):
+    model = folder / "model"
+    before = fingerprint(str(model))
+    with (model / "model.safetensors").open("r+b") as file:
+        file.seek(place, 0 if place == 0 else 2)
+        file.write(b"y")
+    after = fingerprint(str(model))
+    (model / "config.json").write_text('{"a": 1}')
+    assert len({before, after, fingerprint(str(model))}) == 3
+    assert fingerprint("Qwen/Qwen2.5-VL-3B-Instruct") == "Qwen/Qwen2.5-VL-3B-Instruct"
