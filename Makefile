@@ -8,13 +8,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: setup demo sweep-demo app browser test lint FORCE
+.PHONY: setup demo sweep-demo app browser test lint docs FORCE
 setup: .venv/ready
-demo: saves/demo_predict/generated_predictions.jsonl
+demo: saves/demo_predict/done
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python eval/report.py saves/demo_predict --out saves/demo_predict/report.html
 sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
-	python recipes/sweep.py demo --saves saves/sweep_demo $(ARGS)
+	python train/sweep.py demo --saves saves/sweep_demo $(ARGS)
 app: saves/demo/train_results.json
 	python eval/app.py --model saves/demo --image-max-pixels 12544 $(ARGS)
 # Two processes of one thread each: with more threads than cores, OpenMP's wait for each other, spinning.
@@ -27,6 +27,9 @@ browser:
 	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || echo "no chromium: tests of the page are skipped"
 lint: setup
 	ruff check --fix . && ruff format .
+# The tables of docs/ that are written from the rows of datasets, strategies, metrics and model families.
+docs: setup
+	python -m train.docs
 
 # Compiled: LLaMA-Factory then starts in 9 s and not 19, even where PYTHONDONTWRITEBYTECODE is set.
 .venv/ready: pyproject.toml constraints.txt
@@ -36,26 +39,32 @@ lint: setup
 	touch $@
 
 # The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.
-app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export CUDA_VISIBLE_DEVICES :=
-app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export HF_HUB_OFFLINE := 1
-app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export LLAMAFACTORY_VERBOSITY := WARN
-app sweep-demo saves/demo/train_results.json saves/demo_predict/generated_predictions.jsonl: export TRANSFORMERS_VERBOSITY := error
+app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export CUDA_VISIBLE_DEVICES :=
+app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export HF_HUB_OFFLINE := 1
+app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export LLAMAFACTORY_VERBOSITY := WARN
+app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export TRANSFORMERS_VERBOSITY := error
 
-data/demo/demo_test.jsonl: .venv/ready demo/photographs.py data_prep/questions.py data_prep/scales.py data_prep/sharegpt.py
+QUESTIONS = storm/prompts.py storm/scales.py storm/rows.py
+data/demo/demo_test.jsonl: .venv/ready demo/photographs.py $(QUESTIONS)
 	python -m demo.photographs
-saves/demo_base/config.json: .venv/ready demo/model.py data_prep/questions.py data_prep/scales.py
+saves/demo_base/config.json: .venv/ready demo/model.py $(QUESTIONS)
 	python -m demo.model
 # Changes when ARGS do, so that a model of other settings is trained again. The page has ARGS of its own.
 saves/demo.args: $(if $(filter app,$(MAKECMDGOALS)),,FORCE)
 	@mkdir -p saves
 	@echo '$(DEMO_ARGS)' | cmp -s - $@ || echo '$(DEMO_ARGS)' > $@
-# A finished or outdated run, or one of `sweep.py demo`, starts over; an interrupted one goes on from its last whole
-# checkpoint.
+# A finished or outdated run, or one of `sweep.py demo` (which leaves a provenance), starts over; an interrupted one goes
+# on from its last whole checkpoint.
+SWEPT = $(wildcard saves/demo/provenance.json saves/demo/origin.json)
 saves/demo/train_results.json: recipes/demo.yaml data/demo/demo_test.jsonl saves/demo_base/config.json saves/demo.args \
-  $(if $(wildcard saves/demo/origin.json),FORCE)
-	@if [ -e $@ ] || [ -e saves/demo/origin.json ] || [ -n "$$(find $(filter-out FORCE,$^) -newer saves/demo 2>/dev/null)" ]; \
+  $(if $(SWEPT),FORCE)
+	@if [ -e $@ ] || [ -n "$(SWEPT)" ] || [ -n "$$(find $(filter-out FORCE,$^) -newer saves/demo 2>/dev/null)" ]; \
 	  then rm -rf saves/demo; fi
-	@python -m recipes.checkpoints saves/demo
-	llamafactory-cli train recipes/demo.yaml $$(cat saves/demo.args)
-saves/demo_predict/generated_predictions.jsonl: recipes/demo_predict.yaml saves/demo/train_results.json
-	llamafactory-cli train recipes/demo_predict.yaml
+	@python -m train.checkpoints saves/demo
+	python -m train.launch saves/demo -- llamafactory-cli train recipes/demo.yaml $$(cat saves/demo.args)
+# Predictions of an earlier model, or of an earlier version, are made again; interrupted ones go on.
+saves/demo_predict/done: saves/demo/train_results.json
+	@[ saves/demo_predict/provenance.json -nt $< ] || rm -rf saves/demo_predict
+	python eval/predict.py --model saves/demo --data data/demo/demo_test.jsonl --media data/demo --out saves/demo_predict \
+	  --decode generate --image-max-pixels 12544 --max-new-tokens 24 --batch-size 32
+	@touch $@

@@ -2,38 +2,36 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.helpers.paths import ROOT
+
 PYTHON = """#!/bin/sh
 case "$*" in
   "-m demo.photographs") mkdir -p data/demo && touch data/demo/demo_test.jsonl;;
   "-m demo.model") mkdir -p saves/demo_base && touch saves/demo_base/config.json;;
+  "-m train.launch saves/demo -- llamafactory-cli train recipes/demo.yaml"*)
+    mkdir -p saves/demo/checkpoint-1 && [ ! -e dies ] && touch saves/demo/train_results.json || exit 1;;
+  "eval/predict.py "*)
+    mkdir -p saves/demo_predict && touch saves/demo_predict/provenance.json saves/demo_predict/demo_test.jsonl
+    [ ! -e predict_dies ] || exit 1;;
 esac
 echo "python $*" >> calls
 """
-HOST = """#!/bin/sh
-echo "$*" >> calls
-case "$*" in
-  "train recipes/demo.yaml"*) mkdir -p saves/demo/checkpoint-1 && [ ! -e dies ] && touch saves/demo/train_results.json;;
-  *) mkdir -p saves/demo_predict && touch saves/demo_predict/generated_predictions.jsonl;;
-esac
-"""
+TRAIN = "python -m train.launch saves/demo -- llamafactory-cli train recipes/demo.yaml"
 
 
 @pytest.fixture
 def made(tmp_path):
-    """A function: make with arguments; returns the trainings that it started."""
-    for folder in ("recipes", "demo", "data_prep"):
+    """A function: make with arguments; returns the settings of each training that it started."""
+    for folder in ("recipes", "demo", "storm"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/ready").touch()
-    for name, text in (("python", PYTHON), ("llamafactory-cli", HOST)):
-        (tmp_path / ".venv/bin" / name).write_text(text)
-        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    (tmp_path / ".venv/bin/python").write_text(PYTHON)
+    (tmp_path / ".venv/bin/python").chmod(0o755)
 
     def make(*arguments: str, rc: int = 0) -> list[str]:
         (tmp_path / "calls").write_text("")
@@ -42,7 +40,7 @@ def made(tmp_path):
         )
         assert done.returncode == rc, done.stderr
         calls = (tmp_path / "calls").read_text().splitlines()
-        return [call.removeprefix("train recipes/demo.yaml").strip() for call in calls if "recipes/demo.yaml" in call]
+        return [call.removeprefix(TRAIN).strip() for call in calls if call.startswith(TRAIN)]
 
     return make
 
@@ -66,11 +64,29 @@ def test_an_interrupted_training_goes_on_unless_its_arguments_change(made, tmp_p
     assert not (tmp_path / "saves/demo/checkpoint-1/whole").exists()
 
 
-def test_a_model_that_a_sweep_left_is_trained_again(made, tmp_path):
+@pytest.mark.parametrize("name", ["provenance.json", "origin.json"])
+def test_a_model_that_a_sweep_left_is_trained_again(made, tmp_path, name):
     assert made("demo") == [""]
-    (tmp_path / "saves/demo/origin.json").touch()
+    (tmp_path / "saves/demo" / name).touch()
     assert made("demo") == [""]
-    assert not (tmp_path / "saves/demo/origin.json").exists()
+    assert not (tmp_path / "saves/demo" / name).exists()
+
+
+def test_interrupted_predictions_go_on_and_those_of_another_model_or_version_do_not(made, tmp_path):
+    predicted = tmp_path / "saves/demo_predict"
+    (tmp_path / "predict_dies").touch()
+    made("demo", rc=2)
+    (predicted / "half").touch()
+    (tmp_path / "predict_dies").unlink()
+    made("demo")
+    assert (predicted / "half").exists()
+    made("demo", "ARGS=max_steps=8")
+    assert not (predicted / "half").exists() and (predicted / "demo_test.jsonl").exists()
+    for name in ("provenance.json", "done"):
+        (predicted / name).unlink()
+    (predicted / "generated_predictions.jsonl").touch()
+    made("demo")
+    assert not (predicted / "generated_predictions.jsonl").exists(), "it would be scored beside ours"
 
 
 def test_the_arguments_of_the_page_are_not_the_demos(made):

@@ -9,10 +9,14 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+
+from storm.files import read_json
+from storm.models import FAMILIES
+from storm.options import Parser, print_errors
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
@@ -22,7 +26,7 @@ OPTIMIZER = r".*_rank_(\d+)_mp_rank_00_optim_states\.pt"  # DeepSpeed's, a file 
 def tensors(path: Path) -> None:
     """Opening compares the header with the size of the file, and loads nothing."""
     with safe_open(path, framework="numpy") as file:
-        for name in file.keys():  # noqa: SIM118 (it is no dict)
+        for name in file.keys():  # noqa: SIM118 (not a dict)
             if 0 in file.get_slice(name).get_shape():
                 raise ValueError(f"tensor {name} has no numbers")
 
@@ -45,7 +49,7 @@ def _latest(path: Path) -> None:
 
 
 def _numbers(folder: Path, pattern: str) -> set[int]:
-    return {int(found.group(1)) for path in folder.iterdir() if (found := re.fullmatch(pattern, path.name))}
+    return {int(match.group(1)) for path in folder.iterdir() if (match := re.fullmatch(pattern, path.name))}
 
 
 def _parts(folder: Path) -> Iterator[tuple[Path, Callable]]:
@@ -110,30 +114,24 @@ def other_ranks(checkpoint: Path, processes: int) -> str | None:
     if not ranks or max(ranks) + 1 == processes:
         return None
     folder, gpus = checkpoint.parent, max(ranks) + 1
-    about = f"{checkpoint} is of {gpus} GPU{'s' * (gpus > 1)}, here {'are' if processes > 1 else 'is'} {processes}"
+    about = f"{checkpoint} is of {gpus} GPU{'s' * (gpus > 1)}, this run of {processes}"
     return f"{about}, and DeepSpeed goes on with the same number only; use {gpus}, or mv {folder} {folder}.old"
 
 
-def _in_memory(name: str) -> str:
-    """The name that a tensor of a file has in a Qwen2.5-VL in memory."""
-    if name.startswith("visual."):
-        return f"model.{name}"
-    return re.sub(r"^model\.(?!visual\.|language_model\.)", "model.language_model.", name)
-
-
 def _rename_tensors(checkpoint: Path) -> None:
-    """Give the tensors of a Qwen2.5-VL the names that they have in memory, not those that transformers 5 saves.
+    """Give the tensors of a model the names that they have in memory, if transformers 5 saves others (`in_memory`).
 
     from_pretrained reads both. Going on without DeepSpeed reads the former only: it would print a warning about missing
     keys and go on with the model that the training began with, or (5.3 and later) with its language model
     (huggingface/transformers#43701).
     """
-    weights, part, config = (checkpoint / name for name in (WEIGHTS[0], f"{WEIGHTS[0]}.part", "config.json"))
-    if (checkpoint / "latest").exists() or not weights.exists() or '"qwen2_5_vl"' not in config.read_text():
+    weights, part = checkpoint / WEIGHTS[0], checkpoint / f"{WEIGHTS[0]}.part"
+    if (checkpoint / "latest").exists() or not weights.exists():
         return
+    family = FAMILIES.get(read_json(checkpoint / "config.json").get("model_type"))
     with weights.open("rb") as old:
         spans = json.loads(old.read(int.from_bytes(old.read(8), "little")))
-        renamed = {_in_memory(name): span for name, span in spans.items()}
+        renamed = {_in_memory(name, family.in_memory if family else ()): span for name, span in spans.items()}
         if renamed != spans:
             header = json.dumps(renamed).encode()
             header += b" " * (-len(header) % 8)
@@ -141,6 +139,13 @@ def _rename_tensors(checkpoint: Path) -> None:
                 new.write(len(header).to_bytes(8, "little") + header)
                 shutil.copyfileobj(old, new, 2**24)
             part.replace(weights)
+
+
+def _in_memory(name: str, patterns: Sequence[tuple[str, str]]) -> str:
+    """The name in memory of a tensor in a file."""
+    for pattern, replacement in patterns:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
@@ -151,12 +156,12 @@ def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
     ValueError. Only for an output_dir that nothing is writing to. Nothing reads what was renamed: delete it when the
     disk is full; the next broken one of its name replaces it.
     """
-    found = [output_dir / f"checkpoint-{step}" for step in sorted(_numbers(output_dir, r"checkpoint-(\d+)"))]
-    broken = {path: reason for path in found if (reason := fault(path))}
+    checkpoints = [output_dir / f"checkpoint-{step}" for step in sorted(_numbers(output_dir, r"checkpoint-(\d+)"))]
+    broken = {path: reason for path in checkpoints if (reason := fault(path))}
     for path in broken:
         shutil.rmtree(output_dir / f"broken-{path.name}", ignore_errors=True)
         path.rename(output_dir / f"broken-{path.name}")
-    sound = [path for path in found if path not in broken]
+    sound = [path for path in checkpoints if path not in broken]
     weights = [name for name in (*WEIGHTS, INDEX) if (output_dir / name).is_file()]
     if sound:
         _rename_tensors(sound[-1])
@@ -165,14 +170,19 @@ def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
     return list(broken.items())
 
 
-def main() -> None:
-    """python -m train.checkpoints OUTPUT_DIR: before LLaMA-Factory is started again by hand."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Before LLaMA-Factory is started again by hand."""
+    parser = Parser(prog="python -m train.checkpoints", description="Rename the broken checkpoints of a training.")
+    parser.add_argument("folder", type=Path, metavar="OUTPUT_DIR", help="its output_dir; it need not exist")
+    folder = parser.parse_args(argv).folder
     try:
-        for path, reason in discard_broken(Path(sys.argv[1])) if Path(sys.argv[1]).is_dir() else []:
+        for path, reason in discard_broken(folder) if folder.is_dir() else []:
             print(f"{path} is broken ({reason}) and was renamed")
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, OSError) as error:
+        print_errors([error])
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

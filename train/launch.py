@@ -1,22 +1,42 @@
-"""Starts a training or a prediction as its own process, watches its loss and leaves nothing running behind."""
+"""Starts a training or a prediction as its own process, watches its loss and leaves nothing running behind.
 
-import fcntl
+python -m train.launch FOLDER -- COMMAND...: the same for one command by hand. Its output goes to FOLDER/output.log.
+"""
+
+import io
 import json
 import math
+import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
+import jsonlines
 import psutil
 from tqdm import tqdm
 
+from storm.files import locked
+from storm.options import Parser, print_errors
+
 LOG = "output.log"
+LOSSES = "trainer_log.jsonl"  # LLaMA-Factory's: a line for each logged step
 PATIENCE = 30  # seconds that a process has to end itself after a polite signal
 
 
 class Stopped(Exception):
     """A run that failed, or had to be stopped; says why in one line."""
+
+
+class Watch(NamedTuple):
+    """What the progress bar of a process shows."""
+
+    title: str
+    unit: str
+    look: Callable[[tqdm], None]  # called every second; may raise Stopped
+    locks: bool = True  # whether we hold the folder's lock: eval/predict.py holds it by itself
 
 
 def sick(loss: float) -> str | None:
@@ -28,41 +48,79 @@ def sick(loss: float) -> str | None:
     return None
 
 
-@contextmanager
-def only_one(folder: Path) -> Iterator[int]:
-    """Hold the lock of an output folder; yields its file descriptor, which the child inherits and so holds on to it.
+def steps_of(folder: Path, title: str) -> Watch:
+    """Watch a training of the host: its steps and its loss. Raises Stopped for a sick loss."""
+    path = folder / LOSSES
+    position = path.stat().st_size if path.exists() else 0
 
-    A training that outlived a killed sweep would otherwise write into the same folder as the next one. Raises Stopped.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Stopped(f"{folder}: another process is writing there; wait for it, or stop it") from None
-        yield lock.fileno()
+    def look(bar: tqdm) -> None:
+        nonlocal position
+        grown = _grown(path, position)
+        position += len(grown)
+        # json, since orjson does not read the NaN that the host writes.
+        for row in jsonlines.Reader(io.BytesIO(grown), loads=json.loads):
+            bar.total = row.get("total_steps")
+            if (loss := row.get("loss")) is not None:
+                bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+                if reason := sick(loss):
+                    raise Stopped(f"stopped at step {row.get('current_steps')}: {reason}")
+            bar.update(row.get("current_steps", 0) - bar.n)
+
+    return Watch(title, "step", look)
 
 
-def launch(command: Sequence[str], folder: Path, env: Mapping[str, str], title: str) -> None:
+def rows_of(folder: Path, stems: Collection[str], title: str, total: int) -> Watch:
+    """Watch eval/predict.py: the rows of <stem>.jsonl and its parts in a folder, those of an earlier start, too."""
+    counts: dict[Path, tuple[int, int]] = {}  # file -> bytes that were read, rows in them
+
+    def look(bar: tqdm) -> None:
+        bar.total = total
+        files = [*folder.glob("*.jsonl"), *folder.glob("*.*.part")]
+        for path in [path for path in files if path.name.split(".")[0] in stems]:
+            position, rows = counts.get(path, (0, 0))
+            grown = _grown(path, position)
+            counts[path] = position + len(grown), rows + grown.count(b"\n")
+        bar.update(sum(rows for path, (_, rows) in counts.items() if path in files) - bar.n)
+
+    return Watch(title, "image", look, locks=False)
+
+
+def _grown(path: Path, position: int) -> bytes:
+    """The whole lines behind a position of a file; none if it is not there (any more)."""
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            grown = file.read()
+    except FileNotFoundError:
+        return b""
+    return grown[: grown.rfind(b"\n") + 1]
+
+
+def launch(
+    command: Sequence[str], folder: Path, watch: Watch, env: Mapping[str, str] | None = None, session: bool = True
+) -> None:
     """Run a command that writes to `folder` until it ends. Its output goes to <folder>/output.log.
 
-    Shows steps and loss as the host's trainer_log.jsonl grows. Raises Stopped if the command fails, cannot be started,
-    or its loss is NaN, infinite or 0: then its whole tree of processes is ended first, as it is on any exception.
+    session: in one of its own, so that Ctrl-C reaches it only through us. The child inherits the folder's lock: a
+    training that outlives a killed sweep keeps the next one out. Raises Locked; raises Stopped if the command fails,
+    cannot be started, or is sick: then its whole tree of processes is ended first, as it is on any exception.
     """
-    log, losses = folder / LOG, folder / "trainer_log.jsonl"
-    with only_one(folder) as lock, log.open("ab") as output:
-        begin, position = output.tell(), losses.stat().st_size if losses.exists() else 0
+    log = folder / LOG
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) if watch.locks else nullcontext() as lock, log.open("ab") as output:
+        begin, fds = output.tell(), [] if lock is None else [lock]
+        how = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": session, "pass_fds": fds}
         try:
-            process = psutil.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=dict(env), start_new_session=True, pass_fds=[lock]
-            )
+            process = psutil.Popen(command, env=env, **how)
         except OSError as error:
             raise Stopped(f"{command[0]}: cannot be started ({error.strerror}); make setup installs it") from None
+        # A log that is not a terminal gets a line every half minute.
+        interval = 0.1 if sys.stderr.isatty() else 30
         try:
-            with tqdm(desc=title, unit="step", leave=False) as bar:
+            with tqdm(desc=watch.title, unit=watch.unit, leave=False, mininterval=interval, miniters=1) as bar:
                 while _running(process):
-                    position = _follow(losses, position, bar)
-                _follow(losses, position, bar)
+                    watch.look(bar)
+                watch.look(bar)
         finally:
             end(process)
         if process.returncode:
@@ -78,42 +136,23 @@ def _running(process: psutil.Popen) -> bool:
     return False
 
 
-def _follow(losses: Path, position: int, bar: tqdm) -> int:
-    """Read what the trainer log has grown by, whole lines only. Raises Stopped for a sick loss."""
-    if not losses.exists():
-        return position
-    with losses.open("rb") as file:
-        file.seek(position)
-        grown = file.read()
-    whole = grown[: grown.rfind(b"\n") + 1]
-    for line in whole.splitlines():
-        row = json.loads(line)
-        bar.total, bar.n = row.get("total_steps"), row.get("current_steps", 0)
-        if (loss := row.get("loss")) is not None:
-            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-            if reason := sick(loss):
-                raise Stopped(f"stopped at step {row.get('current_steps')}: {reason}")
-        bar.refresh()
-    return position + len(whole)
-
-
 def end(process: psutil.Popen) -> None:
     """End a process and all its descendants: politely, then by force. torchrun gives its workers their own sessions."""
     try:
         tree = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    for one in tree:
-        _send(one, "terminate")
+    for member in tree:
+        _send(member, "terminate")
     _, alive = psutil.wait_procs(tree, timeout=PATIENCE)
-    for one in alive:
-        _send(one, "kill")
+    for member in alive:
+        _send(member, "kill")
     psutil.wait_procs(alive, timeout=PATIENCE)
 
 
-def _send(process: psutil.Process, signal: str) -> None:
+def _send(process: psutil.Process, name: str) -> None:
     try:
-        getattr(process, signal)()
+        getattr(process, name)()
     except psutil.NoSuchProcess:
         return
 
@@ -124,6 +163,43 @@ def _last_words(log: Path, begin: int) -> str:
         file.seek(max(begin, log.stat().st_size - 200_000))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     lines = [line.removeprefix("[rank0]: ") for line in lines]
+    ours = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     errors = [line for line in lines if line.split(":")[0].split(".")[-1].endswith(("Error", "Exception", "Interrupt"))]
-    told = [line for line in errors if not line.startswith(("torch.distributed.elastic", "subprocess."))]
-    return (told or errors or lines or ["it printed nothing"])[-1][:300]
+    causes = [line for line in errors if not line.startswith(("torch.distributed.elastic", "subprocess."))]
+    return (ours or causes or errors or lines or ["it printed nothing"])[-1][:300]
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM, by which Slurm ends a job, end the child, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m train.launch", description="Run a training, show its steps and its loss.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="its output folder; what it prints: output.log")
+    parser.add_argument("command", nargs="+", metavar="COMMAND", help="behind --, for example llamafactory-cli train")
+    args = parser.parse_args(argv)
+    end_on_sigterm()
+    try:
+        launch(args.command, args.folder, steps_of(args.folder, args.folder.name), session=False)
+    except (Stopped, OSError) as error:
+        print_errors([error])
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    print(f"{args.folder}: {_summary(args.folder)}; all that it printed: {args.folder / LOG}")
+    return 0
+
+
+def _summary(folder: Path) -> str:
+    try:
+        state = json.loads((folder / "trainer_state.json").read_bytes())
+        losses = [row["loss"] for row in state["log_history"] if "loss" in row]
+        return f"{state['global_step']:,} steps, last loss {losses[-1]:.3f}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "finished"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,27 +2,41 @@
 
 import os
 
+# What each task of a Slurm step tells the host and torchrun: which machine it is.
+TASK = 'export NODE_RANK=$SLURM_NODEID PET_NODE_RANK=$SLURM_NODEID; exec "$@"'
+
 
 def machines() -> int:
     """How many machines train together: NNODES. Raises ValueError if this is not a Slurm job, which starts them all."""
-    told = os.environ.get("NNODES", "1")
-    if not told.isdecimal() or int(told) < 1:
-        raise ValueError(f"NNODES={told}: is no number of machines; export NNODES=NUMBER")
-    if int(told) > 1 and "SLURM_JOB_ID" not in os.environ:
+    count = os.environ.get("NNODES", "1")
+    if not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"NNODES={count} is not a number of machines; export NNODES=NUMBER")
+    if int(count) > 1 and "SLURM_JOB_ID" not in os.environ:
         raise ValueError("NNODES > 1: a sweep starts several machines through Slurm only: sbatch recipes/slurm.sh")
-    return int(told)
+    return int(count)
 
 
 def on_all_machines(command: list[str], nodes: int) -> list[str]:
-    """The command as a Slurm step, one task a machine, each told which one it is."""
+    """The command as a Slurm step, one task a machine."""
     if nodes == 1:
         return command
-    tell = ["bash", "-c", 'NODE_RANK=$SLURM_NODEID exec "$@"', "-"]
-    return ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *tell, *command]
+    step = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    return [*step, "bash", "-c", TASK, "-", *command]
+
+
+def on_all_gpus(script: list[str], gpus: int, nodes: int) -> list[str]:
+    """The command of a Python script of ours and its arguments: a process for each GPU, under torchrun if several."""
+    if gpus * nodes <= 1:
+        return ["python", *script]
+    meet = ["--standalone"]  # a free port of this machine
+    if nodes > 1:  # the rank of the machine: TASK
+        names = ("MASTER_ADDR", "MASTER_PORT")
+        meet = [f"--nnodes={nodes}", *(f"--{name.lower()}={os.environ[name]}" for name in names if name in os.environ)]
+    return on_all_machines(["torchrun", *meet, f"--nproc_per_node={max(gpus, 1)}", *script], nodes)
 
 
 def environment(gpus: int, nodes: int, deepspeed: bool) -> dict[str, str]:
-    """For the host: gpus processes on each machine, under torchrun where there are several or DeepSpeed wants it."""
+    """For the host: gpus processes on each machine, under torchrun if these are several or DeepSpeed wants it."""
     env = dict(os.environ) | {"NPROC_PER_NODE": str(max(gpus, 1))}
     if gpus * nodes > 1 or deepspeed:
         env["FORCE_TORCHRUN"] = "1"
@@ -30,6 +44,7 @@ def environment(gpus: int, nodes: int, deepspeed: bool) -> dict[str, str]:
 
 
 def visible_gpus() -> int:
+    """The GPUs that torch sees."""
     import torch  # seconds; a sweep that is finished does not need it
 
     return torch.cuda.device_count()

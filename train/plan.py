@@ -1,26 +1,36 @@
-"""What one run of a sweep is: its recipe, training sets and test sets, and the command of each of its steps."""
+"""What one run of a sweep is: its recipe, training sets and test sets, its provenance, and how it is trained."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from storm.prompts import STRATEGIES, suffix
-from storm.datasets import SCALES
 from storm import provenance
+from storm.datasets import SCALES
+from storm.files import read_json
+from storm.options import describe, did_you_mean
+from storm.prompts import strategy_of
 from train.checks.finding import names
 from train.recipe import Header, header, load
 
 RECIPES, SAVES, RESULTS = Path("recipes"), Path("saves"), Path("results")
 OURS = ("dataset", "eval_dataset", "output_dir")  # keys that the sweep sets itself
-# What a prediction must see as its training did.
-SHARED = ("image_max_pixels", "image_min_pixels", "dataset_dir", "media_dir", "template", "cutoff_len")
-# What else of a training's settings a prediction takes, beside the keys of its own recipe: how weights are loaded, rows
-# read and numbers computed. Not what trains: with deepspeed, for one, nothing can be generated.
-PREDICTS = ("max_samples", "max_new_tokens", "per_device_eval_batch_size", "preprocessing_num_workers", "seed")
-PREDICTS += ("preprocessing_batch_size", "dataloader_num_workers", "overwrite_cache", "flash_attn", "use_cpu", "fp16")
-PREDICTS += ("bf16", "fp16_full_eval", "bf16_full_eval", "tf32", "cache_dir", "model_revision", "use_fast_tokenizer")
-PREDICTS += ("low_cpu_mem_usage", "quantization_bit", "quantization_method", "ddp_timeout")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep runs its runs."""
+
+    gpus: int | None = None  # of this machine; None: all that are visible
+    nodes: int = 1  # machines
+    any_commit: bool = False  # take what other commits and versions of packages made
+    by_hand: bool = False  # take trainings that no sweep began
+
+    @property
+    def processes(self) -> int:
+        """GPUs of the whole run; 1 on a CPU."""
+        return max(self.gpus or 0, 1) * self.nodes
 
 
 @dataclass(frozen=True)
@@ -42,19 +52,36 @@ class Run:
 
     @property
     def saved(self) -> Path:
+        """Folder of the training."""
         return self.saves / self.name
+
+    @property
+    def predicted(self) -> Path:
+        """Folder of the predictions, <file of the test set>.jsonl."""
+        return self.saves / "predict" / self.name
 
     @property
     def results(self) -> Path:
         return results_in(self.saves) / f"{self.name}.json"
 
-    def predicted(self, stanza: str) -> Path:
-        """Folder of the predictions of a test set, named so that score.py knows the dataset."""
-        return self.saves / "predict" / self.name / dataset_of(stanza)
+    def files(self, stanzas: Sequence[str]) -> dict[str, Path]:
+        """The files of rows of stanzas. Raises ValueError naming the registry and the stanza."""
+        folder = Path(self.recipe["dataset_dir"])
+        try:
+            return {name: folder / registry(folder)[name]["file_name"] for name in stanzas}
+        except (KeyError, TypeError):
+            raise ValueError(f"{folder}/dataset_info.json: a stanza of {', '.join(stanzas)} names no file") from None
 
-    def tested_rows(self, stanza: str) -> int:
-        """How many rows the test set has, and a prediction must."""
-        return origin.rows(origin.file(Path(self.recipe["dataset_dir"]), stanza))
+    def provenance_of(self, stanzas: Sequence[str]) -> dict:
+        """What provenance.json of the training, and results/<run>.json, say. stanzas: all whose rows are used."""
+        return {
+            "run": self.name,
+            "settings": list(self.settings),
+            # Without what depends on the number of GPUs.
+            "recipe": {key: value for key, value in self.recipe.items() if key not in provenance.GPU_KEYS},
+            "seed": self.recipe.get("seed", provenance.SEED),
+            "data": {name: provenance.file_hash(file) for name, file in self.files(stanzas).items()},
+        } | provenance.tools()
 
 
 def results_in(saves: Path) -> Path:
@@ -64,7 +91,21 @@ def results_in(saves: Path) -> Path:
 
 def dataset_of(stanza: str) -> str:
     """The dataset in a stanza's name: storm_spaq_test_num -> spaq, demo_test -> demo."""
-    return re.sub(rf"_(train|lite|test)(_({'|'.join(STRATEGIES)}))?$", "", stanza).removeprefix("storm_")
+    name = stanza.removesuffix(strategy_of(stanza).suffix)
+    return re.sub(r"_(train|lite|test)$", "", name).removeprefix("storm_")
+
+
+@cache
+def registry(folder: Path) -> dict[str, dict]:
+    """The dataset_info.json of a dataset_dir, stanza by stanza. Raises ValueError naming the file."""
+    path = folder / "dataset_info.json"
+    try:
+        stanzas = read_json(path)
+        if not isinstance(stanzas, dict):
+            raise ValueError(f"{path}: holds no stanzas")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{describe(error)}; dataset_dir must be the folder it is in") from None
+    return stanzas
 
 
 def plan(name: str, settings: Sequence[str], datasets: Sequence[str], saves: Path = SAVES) -> Run:
@@ -82,23 +123,28 @@ def plan(name: str, settings: Sequence[str], datasets: Sequence[str], saves: Pat
     if not isinstance(recipe.get("dataset_dir"), str) or not recipe["dataset_dir"]:
         raise ValueError(f"{path}: dataset_dir={recipe.get('dataset_dir')}: name the folder of dataset_info.json")
     trained = used if recipe.get("do_train") else ()
-    known = origin.stanzas(Path(recipe["dataset_dir"]))
-    strategy = next((s for s in STRATEGIES if s != "cot" and used[0].endswith(suffix(s))), "cot")
     if used[0].startswith("storm_"):
-        test = tuple(f"storm_{dataset}_test{suffix(strategy)}" for dataset in SCALES)
+        test = tuple(f"storm_{dataset}_test{strategy_of(used[0]).suffix}" for dataset in SCALES)
     else:
         test = tuple(stanza.replace("_train", "_test") for stanza in trained or used[:1])
     if datasets:
-        if wrong := set(datasets) - {dataset_of(stanza) for stanza in test}:
-            raise ValueError(f"--datasets {', '.join(sorted(wrong))}: not a test set of {name}")
-        trained_on = trained
-        trained, test = (tuple(s for s in part if dataset_of(s) in datasets) for part in (trained, test))
-        if trained_on and not trained:
-            raise ValueError(f"--datasets {', '.join(datasets)}: {name} trains on none of them")
-    if missing := [stanza for stanza in (*trained, *test) if stanza not in known]:
+        trained, test = _only(name, datasets, trained, test)
+    stanzas = registry(Path(recipe["dataset_dir"]))
+    if missing := [stanza for stanza in (*trained, *test) if stanza not in stanzas]:
         raise ValueError(f"{recipe['dataset_dir']}/dataset_info.json: no stanza {missing[0]}, which {path} needs")
     recipe = recipe | ({"dataset": ",".join(trained)} if trained else {"eval_dataset": test[0]})
     return Run(name, tuple(settings), recipe, header(path), tuple(datasets), trained, test, saves)
+
+
+def _only(name: str, datasets: Sequence[str], *parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The training sets and test sets of some datasets. Raises ValueError for a dataset that the run lacks."""
+    tested = [dataset_of(stanza) for stanza in parts[1]]
+    if wrong := sorted(set(datasets) - set(tested)):
+        raise ValueError(f"--datasets {wrong[0]}: not a test set of {name}; {did_you_mean(wrong[0], tested)}")
+    trained, test = (tuple(stanza for stanza in part if dataset_of(stanza) in datasets) for part in parts)
+    if parts[0] and not trained:
+        raise ValueError(f"--datasets {', '.join(datasets)}: {name} trains on none of them")
+    return [trained, test]
 
 
 def batch(run: Run, processes: int) -> list[str]:
@@ -107,51 +153,29 @@ def batch(run: Run, processes: int) -> list[str]:
     The batch of one GPU is the recipe's, or the largest below it that divides. Raises ValueError if none does.
     """
     promised, steps = run.header, "gradient_accumulation_steps"
-    own = {setting.split("=")[0] for setting in run.settings}
-    if promised.gpus is None or steps in own:
+    if promised.gpus is None or any(setting.split("=")[0] == steps for setting in run.settings):
         return []
     total = promised.gpus * promised.batch * promised.accumulation
     if total % processes:
         few = max(n for n in range(1, processes) if total % n == 0)
         raise ValueError(f"{processes} GPUs cannot share a batch of {total} evenly: use {few} (--gpus {few})")
     most = run.recipe["per_device_train_batch_size"]
-    one = max(size for size in range(1, most + 1) if total // processes % size == 0)
-    return [f"per_device_train_batch_size={one}", f"{steps}={total // processes // one}"]
+    size = max(size for size in range(1, most + 1) if total // processes % size == 0)
+    return [f"per_device_train_batch_size={size}", f"{steps}={total // processes // size}"]
 
 
 def preflight_arguments(run: Run, processes: int, gpus: int) -> list[str]:
-    """What recipes/preflight.py is told: the settings of the first step, and the test sets that are predicted later."""
-    own, later = [f"dataset={','.join(run.train)}", f"output_dir={run.saved}"], run.test
+    """The arguments of train/preflight.py: the settings of the first step, and the test sets predicted later."""
+    first, later = [f"dataset={','.join(run.train)}", f"output_dir={run.saved}"], run.test
     if not run.train:
-        own, later = [f"eval_dataset={run.test[0]}", f"output_dir={run.predicted(run.test[0]).parent}"], run.test[1:]
+        first, later = [f"eval_dataset={run.test[0]}", f"output_dir={run.predicted}"], run.test[1:]
     more = batch(run, processes) if run.train else []
     tests = ["--tests", ",".join(later)] if later else []
-    return [str(run.path), *run.settings, *more, *own, *tests, *(["--gpus", str(gpus)] if gpus else [])]
+    return [str(run.path), *run.settings, *more, *first, *tests, *(["--gpus", str(gpus)] if gpus else [])]
 
 
-def commands(run: Run, processes: int) -> dict[str, list[str]]:
-    """What the user would type for each step: "train", then each test stanza."""
-    steps = {}
-    if run.train:
-        # With the host's filter of NaN losses a run of nothing but NaN logs 0, and a single NaN is never seen.
-        more = [f"dataset={','.join(run.train)}", f"output_dir={run.saved}", "logging_nan_inf_filter=false"]
-        steps["train"] = [str(run.path), *run.settings, *batch(run, processes), *more]
-    for stanza in run.test:
-        where = [f"eval_dataset={stanza}", f"output_dir={run.predicted(stanza)}"]
-        steps[stanza] = [*_predict(run), *where]
-    return {step: ["llamafactory-cli", "train", *arguments] for step, arguments in steps.items()}
-
-
-def _predict(run: Run) -> list[str]:
-    """Recipe and settings of a prediction with what the run trained, or with the recipe's own model."""
-    if not run.train:
-        return [str(run.path), *run.settings]
-    base = RECIPES / f"{'demo_predict' if run.name.startswith('demo') else 'predict'}.yaml"
-    weights = [f"model_name_or_path={run.saved}"]
-    if run.recipe.get("finetuning_type") == "lora":
-        adapter = [f"adapter_name_or_path={run.saved}", "finetuning_type=lora"]
-        weights = [f"model_name_or_path={run.recipe['model_name_or_path']}", *adapter]
-    shared = [f"{key}={run.recipe[key]}" for key in SHARED if key in run.recipe]
-    allowed = {*load(base), *PREDICTS} - {"model_name_or_path", *SHARED}
-    kept = [setting for setting in run.settings if setting.split("=")[0] in allowed]
-    return [str(base), *kept, *shared, *weights]
+def training(run: Run, processes: int) -> list[str]:
+    """The command of a run's training, as a user would type it."""
+    # With the host's filter of NaN losses a run of nothing but NaN logs 0, and a single NaN is never seen.
+    more = [f"dataset={','.join(run.train)}", f"output_dir={run.saved}", "logging_nan_inf_filter=false"]
+    return ["llamafactory-cli", "train", str(run.path), *run.settings, *batch(run, processes), *more]

@@ -5,22 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from storm.options import describe, did_you_mean
 
 
 class Header(NamedTuple):
     """What the comment at a recipe's top says; None where it says nothing."""
 
-    title: str  # line 1: the paper's table, row and numbers
-    command: str  # line 2, up to the batch
-    gpus: int | None  # GPUs x batch of one GPU x accumulation = global batch
-    batch: int | None
-    accumulation: int | None
-    memory: int | None  # GB of one GPU
-    parameters: int | None  # trainable ones
-    lines: list[str]
+    title: str = ""  # line 1: the paper's table, row and numbers
+    command: str = ""  # line 2, up to the batch
+    gpus: int | None = None  # GPUs x batch of one GPU x accumulation = global batch
+    batch: int | None = None
+    accumulation: int | None = None
+    memory: int | None = None  # GB of one GPU
+    parameters: int | None = None  # trainable ones
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> dict:
@@ -28,15 +25,21 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
 
     Raises ValueError naming the file, or the setting, that cannot be read.
     """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
     for setting in settings:
         if not re.fullmatch(r"\w+=\S*", setting):
             raise ValueError(f"setting {setting!r}: write key=value, without spaces (torchrun splits at them)")
     try:
         recipe = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(settings))))
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such recipe; those there are: ls recipes/*.yaml") from None
+        names = sorted(map(str, path.parent.glob("*.yaml"))) or sorted(map(str, Path("recipes").glob("*.yaml")))
+        fix = did_you_mean(str(path), names) if names else "run this from the repository's root"
+        raise ValueError(f"{path}: no such recipe; {fix}") from None
     except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a recipe: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{path}: not a recipe: {describe(error).splitlines()[0]}") from None
     if not isinstance(recipe, dict) or not recipe:
         raise ValueError(f"{path}: not a recipe: it holds no keys")
     return recipe
@@ -59,5 +62,4 @@ def header(path: Path) -> Header:
         accumulation=accumulation,
         memory=int(memory.group(1)) if memory else None,
         parameters=int(parameters.group(1).replace(",", "")) if parameters else None,
-        lines=lines,
     )

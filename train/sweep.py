@@ -1,8 +1,8 @@
-"""Run a whole table of the paper: python recipes/sweep.py TABLE [--only RUN] [--dry-run] [--table] [key=value ...]
+"""Run a whole table of the paper: python train/sweep.py TABLE [--only RUN] [--dry-run] [--show] [key=value ...]
 
-For each recipe of the table: preflight, train, predict on the test sets, score, results/<recipe>.json. What is finished
-is not done again, an interrupted training goes on from its last whole checkpoint, a run that fails is reported and the
-others go on. TABLE is table2 (with 3), table4, table5, table8 (with 9), all, demo, or the name of any one recipe.
+For each recipe of the table: preflight, train, predict all test sets, score, results/<recipe>.json. What is finished
+is not done again, an interrupted training or prediction goes on, a run that fails is reported and the others go on.
+TABLE is table2 (with 3), table4, table5, table8 (with 9), all, demo, or the name of any one recipe.
 key=value overrides a key in all of its recipes. Exit code 0, 1 if a run failed, 2 if the command cannot be understood.
 """
 
@@ -13,66 +13,71 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from storm.text import aligned
 from storm import provenance
+from storm.files import write_json
+from storm.options import Parser, add_old_name, describe, did_you_mean, positive, print_errors
+from storm.text import table as draw
 from train.checks.machine import wanted_gpu
-from train.launch import Stopped
+from train.launch import Stopped, end_on_sigterm
 from train.machines import environment, machines, on_all_machines, visible_gpus
+from train.plan import RECIPES, SAVES, Options, Run, batch, plan, preflight_arguments, results_in, training
+from train.predictions import predict, prediction, settings_of
 from train.results import RUNS, markdown, read_results
-from train.plan import RECIPES, SAVES, Run, commands, plan, preflight_arguments, results_in
-from train.steps import made_elsewhere, predict, score, train
+from train.steps import other_tools, refuse_other, score, train
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="recipes/sweep.py", description="Run a whole table of the paper.")
+    parser = Parser(prog="train/sweep.py", description="Run a whole table of the paper.")
     parser.add_argument("table", metavar="TABLE", help=f"{', '.join(RUNS)}, or a recipe's name")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="override a key in all recipes")
     parser.add_argument("--only", action="append", metavar="RUN", help="only this run of the table; may be repeated")
-    parser.add_argument("--datasets", type=lambda text: text.split(","), default=[], metavar="NAME,NAME")
-    parser.add_argument("--gpus", type=int, metavar="N", help="of this machine; default: all that are visible")
-    parser.add_argument("--saves", type=Path, default=SAVES, metavar="FOLDER", help="for models; others: results, too")
+    datasets = {"type": lambda text: text.split(","), "default": [], "metavar": "NAME,NAME"}
+    parser.add_argument("--datasets", **datasets, help="train and predict only these datasets")
+    text = "GPUs of this machine (default: all that are visible)"
+    parser.add_argument("--gpus", type=positive, metavar="N", help=text)
+    text = "of trainings and predictions (default: saves); the results of another one are in it, too"
+    parser.add_argument("--saves", type=Path, default=SAVES, metavar="FOLDER", help=text)
     parser.add_argument("--dry-run", action="store_true", help="print what would be run")
-    parser.add_argument("--table", action="store_true", dest="only_table", help="print the table as it stands")
+    parser.add_argument("--show", action="store_true", help="print the table as it stands")
     parser.add_argument("--any-commit", action="store_true", help="take what other commits and versions made, too")
     parser.add_argument("--by-hand", action="store_true", help="take trainings that no sweep began, too")
+    add_old_name(parser, "--table", "--show")
     return parser
 
 
-def finish(run: Run, gpus: int, nodes: int, any_commit: bool = False, by_hand: bool = False) -> str:
-    """Do what is left of a run and write its results; says what was done. Raises Stopped or ValueError."""
-    if is_finished(run, any_commit):
+def finish(run: Run, options: Options) -> str:
+    """Do what is left of a run and write its results; returns what was done. Raises Stopped, ValueError or OSError."""
+    if is_finished(run, options):
         return "was finished"
-    where = result_origin(run)
-    processes = max(gpus, 1) * nodes
-    steps = commands(run, processes)
-    if gpus and wanted_gpu(run.recipe) and gpus > (here := visible_gpus()):
-        raise ValueError(f"--gpus {gpus}: torch sees {here} here; leave --gpus out, or see nvidia-smi")
-    _preflight(run, processes, gpus)
-    begin, said = time.time(), "predicted"
+    now, gpus = run.provenance_of([*run.train, *run.test]), options.gpus or 0
+    # What raises ValueError comes before GPU time is spent.
+    settings_of(run)
     if run.train:
-        env = environment(gpus, nodes, "deepspeed" in run.recipe)
-        said = train(run, on_all_machines(steps["train"], nodes), env, processes, any_commit, by_hand)
-    env = environment(gpus, nodes, False)
-    for stanza in run.test:
-        predict(run, stanza, on_all_machines(steps[stanza], nodes), env, any_commit)
-    unknown = bool(run.train) and not (run.saved / origin.STAMP).exists()
-    facts = {"said": said, "by_hand": unknown, "gpus": gpus * nodes, "minutes": round((time.time() - begin) / 60, 2)}
-    facts |= made_elsewhere(run, where) | {"datasets": list(run.datasets), "scores": score(run)}
-    origin.keep(run.results, where | facts)
-    return said
+        batch(run, options.processes)
+    if gpus and wanted_gpu(run.recipe) and gpus > (visible := visible_gpus()):
+        raise ValueError(f"--gpus {gpus}: torch sees {visible}; leave --gpus out, or see nvidia-smi")
+    _preflight(run, options.processes, gpus)
+    begin, outcome = time.time(), "predicted"
+    if run.train:
+        outcome = train(run, options)
+    predict(run, options)
+    by_hand = bool(run.train) and not provenance.exists(run.saved)
+    minutes = round((time.time() - begin) / 60, 2)
+    facts = {"outcome": outcome, "by_hand": by_hand, "gpus": gpus * options.nodes, "minutes": minutes}
+    facts |= other_tools(run, now) | {"datasets": list(run.datasets), "scores": score(run)}
+    write_json(run.results, now | facts)
+    return outcome
 
 
-def is_finished(run: Run, any_commit: bool) -> bool:
-    """Whether the results of a run are there. Raises ValueError if they are damaged, or of another origin."""
-    if old := read_results([run.name], run.results.parent).get(run.name):
-        origin.refuse(run.results, "is of", old, result_origin(run), any_commit)
+def is_finished(run: Run, options: Options) -> bool:
+    """Whether the results of a run are there. Raises ValueError if they are damaged, or of another provenance."""
+    old = read_results([run.name], run.results.parent).get(run.name)
+    if old:
+        refuse_other(run, old, run.provenance_of([*run.train, *run.test]), options.any_commit)
     return bool(old)
-
-
-def result_origin(run: Run) -> dict:
-    return origin.origin(run.name, run.recipe, list(run.settings), [*run.train, *run.test])
 
 
 def _preflight(run: Run, processes: int, gpus: int) -> None:
@@ -86,84 +91,93 @@ def _preflight(run: Run, processes: int, gpus: int) -> None:
             print(f"{run.name}: warning: {finding.text}", file=sys.stderr)
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
-        command = f"python recipes/preflight.py {shlex.join(arguments)}"
-        others = f" (and {len(errors) - 1} more: {command})" if len(errors) > 1 else ""
-        raise ValueError(f"preflight: {errors[0]}{others}")
+        command = f"python train/preflight.py {shlex.join(arguments)}"
+        rest = f" (and {len(errors) - 1} more: {command})" if len(errors) > 1 else ""
+        raise ValueError(f"preflight: {errors[0]}{rest}")
 
 
-def sweep(runs: Sequence[Run], gpus: int | None, nodes: int, any_commit: bool, by_hand: bool) -> list[list]:
+def sweep(runs: Sequence[Run], options: Options) -> list[list]:
     """Finish each run; a line (run, what was done or why it failed, failed?, minutes) for each."""
     lines = []
     for run in runs:
         begin, failed = time.time(), False
         try:
-            if gpus is None and not run.results.exists():
-                gpus = visible_gpus()
-            said = finish(run, gpus or 0, nodes, any_commit, by_hand)
+            if options.gpus is None and not run.results.exists():
+                options = replace(options, gpus=visible_gpus())
+            outcome = finish(run, options)
         except (Stopped, ValueError, OSError) as error:
-            said, failed = str(error), True
+            outcome, failed = describe(error), True
         except Exception as error:  # a fault of this program: the other runs need not wait until it is mended
-            said, failed = f"{type(error).__name__}: {error}", True
+            outcome, failed = f"{type(error).__name__}: {error}", True
             traceback.print_exc()
         if failed:
-            print(f"error: {run.name}: {said}", file=sys.stderr)
-        lines.append([run.name, said, failed, (time.time() - begin) / 60])
+            print_errors([f"{run.name}: {outcome}"])
+        lines.append([run.name, outcome, failed, (time.time() - begin) / 60])
     return lines
 
 
-def dry_run(runs: Sequence[Run], gpus: int, nodes: int, any_commit: bool) -> None:
+def dry_run(runs: Sequence[Run], options: Options) -> None:
+    """Print the commands of what is left."""
+    gpus, nodes = options.gpus or 0, options.nodes
     for run in runs:
         try:
-            if is_finished(run, any_commit):
+            if is_finished(run, options):
                 print(f"# {run.name}: {run.results} is there")
                 continue
+            lines = [["python", "train/preflight.py", *preflight_arguments(run, options.processes, gpus)]]
+            if run.train:
+                env = environment(gpus, nodes, "deepspeed" in run.recipe)
+                words = [f"{key}={env[key]}" for key in ("FORCE_TORCHRUN", "NPROC_PER_NODE") if key in env]
+                lines.append([*words, *on_all_machines(training(run, options.processes), nodes)])
+            lines.append(prediction(run, options))
+            print("\n".join(map(shlex.join, lines)))
         except ValueError as error:
             print(f"# {run.name}: {error}")
-            continue
-        processes = max(gpus, 1) * nodes
-        print(f"python recipes/preflight.py {shlex.join(preflight_arguments(run, processes, gpus))}")
-        for step, command in commands(run, processes).items():
-            env = environment(gpus, nodes, step == "train" and "deepspeed" in run.recipe)
-            told = "".join(f"{key}={env[key]} " for key in ("FORCE_TORCHRUN", "NPROC_PER_NODE") if key in env)
-            print(told + shlex.join(on_all_machines(command, nodes)))
 
 
 def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_intermixed_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Slurm ends a job: the child is ended, too
+    end_on_sigterm()
     try:
-        if not RECIPES.is_dir():
-            raise ValueError(f"no folder {RECIPES}/ here: run this from the repository's root")
-        names = RUNS.get(args.table) or ((args.table,) if (RECIPES / f"{args.table}.yaml").exists() else ())
-        if not names:
-            raise ValueError(f"{args.table}: neither one of {', '.join(RUNS)} nor the name of a recipe")
-        if wrong := set(args.only or ()) - set(names):
-            raise ValueError(f"--only {wrong.pop()}: {args.table} runs {', '.join(names)}")
-        if args.gpus is not None and args.gpus < 1:
-            raise ValueError(f"--gpus {args.gpus}: name one or more; without --gpus a recipe for the CPU runs on it")
-        if args.only_table:
+        runs = _runs(args)
+        if args.show:
             print(_table(args.table, results_in(args.saves)))
             return 0
-        nodes = machines()
-        runs = [plan(name, args.settings, args.datasets, args.saves) for name in names if name in (args.only or names)]
+        options = Options(args.gpus, machines(), args.any_commit, args.by_hand)
         if args.dry_run:
-            dry_run(runs, args.gpus if args.gpus is not None else visible_gpus(), nodes, args.any_commit)
+            dry_run(runs, options if args.gpus else replace(options, gpus=visible_gpus()))
             return 0
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return print_errors([error])
     try:
-        lines = sweep(runs, args.gpus, nodes, args.any_commit, args.by_hand)
+        lines = sweep(runs, options)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130
-    print(aligned([["run", "minutes", "what"], *([name, minutes, said] for name, said, _, minutes in lines)]))
+    print(draw([["run", "minutes", "outcome"], *([name, minutes, outcome] for name, outcome, _, minutes in lines)]))
     try:
         print("\n" + _table(args.table, results_in(args.saves)))
     except ValueError as error:
-        print(f"error: no table: {error}", file=sys.stderr)
+        print_errors([f"no table: {error}"])
         return 1
     return 1 if any(failed for _, _, failed, _ in lines) else 0
+
+
+def _runs(args: argparse.Namespace) -> list[Run]:
+    """The runs that a command names. Raises ValueError in one line."""
+    if not RECIPES.is_dir():
+        raise ValueError(f"no folder {RECIPES}/ in this folder: run this from the repository's root")
+    recipes = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    names = RUNS.get(args.table) or tuple(name for name in recipes if name == args.table)
+    if not names:
+        hint = did_you_mean(args.table, [*RUNS, *recipes])
+        raise ValueError(f"{args.table}: neither one of {', '.join(RUNS)} nor the name of a recipe; {hint}")
+    for name in args.only or ():
+        if name not in names:
+            raise ValueError(f"--only {name}: {args.table} does not run it; {did_you_mean(name, names)}")
+    if args.show:
+        return []
+    return [plan(name, args.settings, args.datasets, args.saves) for name in names if name in (args.only or names)]
 
 
 def _table(name: str, folder: Path) -> str:
@@ -171,10 +185,10 @@ def _table(name: str, folder: Path) -> str:
     if name in RUNS:
         return markdown(name, folder)
     scores = [score for result in read_results([name], folder).values() for score in result["scores"]]
-    return aligned([["dataset", "n", "ACC", "MAE"], *([s["dataset"], s["n"], s["acc"], s["mae"]] for s in scores)])
+    return draw([["dataset", "n", "ACC", "MAE"], *([s["dataset"], s["n"], s["acc"], s["mae"]] for s in scores)])
 
 
 if __name__ == "__main__":
-    if {"--dry-run", "--table"}.intersection(sys.argv):
+    if {"--dry-run", "--show", "--table"}.intersection(sys.argv):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no fault; but it must not end a training
     sys.exit(main())

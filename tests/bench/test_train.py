@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.train import OURS, STOCK, VARIANTS, line, settings, train_flops
+from tests.helpers.paths import ROOT
 from train.recipe import load
 
-ROOT = Path(__file__).resolve().parent.parent
 # LLaMA-Factory 0.9.5, examples/train_full/qwen2_5vl_full_sft.yaml, less files, names, amounts of data and saving.
 EXAMPLE = {
     "image_max_pixels": 262144,
@@ -92,7 +92,7 @@ def test_flops_are_those_torch_counts(frozen):
 
 @pytest.mark.slow  # trains
 def test_it_trains_and_measures_without_a_gpu(tmp_path):
-    command = [sys.executable, "bench/train.py", "--tiny", "--steps", "2", "--variants", "packed,fa2"]
+    command = [sys.executable, "-m", "bench.train", "--tiny", "--steps", "2", "--variants", "packed,fa2"]
     command += ["--work", tmp_path / "work", "--out", tmp_path / "train.json"]
     env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

@@ -1,9 +1,7 @@
 """A checkpoint that a training cannot go on from is named, with the reason, and put aside. The files are made by hand;
-tests/test_parallel.py takes real ones apart."""
+test_parallel.py takes real ones apart."""
 
-import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,86 +9,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from train.checkpoints import discard_broken, fault
-
-
-def pickled(path: Path) -> None:
-    """What torch.save makes: a zip archive, entries stored as they are."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", b"pickle")
-        archive.writestr("archive/data/0", bytes(1000))
-
-
-def weights(path: Path, *names: str) -> None:
-    save_file({name: np.ones((3, 4), np.float32) for name in names}, path)
-
-
-def plain(folder: Path) -> Path:
-    """One process without DeepSpeed."""
-    folder.mkdir(parents=True)
-    weights(folder / "model.safetensors", "a", "b")
-    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        pickled(folder / name)
-    (folder / "trainer_state.json").write_text('{"global_step": 8}')
-    (folder / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
-    return folder
-
-
-def parallel(folder: Path) -> Path:
-    """Two processes without DeepSpeed."""
-    (plain(folder) / "rng_state.pth").rename(folder / "rng_state_0.pth")
-    pickled(folder / "rng_state_1.pth")
-    return folder
-
-
-def zero(folder: Path, stage: int) -> Path:
-    """Two processes with DeepSpeed, in bf16."""
-    (parallel(folder) / "optimizer.pt").unlink()
-    states = folder / "global_step8"
-    states.mkdir()
-    (folder / "latest").write_text(states.name)
-    for rank in range(2):
-        pickled(states / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
-        if stage == 3:
-            pickled(states / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt")
-    if stage < 3:
-        pickled(states / "mp_rank_00_model_states.pt")
-    return folder
-
-
-def sharded(folder: Path) -> Path:
-    (plain(folder) / "model.safetensors").unlink()
-    names = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
-    for tensor, name in names.items():
-        weights(folder / name, tensor)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
-    return folder
-
-
-def lora(folder: Path) -> Path:
-    (plain(folder) / "model.safetensors").rename(folder / "adapter_model.safetensors")
-    (folder / "config.json").rename(folder / "adapter_config.json")
-    return folder
-
-
-LAYOUTS = {
-    "plain": plain,
-    "parallel": parallel,
-    "zero2": lambda folder: zero(folder, 2),
-    "zero3": lambda folder: zero(folder, 3),
-    "sharded": sharded,
-    "lora": lora,
-}
-STATES = "trainer_state.json scheduler.pt rng_state_0.pth"
-ZERO = f"{STATES} rng_state_1.pth latest model.safetensors global_step8/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt"
-NEEDED = {
-    "plain": "model.safetensors config.json optimizer.pt scheduler.pt rng_state.pth trainer_state.json",
-    "parallel": f"{STATES} optimizer.pt",
-    "zero2": f"{ZERO} global_step8/mp_rank_00_model_states.pt",
-    "zero3": f"{ZERO} global_step8/zero_pp_rank_0_mp_rank_00_model_states.pt",
-    "sharded": "model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json",
-    "lora": "adapter_model.safetensors adapter_config.json",
-}
+from tests.helpers.checkpoint_layouts import LAYOUTS, NEEDED, lora, parallel, plain, weights, zero
+from train.checkpoints import discard_broken, fault, main
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -177,9 +97,9 @@ def test_broken_checkpoints_are_put_aside(tmp_path):
     (tmp_path / "checkpoint-12" / "trainer_state.json").unlink()
     shutil.copytree(tmp_path / "checkpoint-4", tmp_path / "broken-checkpoint-12" / "older")
     (tmp_path / "checkpoint-of-mine").mkdir()
-    found = discard_broken(tmp_path)
-    assert [path for path, _ in found] == [tmp_path / "checkpoint-12", tmp_path / "checkpoint-100"]
-    assert [reason.split(" (")[0] for _, reason in found] == ["trainer_state.json is missing", "optimizer.pt"]
+    renamed = discard_broken(tmp_path)
+    assert [path for path, _ in renamed] == [tmp_path / "checkpoint-12", tmp_path / "checkpoint-100"]
+    assert [reason.split(" (")[0] for _, reason in renamed] == ["trainer_state.json is missing", "optimizer.pt"]
     assert {path.name for path in tmp_path.iterdir()} == {
         "checkpoint-4",
         "checkpoint-8",
@@ -224,9 +144,9 @@ def test_the_last_sound_checkpoint_gets_the_names_of_tensors_in_memory(layout, r
         with safe_open(tmp_path / "checkpoint-8" / "model.safetensors", "numpy") as file:
             assert file.metadata() == {"format": "pt"}
         for step, names in ((4, saved), (8, expected if renamed else saved)):
-            found = load_file(tmp_path / f"checkpoint-{step}" / "model.safetensors")
-            assert found.keys() == names.keys()
-            assert all(np.array_equal(found[name], names[name]) for name in names)
+            tensors = load_file(tmp_path / f"checkpoint-{step}" / "model.safetensors")
+            assert tensors.keys() == names.keys()
+            assert all(np.array_equal(tensors[name], names[name]) for name in names)
         assert fault(tmp_path / "checkpoint-8") is None
 
 
@@ -238,3 +158,15 @@ def test_names_of_other_models_and_of_lora_stay(tmp_path):
             (checkpoint / "config.json").write_text('{"model_type": "llava"}')
         assert discard_broken(checkpoint.parent) == []
         assert list(load_file(checkpoint / name)) == ["model.layers.0.weight"]
+
+
+def test_the_command_renames_what_is_broken_and_only_help_prints_help(tmp_path, capsys):
+    cut(plain(tmp_path / "checkpoint-8") / "optimizer.pt")
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0 and (tmp_path / "checkpoint-8").is_dir() and "OUTPUT_DIR" in capsys.readouterr().out
+    assert main([str(tmp_path)]) == 0
+    assert str(tmp_path / "checkpoint-8") in capsys.readouterr().out and (tmp_path / "broken-checkpoint-8").is_dir()
+    weights(tmp_path / "model.safetensors", "a")
+    assert main([str(tmp_path)]) == 1 and f"mv {tmp_path} {tmp_path}.old" in capsys.readouterr().err
+    assert main([str(tmp_path / "nothing")]) == 0

@@ -2,19 +2,17 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
-from tests.helpers.stand_ins import SOURCES, make
 from data_prep.__main__ import main
-from storm.prompts import answer
 from data_prep.registry import dataset_info
-from storm.datasets import SCALES
+from storm.datasets import DATASETS, SCALES
+from storm.prompts import STRATEGIES, answer
+from tests.helpers.paths import ROOT
+from tests.helpers.stand_ins import make
 
 pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
-ROOT = Path(__file__).resolve().parent.parent
-NAMES = [source.__name__ for source in SOURCES]
 
 
 def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
@@ -26,12 +24,12 @@ def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
 
     make(tmp_path / "raw", 0.001)
     out = tmp_path / "data" / "storm"
-    assert main(["--raw", str(tmp_path / "raw"), "--out", str(out), "--workers", "1"]) == 0
+    assert main(["--media", str(tmp_path / "raw"), "--out", str(out), "--workers", "1"]) == 0
     shutil.copy(ROOT / "dataset_info.json", tmp_path)
     monkeypatch.setattr(model, "OUT", tmp_path / "base")
-    model.main()
-    strategies = ["", "_num", "_text", "_direct"]
-    stanzas = [f"storm_{name}_test{strategies[i % 4]}" for i, name in enumerate(NAMES)]
+    model.main([])
+    suffixes = [strategy.suffix for strategy in STRATEGIES.values()]
+    stanzas = [f"storm_{name}_test{suffixes[i % len(suffixes)]}" for i, name in enumerate(DATASETS)]
     settings = {
         "stage": "sft",
         "do_train": True,
@@ -51,11 +49,11 @@ def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
 
     info = dataset_info()
     written = [json.loads(line) for s in stanzas for line in (tmp_path / info[s]["file_name"]).read_text().splitlines()]
-    assert len(loaded) == len(written) >= len(NAMES)
+    assert len(loaded) == len(written) >= len(DATASETS)
     for row, tokens in zip(written, loaded):
         learned = modules["tokenizer"].decode([token for token in tokens["labels"] if token != -100])
         assert learned.removesuffix("<|im_end|>\n").removesuffix("<|im_end|>") == row["conversations"][1]["value"]
         assert row["conversations"][1]["value"] in {
-            answer(SCALES[row["dataset"]], strategy, row["label"]) for strategy in ("cot", "num", "text", "direct")
+            answer(SCALES[row["dataset"]], strategy, row["label"]) for strategy in STRATEGIES
         }
         assert tokens["images"] == [str(tmp_path / "raw" / row["images"][0])]

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from storm.datasets import DATASETS
-from storm.prompts import STRATEGIES, answers, question, suffix
 from data_prep.registry import dataset_info
-from storm.scales import HDE, IAA, IQA, MDG
-from storm.datasets import SCALES
 from eval.scoring import paper
+from storm.datasets import DATASETS, SCALES
+from storm.models import FAMILIES, SHAPES
+from storm.prompts import STRATEGIES, answers, question
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 # Loaded as LLaMA-Factory loads them: PyYAML would read 1e-5 as text and keep the last of two equal keys.
 RECIPES = {path: OmegaConf.to_container(OmegaConf.load(path)) for path in sorted((ROOT / "recipes").glob("*.yaml"))}
 TRAIN = [path for path in RECIPES if RECIPES[path].get("do_train")]
@@ -59,16 +58,16 @@ def test_a_recipe_differs_from_its_base_only_in_what_its_header_says(path):
 
 @each(TRAIN)
 def test_the_header_promises_how_much_is_trained(path):
-    """recipes/preflight.py compares it with what LLaMA-Factory would train."""
+    """train/preflight.py compares it with what LLaMA-Factory would train."""
     assert re.fullmatch(r"Trains [\d,]+ parameters\.", header(path)[2])
 
 
 @each([path for path in TRAIN if path.stem not in DEMO])
 def test_the_global_batch_is_the_papers_128_or_for_few_ratings_smaller(path):
-    recipe, said = RECIPES[path], header(path)[1].split("    ")[1].strip()
+    recipe, text = RECIPES[path], header(path)[1].split("    ")[1].strip()
     gpus, total = 32 if "deepspeed" in recipe else 1, 16 if path.stem == "custom" else 128
     batch, steps = recipe["per_device_train_batch_size"], recipe["gradient_accumulation_steps"]
-    assert said == f"{gpus} GPU{'s' * (gpus > 1)} x {batch} x {steps} = {total}"
+    assert text == f"{gpus} GPU{'s' * (gpus > 1)} x {batch} x {steps} = {total}"
     assert gpus * batch * steps == total
 
 
@@ -117,15 +116,13 @@ def test_predictions_are_greedy_and_see_images_as_training_did(path):
 
 
 def test_lite_full_and_single_domain_sets_are_those_of_tables_6_and_7():
-    papers = [d for d in DATASETS if d.name in paper.DATASETS]
+    papers = [DATASETS[name] for name in paper.DATASETS]
     trained = [d.name for d in papers if d.lite != "none"]
     for stem, part in (("storm_lite", "lite"), ("storm_full", "train")):
         assert sorted(BY_NAME[f"{stem}.yaml"]["dataset"].split(",")) == sorted(f"storm_{n}_{part}" for n in trained)
-    domains = {"iqa": IQA, "iaa": IAA, "mdg": MDG, "hde": HDE}
     for d in papers:
-        domain = next((name for name, scale in domains.items() if SCALES[d.name] is scale), "fae")
         part = "train" if d.lite == "none" else "lite"
-        assert f"storm_{d.name}_{part}" in BY_NAME[f"ablation_single_{domain}.yaml"]["dataset"].split(",")
+        assert f"storm_{d.name}_{part}" in BY_NAME[f"ablation_single_{d.domain.lower()}.yaml"]["dataset"].split(",")
 
 
 def test_every_deepspeed_file_is_used_and_there():
@@ -135,14 +132,28 @@ def test_every_deepspeed_file_is_used_and_there():
 
 def test_every_stanza_of_the_demo_has_a_recipe():
     used = {name for r in BY_NAME.values() for key in ("dataset", "eval_dataset") for name in r.get(key, "").split(",")}
-    used |= {f"demo_test{suffix(strategy)}" for strategy in STRATEGIES}  # what recipes/sweep.py predicts
+    used |= {f"demo_test{strategy.suffix}" for strategy in STRATEGIES.values()}  # train/sweep.py predicts them
     assert {name for name in dataset_info() if name.startswith("demo_")} <= used
 
 
-def test_readme_lists_exactly_the_recipes_there_are():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `(\w+)` \|", readme.split("## Recipes")[1].split("\n## ")[0], re.M))
-    assert listed == {path.stem for path in RECIPES}
+def test_every_strategy_trains_on_its_own_rows():
+    """A new strategy needs a recipe of the paper's kind and one of the demo (docs/extending.md)."""
+    trained = {name for path in TRAIN for name in RECIPES[path]["dataset"].split(",")}
+    for strategy in STRATEGIES.values():
+        assert {f"storm_spaq_lite{strategy.suffix}", f"demo_train{strategy.suffix}"} <= trained, strategy.name
+
+
+@each([path for path in TRAIN if RECIPES[path]["model_name_or_path"] in SHAPES])
+def test_the_template_is_that_of_the_models_family(path):
+    name = RECIPES[path]["model_name_or_path"]
+    [family] = [family for family in FAMILIES.values() if name in family.shapes]
+    assert RECIPES[path]["template"] == family.template
+
+
+def test_the_readme_lists_exactly_the_recipes_there_are():
+    readme = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    table = readme.split("<!-- table: recipes -->")[-1].split("<!-- end -->")[0]
+    assert re.findall(r"^\| `(\w+)` *\|", table, re.M) == [path.stem for path in RECIPES]
 
 
 @pytest.mark.slow

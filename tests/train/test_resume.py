@@ -4,7 +4,6 @@ Unbroken and interrupted trainings are compared at every step. One process and o
 they end with are the same bit for bit.
 """
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from test_parallel import history, make_inputs, settings, train
 
+from storm.files import read_jsonl
+from tests.helpers.training import history, make_inputs, settings, train
 from train.checkpoints import discard_broken, fault
 
 pytestmark = pytest.mark.slow
@@ -65,10 +65,9 @@ def finish(inputs: Path, out: Path, unbroken: Path, *more: str) -> str:
     for step, expected in zip(ours, theirs, strict=True):
         assert step == pytest.approx(expected, abs=1e-4)
     losses = {step["step"]: step["loss"] for step in theirs}
-    logged = [json.loads(line) for line in (out / "trainer_log.jsonl").read_text().splitlines()]
-    for line in logged:  # those of steps that were done twice, too
-        if "loss" in line:
-            assert line["loss"] == pytest.approx(losses[line["current_steps"]], abs=1e-4)
+    for _, logged, _ in read_jsonl(out / "trainer_log.jsonl"):  # those of steps that were done twice, too
+        if "loss" in logged:
+            assert logged["loss"] == pytest.approx(losses[logged["current_steps"]], abs=1e-4)
     ours, theirs = load_file(out / "model.safetensors"), load_file(unbroken / "model.safetensors")
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.paths import ROOT
 from train.recipe import header
 
-ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "recipes" / "slurm.sh"
 # What Slurm sets in a batch job of 4 machines of 8 GPUs.
 SLURM = {
@@ -34,11 +34,12 @@ def program(path: Path, text: str) -> None:
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    """A repository with nothing but what the script looks for; its python says how it was called."""
-    (tmp_path / "root/recipes").mkdir(parents=True)
-    (tmp_path / "root/recipes/sweep.py").touch()
-    told = "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.getcwd(), os.getpid(), dict(os.environ)]))\n"
-    program(tmp_path / "root/.venv/bin/python", f"#!{sys.executable}\n{told}")
+    """A repository with nothing but what the script looks for; its python prints how it was called."""
+    for folder in ("train", "recipes"):
+        (tmp_path / "root" / folder).mkdir(parents=True)
+    (tmp_path / "root/train/sweep.py").touch()
+    call = "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.getcwd(), os.getpid(), dict(os.environ)]))\n"
+    program(tmp_path / "root/.venv/bin/python", f"#!{sys.executable}\n{call}")
     program(
         tmp_path / "bin/scontrol", '#!/bin/sh\n[ "$*" = "show hostnames gpu[07-10]" ] && printf "gpu%s\\n" 07 08 09 10'
     )
@@ -78,7 +79,7 @@ def test_the_sweep_gets_the_arguments_and_where_to_meet(root):
     out, err, process = submit(root, "table4", "--only", "storm_lite", "output=a  b")
     assert (process.returncode, err) == (0, "")
     arguments, folder, pid, env = json.loads(out)
-    assert arguments == ["recipes/sweep.py", "table4", "--only", "storm_lite", "output=a  b"]
+    assert arguments == ["train/sweep.py", "table4", "--only", "storm_lite", "output=a  b"]
     assert folder == str(root)
     assert pid == process.pid, "the shell became the sweep, so Slurm's SIGTERM reaches it"
     for name in ("_", "PWD", "OLDPWD", "SHLVL", "LC_CTYPE"):  # bash's and Python's own
@@ -95,20 +96,27 @@ def test_the_sweep_gets_the_arguments_and_where_to_meet(root):
     }
 
 
-def test_what_is_missing_is_said_in_one_line(root):
-    for missing, says in (
+def test_what_is_missing_is_named_in_one_line(root):
+    for missing, named in (
         ({"env": {}}, "start it with sbatch"),
-        ({"folder": root / "recipes"}, f"no recipes/sweep.py in {root}/recipes: submit it from the repository's root"),
+        ({"folder": root / "recipes"}, f"no train/sweep.py in {root}/recipes"),
     ):
         out, err, process = submit(root, "table4", **missing)
-        assert (process.returncode, out, err.count("\n")) == (2, "", 1) and says in err
+        assert (process.returncode, out, err.count("\n")) == (2, "", 1) and named in err
     shutil.rmtree(root / ".venv")
     out, err, process = submit(root, "table4")
     assert (process.returncode, out, err) == (2, "", f"error: recipes/slurm.sh: no .venv in {root}: make setup\n")
 
 
 def test_the_fake_srun_counts_machines_and_stops_all_when_one_fails():
-    srun = [str(ROOT / "tests/fake_srun"), "--nodes=3", "--ntasks-per-node=1", "--kill-on-bad-exit=1", "bash", "-c"]
+    srun = [
+        str(ROOT / "tests/helpers/fake_srun"),
+        "--nodes=3",
+        "--ntasks-per-node=1",
+        "--kill-on-bad-exit=1",
+        "bash",
+        "-c",
+    ]
     ran = subprocess.run(
         [*srun, 'echo $SLURM_NODEID of $SLURM_NNODES "$@"', "-", "a  b"], capture_output=True, text=True
     )
@@ -124,13 +132,13 @@ def test_two_machines_train_as_one(root, tmp_path, monkeypatch):
     import numpy as np
     from PIL import Image
 
-    from storm.scales import IQA
-    from storm.rows import facts, turns
-    from storm.files import write_jsonl
     from demo import model
+    from storm.files import read_jsonl, write_jsonl
+    from storm.rows import Example, to_row
+    from storm.scales import IQA
 
     monkeypatch.setattr(model, "OUT", root / "saves/demo_base")
-    model.main()
+    model.main([])
     shutil.copy(ROOT / "dataset_info.json", root)
     shutil.copy(ROOT / "recipes/demo.yaml", root / "recipes")
     rng, rows, each = np.random.default_rng(0), [], 16  # rows a machine takes in a step
@@ -138,17 +146,17 @@ def test_two_machines_train_as_one(root, tmp_path, monkeypatch):
     for number in range(3 * 2 * each):
         name, label = f"{number}.png", number % 5
         Image.fromarray(rng.integers(0, 256, (56, 56, 3), dtype=np.uint8)).save(root / "data/demo" / name)
-        rows.append(turns(IQA, "cot", label) | facts(id=str(number), dataset="demo", image=name, label=label))
+        rows.append(to_row(Example(str(number), "demo", name, label, IQA, "cot")))
     write_jsonl(root / "data/demo/demo_train.jsonl", rows)
 
     train = ["llamafactory-cli", "train", "recipes/demo.yaml", f"per_device_train_batch_size={each}", "logging_steps=1"]
-    (root / "recipes/sweep.py").write_text(
-        "import os\nfrom train.sweep import machines, on_all_machines\n"
+    (root / "train/sweep.py").write_text(
+        "import os\nfrom train.machines import machines, on_all_machines\n"
         f"command = on_all_machines({[*train, 'num_train_epochs=1']}, machines())\nos.execvp(command[0], command)\n"
     )
     shutil.rmtree(root / ".venv")
     (root / ".venv").symlink_to(sys.prefix)
-    (tmp_path / "bin/srun").symlink_to(ROOT / "tests/fake_srun")
+    (tmp_path / "bin/srun").symlink_to(ROOT / "tests/helpers/fake_srun")
     program(tmp_path / "bin/scontrol", "#!/bin/sh\necho 127.0.0.1")
     port = random.randrange(20000, 30000)
     while socket.socket().connect_ex(("127.0.0.1", port)) == 0:
@@ -162,6 +170,6 @@ def test_two_machines_train_as_one(root, tmp_path, monkeypatch):
     assert process.returncode == 0, err[-3000:]
     for rank in (0, 1):
         assert f"Process rank: {rank}, world size: 2" in out + err
-    steps = [json.loads(line) for line in (root / "saves/demo/trainer_log.jsonl").read_text().splitlines()]
+    steps = [line.row for line in read_jsonl(root / "saves/demo/trainer_log.jsonl")]
     assert [step["loss"] > 0 for step in steps if "loss" in step] == [True] * 3
     assert (steps[-1]["current_steps"], steps[-1]["epoch"]) == (3, 1.0), "a step is 16 rows of each machine"

@@ -1,4 +1,4 @@
-"""The sweep finishes what is left, goes on after a failure, mixes no results. The host is tests/fake_llamafactory."""
+"""The sweep finishes what is left, goes on after a failure, mixes no results. The host is tests.helpers.fake_host."""
 
 import json
 import shlex
@@ -7,27 +7,40 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.helpers.fake_host import ROOT, calls, forget
 
 from storm.datasets import SCALES
-from train import results, preflight, sweep
+from tests.helpers.fake_host import calls, forget
+from tests.helpers.paths import ROOT
+from train import preflight, results, sweep
 from train.checks.finding import Finding
-from train.plan import batch, commands, plan
+from train.plan import Options, batch, plan
+from train.predictions import prediction, settings_of
 
 PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
+MEET = (("MASTER_ADDR", "10.0.0.1"), ("MASTER_PORT", "23456"))  # as recipes/slurm.sh sets them
 DEMO = ("demo_direct", "demo_num", "demo_text", "demo")
+
+
+def cell(markdown: str, row: str, number: int = 0) -> list[str]:
+    """The cells of a row of a Markdown table; number: of several tables."""
+    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in markdown.splitlines()]
+    return [line for line in lines if line[:1] == [row]][number][1:]
+
+
+def after(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1]
 
 
 @pytest.mark.slow
 def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     assert sweep.main(["demo"]) == 0
-    assert len(calls()) == 8  # four trainings, four predictions
+    assert [call["kind"] for call in calls()] == ["train", "predict"] * 4
     out = capsys.readouterr().out
-    assert "| Num. + Text, ours | 1.000 |" in out and "| w/o CoT, ours | 1.000 |" in out
-    results = json.loads(Path("results/demo_num.json").read_text())
-    assert results["seed"] == 42 and set(results["data"]) == {"demo_train_num", "demo_test_num"}
-    assert results["versions"]["llamafactory"] == "0.9.5" and results["recipe"]["learning_rate"] == 1e-3
-    assert [(s["dataset"], s["n"], s["of"], s["acc"]) for s in results["scores"]] == [("demo", 10, 10, 1.0)]
+    assert cell(out, "Num. + Text, ours") == cell(out, "w/o CoT, ours") == ["1.000"]
+    result = json.loads(Path("results/demo_num.json").read_text())
+    assert result["seed"] == 42 and set(result["data"]) == {"demo_train_num", "demo_test_num"}
+    assert result["versions"]["llamafactory"] == "0.9.5" and result["recipe"]["learning_rate"] == 1e-3
+    assert [(s["dataset"], s["n"], s["n_test"], s["acc"]) for s in result["scores"]] == [("demo", 10, 10, 1.0)]
     forget()
     begin = time.time()
     assert sweep.main(["demo"]) == 0
@@ -36,38 +49,40 @@ def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
-        (lambda old: old | {"commit": "0123456789ab"}, "another commit (0123456789ab, now "),
-        (lambda old: old | {"data": {**old["data"], "demo_train": "x"}}, "another data build (demo_train)"),
-        (lambda old: old | {"versions": {**old["versions"], "torch": "2.0"}}, "other versions (torch 2.0, now "),
+        (lambda old: old | {"commit": "0123456789ab"}, "0123456789ab"),
+        (lambda old: old | {"data": {**old["data"], "demo_train": "x"}}, "(demo_train)"),
+        (lambda old: old | {"versions": {**old["versions"], "torch": "2.0"}}, "torch 2.0, now "),
     ],
 )
-def test_results_of_another_commit_or_data_build_are_refused(tree, capsys, change, said):
+def test_results_of_another_commit_or_data_build_are_refused(tree, capsys, change, expected):
     assert sweep.main(["demo", "--only", "demo"]) == 0
     path = Path("results/demo.json")
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     before = len(calls())
     assert sweep.main(["demo", "--only", "demo"]) == 1
     error = capsys.readouterr().err
-    assert f"results/demo.json is of {said}" in error and "mv results/demo.json" in error
+    assert expected in error and "mv results/demo.json results/demo.json.old" in error
     assert len(calls()) == before, "no GPU time spent"
-    assert sweep.main(["demo", "--only", "demo", "--any-commit"]) == (1 if "data build" in said else 0)
+    assert sweep.main(["demo", "--only", "demo", "--any-commit"]) == (1 if "demo_train" in expected else 0)
 
 
 def test_a_training_with_other_settings_is_not_gone_on_with(tree, capsys):
     assert sweep.main(["demo", "--only", "demo", "max_steps=3"]) == 0
     Path("results/demo.json").unlink()
     assert sweep.main(["demo", "--only", "demo"]) == 1
-    assert "saves/demo holds a training of other settings (max_steps: 3, now None): mv" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "max_steps: 3, now None" in error and "mv saves/demo saves/demo.old" in error
+    assert "--any-commit" not in error, "would not help"
 
 
 @pytest.mark.slow
 def test_a_prediction_of_another_training_or_cut_short_is_made_again(tree):
     assert sweep.main(["demo", "--only", "demo"]) == 0
-    file = Path("saves/predict/demo/demo/generated_predictions.jsonl")
-    again = Path("saves/demo/train_results.json")
-    for damage in (lambda: again.write_text("{}"), lambda: file.write_text(file.read_text()[:200])):
+    file = Path("saves/predict/demo/demo_test.jsonl")
+    weights = Path("saves/demo/model.safetensors")
+    for damage in (lambda: weights.write_text("other"), lambda: file.write_text(file.read_text()[:200])):
         damage()
         Path("results/demo.json").unlink()
         forget()
@@ -80,41 +95,41 @@ def test_a_prediction_of_another_training_or_cut_short_is_made_again(tree):
 def test_a_part_of_a_test_set_is_no_cell_of_the_table(tree, capsys):
     assert sweep.main(["demo", "--only", "demo", "max_samples=4"]) == 0
     out = capsys.readouterr().out
-    assert (
-        "| Num. + Text, ours |  |" in out and "demo: not the whole test set, so not in the table: demo 4 of 10." in out
-    )
+    assert cell(out, "Num. + Text, ours") == [""] and "demo 4 of 10" in out
 
 
 @pytest.mark.slow
-def test_table4_predicts_fourteen_sets_a_run_and_prints_paper_and_ours(tree, monkeypatch, capsys):
+def test_table4_predicts_fourteen_sets_with_one_command_and_prints_paper_and_ours(tree, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 4)
     assert sweep.main(["table4", "--only", "ablation_num", "--gpus", "4"]) == 0
-    made = calls()
-    assert len(made) == 15 and made[0]["env"]["FORCE_TORCHRUN"] == "1" and made[0]["env"]["NPROC_PER_NODE"] == "4"
-    train, predicted = made[0]["recipe"], [call["recipe"] for call in made[1:]]
-    assert train["per_device_train_batch_size"] * train["gradient_accumulation_steps"] * 4 == 128
-    assert [p["eval_dataset"] for p in predicted] == [f"storm_{name}_test_num" for name in SCALES]
-    assert {p["model_name_or_path"] for p in predicted} == {"saves/ablation_num"}
-    assert all(p["do_sample"] is False for p in predicted)
+    training, prediction = calls()
+    assert training["env"]["FORCE_TORCHRUN"] == "1" and training["env"]["NPROC_PER_NODE"] == "4"
+    recipe, argv = training["recipe"], prediction["argv"]
+    assert recipe["per_device_train_batch_size"] * recipe["gradient_accumulation_steps"] * 4 == 128
+    assert argv[:3] == ["--standalone", "--nproc_per_node=4", "eval/predict.py"]
+    assert [word for word in argv if word.endswith(".jsonl")] == [
+        f"data/storm/num/{name}_test.jsonl" for name in SCALES
+    ]
+    assert after(argv, "--model") == "saves/ablation_num" and after(argv, "--decode") == "generate"
     out = capsys.readouterr().out
-    assert "| Only Num., paper | 0.573 | 0.399 |" in out and "| Only Num., ours | 1.000 | 1.000 |" in out
-    assert "| Only Text, ours |  |  |" in out and "| ~1.02 | 2.516 |" in out
+    assert cell(out, "Only Num., paper")[:2] == ["0.573", "0.399"]
+    assert cell(out, "Only Num., ours")[:2] == ["1.000", "1.000"]
+    assert set(cell(out, "Only Text, ours")) == {""} and cell(out, "Only Text, paper", 1)[-2:] == ["~1.02", "2.516"]
 
 
 def test_some_datasets_only(tree, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 1)
     assert sweep.main(["table4", "--only", "ablation_text", "--datasets", "spaq,koniq", "--gpus", "1"]) == 0
-    made = [call["recipe"] for call in calls()]
-    assert made[0]["dataset"] == "storm_spaq_lite_text"
-    assert [call["eval_dataset"] for call in made[1:]] == ["storm_spaq_test_text", "storm_koniq_test_text"]
+    training, prediction = calls()
+    assert training["recipe"]["dataset"] == "storm_spaq_lite_text"
+    files = [word for word in prediction["argv"] if word.endswith(".jsonl")]
+    assert files == ["data/storm/text/spaq_test.jsonl", "data/storm/text/koniq_test.jsonl"]
     assert "ablation_text: trained on spaq, koniq only" in capsys.readouterr().out
 
 
 def test_a_lora_run_is_predicted_with_its_adapter_on_the_base(tree):
-    steps = commands(plan("ablation_lora", ["model_name_or_path=/models/qwen"], []), 8)
-    predict = " ".join(steps["storm_hci_test"])
-    assert "adapter_name_or_path=saves/ablation_lora finetuning_type=lora" in predict
-    assert predict.count("model_name_or_path=/models/qwen") == 1 and "model_name_or_path=saves" not in predict
+    words = prediction(plan("ablation_lora", ["model_name_or_path=/models/qwen"], []), Options(gpus=8))
+    assert (after(words, "--model"), after(words, "--adapter")) == ("/models/qwen", "saves/ablation_lora")
 
 
 @pytest.mark.parametrize(
@@ -128,24 +143,28 @@ def test_the_global_batch_is_kept_on_any_number_of_gpus(tree, gpus, size, steps)
 
 def test_gpus_that_cannot_share_the_batch(tree, capsys):
     assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "6"]) == 1
-    assert "6 GPUs cannot share a batch of 128 evenly: use 4 (--gpus 4)" in capsys.readouterr().err
+    assert "--gpus 4" in capsys.readouterr().err
 
 
 def test_more_gpus_than_there_are(tree, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 2)
     assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "8"]) == 1
-    assert "storm_lite: --gpus 8: torch sees 2 here; leave --gpus out" in capsys.readouterr().err and calls() == []
+    assert "storm_lite: --gpus 8" in capsys.readouterr().err and calls() == []
     assert sweep.main(["demo", "--only", "demo", "--gpus", "8"]) == 0, "it runs on the CPU"
 
 
 @pytest.mark.slow
 def test_four_machines_train_together_through_srun(tree, monkeypatch):
-    for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), ("SLURM_NNODES", "2")):
+    for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), *MEET):
         monkeypatch.setenv(name, value)
     assert sweep.main(["demo", "--only", "demo", "--gpus", "1"]) == 0
-    made = calls()
-    assert sorted(call["env"]["NODE_RANK"] for call in made) == ["0", "0", "1", "1"]
-    assert {call["env"]["FORCE_TORCHRUN"] for call in made} == {"1"}
+    trainings, predictions = calls("train"), calls("predict")
+    assert sorted(call["env"]["NODE_RANK"] for call in trainings) == ["0", "1"]
+    assert {call["env"]["FORCE_TORCHRUN"] for call in trainings} == {"1"}
+    assert sorted(call["env"]["PET_NODE_RANK"] for call in predictions) == ["0", "1"], "which torchrun reads"
+    meet = ["--nnodes=2", "--master_addr=10.0.0.1", "--master_port=23456", "--nproc_per_node=1", "eval/predict.py"]
+    assert all(call["argv"][:5] == meet for call in predictions)
+    assert json.loads(Path("results/demo.json").read_text())["scores"][0]["n"] == 10
 
 
 def test_several_machines_need_slurm(tree, monkeypatch, capsys):
@@ -157,23 +176,23 @@ def test_several_machines_need_slurm(tree, monkeypatch, capsys):
 def test_a_number_of_machines_that_is_none(tree, monkeypatch, capsys):
     monkeypatch.setenv("NNODES", "abc")
     assert sweep.main(["demo"]) == 2
-    assert capsys.readouterr().err == "error: NNODES=abc: is no number of machines; export NNODES=NUMBER\n"
+    error = capsys.readouterr().err
+    assert "NNODES=abc" in error and "export NNODES=NUMBER" in error and error.count("\n") == 1
 
 
 def test_dry_run_prints_commands_that_work(tree, monkeypatch, capsys):
     assert sweep.main(["demo", "--only", "demo", "--dry-run", "max_steps=3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert calls() == [] and len(lines) == 3
-    told = []
-    monkeypatch.setattr(preflight, "preflight", lambda *arguments: told.append(arguments) or [Finding("ok", "a", "b")])
+    jobs = []
+    monkeypatch.setattr(preflight, "preflight", lambda job: jobs.append(job) or [Finding("ok", "a", "b")])
     python, script, *arguments = shlex.split(lines[0])
-    assert (python, script, preflight.main(arguments)) == ("python", "recipes/preflight.py", 0)
-    path, settings, *_, tests = told[0]
-    assert (path, tests) == (Path("recipes/demo.yaml"), ["demo_test"])
-    assert settings == ["max_steps=3", "dataset=demo_train", "output_dir=saves/demo"]
+    assert (python, script, preflight.main(arguments)) == ("python", "train/preflight.py", 0)
+    assert arguments[0] == "recipes/demo.yaml" and jobs[0].tests == ("demo_test",)
+    assert jobs[0].settings == ("max_steps=3", "dataset=demo_train", "output_dir=saves/demo")
     for line in lines[1:]:
         subprocess.run(["bash", "-c", line], check=True)
-    assert Path("saves/predict/demo/demo/generated_predictions.jsonl").exists()
+    assert Path("saves/predict/demo/demo_test.jsonl").exists()
     assert calls()[0]["recipe"]["max_steps"] == 3
 
 
@@ -191,13 +210,13 @@ def test_dry_run_prints_the_settings_of_the_preflight_that_runs(tree, capsys):
 
 
 def test_preflight_of_a_sweep_names_the_command_that_shows_the_other_errors(tree, monkeypatch, capsys):
-    found = [Finding("error", "a", "first; fix"), Finding("error", "b", "second"), Finding("warning", "c", "odd")]
-    monkeypatch.setattr(preflight, "preflight", lambda *arguments: found)
+    findings = [Finding("error", "a", "first; fix"), Finding("error", "b", "second"), Finding("warning", "c", "odd")]
+    monkeypatch.setattr(preflight, "preflight", lambda job: findings)
     monkeypatch.setattr(sweep, "_preflight", PREFLIGHT)
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 8)
     assert sweep.main(["storm_lite", "--datasets", "deepdr"]) == 1
     error = capsys.readouterr().err
-    assert "storm_lite: warning: odd" in error and "preflight: first; fix (and 1 more: python recipes/" in error
+    assert "storm_lite: warning: odd" in error and "preflight: first; fix (and 1 more: python train/" in error
     command = error.split("1 more: ")[1].splitlines()[0].rstrip(")")
     assert sweep.main(["storm_lite", "--datasets", "deepdr", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == command
@@ -206,73 +225,137 @@ def test_preflight_of_a_sweep_names_the_command_that_shows_the_other_errors(tree
 def test_dry_run_says_what_is_wrong_with_results_that_are_there(tree, capsys):
     assert sweep.main(["demo", "--only", "demo"]) == 0
     result = Path("results/demo.json")
-    for text, said in (
+    for text, expected in (
         (result.read_text(), "results/demo.json is there"),
-        (result.read_text().replace('"commit": null', '"commit": "abc"'), "results/demo.json is of another commit"),
-        ("{", "results/demo.json: not a results file"),
+        (result.read_text().replace('"commit": null', '"commit": "abc"'), "mv results/demo.json"),
+        ("{", "mv results/demo.json"),
     ):
         result.write_text(text)
         capsys.readouterr()
         assert sweep.main(["demo", "--only", "demo", "--dry-run"]) == 0
-        assert capsys.readouterr().out.startswith(f"# demo: {said}")
+        out = capsys.readouterr().out
+        assert out.startswith("# demo: ") and out.count("\n") == 1 and expected in out
 
 
 def test_a_prediction_takes_of_a_trainings_settings_only_what_predicts(tree):
     settings = ["deepspeed=ds_configs/zero2.json", "learning_rate=1.0", "max_samples=3", "flash_attn=fa2"]
-    predict = commands(plan("storm_lite", [*settings, "max_new_tokens=50", "cutoff_len=4096"], []), 8)["storm_hci_test"]
-    assert {"max_samples=3", "flash_attn=fa2", "max_new_tokens=50", "cutoff_len=4096"} < set(predict)
-    assert not any(text.startswith(("deepspeed", "learning_rate")) for text in predict)
+    run = plan("storm_lite", [*settings, "max_new_tokens=50", "cutoff_len=4096", "per_device_eval_batch_size=2"], [])
+    settings = settings_of(run)
+    assert (settings.limit, settings.max_new_tokens, settings.cutoff_len, settings.batch_size) == (3, 50, 4096, 2)
+    assert (settings.model, settings.media, settings.out.as_posix()) == (
+        "saves/storm_lite",
+        Path("data/raw"),
+        "saves/predict/storm_lite",
+    )
+
+
+@pytest.mark.parametrize("setting", ["do_sample=true", "image_min_pixels=3136", "quantization_bit=4"])
+def test_a_setting_that_changes_answers_and_that_predict_does_not_know_is_refused(tree, capsys, setting):
+    assert sweep.main(["zero_qwen", "--datasets", "koniq", setting]) == 1
+    assert f"zero_qwen: {setting.split('=')[0]}=" in capsys.readouterr().err and calls() == []
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "expected"),
     [
-        (["table9"], "table9: neither one of table2"),
-        (["demo", "--only", "storm_lite"], "--only storm_lite: demo runs demo_direct"),
+        (["table9"], "did you mean table"),
+        (["strom_lite"], "did you mean storm_lite?"),
+        (["demo", "--only", "storm_lite"], "--only storm_lite"),
+        (["demo", "--only", "demo_nun"], "did you mean demo_num?"),
+        (["storm_lite", "--datasets", "spaq,konik"], "did you mean koniq?"),
         (["demo", "output_dir=x"], "output_dir=x: the sweep sets"),
-        (["demo", "learning_rate"], "setting 'learning_rate': write key=value"),
-        (["demo", "--datasets", "spaq"], "--datasets spaq: not a test set of demo_direct"),
-        (["storm_lite", "--datasets", "koniq"], "--datasets koniq: storm_lite trains on none of them"),
-        (["demo", "--gpus", "0"], "--gpus 0: name one or more"),
+        (["demo", "learning_rate"], "'learning_rate'"),
+        (["demo", "--datasets", "spaq"], "--datasets spaq"),
+        (["storm_lite", "--datasets", "koniq"], "--datasets koniq"),
         (["storm_lite", "dataset_dir="], "recipes/storm_lite.yaml: dataset_dir="),
         (["storm_lite", "dataset_dir=5"], "recipes/storm_lite.yaml: dataset_dir=5"),
         (["zero_qwen", "do_predict=false", "do_train=true"], "recipes/zero_qwen.yaml: no dataset, so there is nothing"),
     ],
 )
-def test_a_command_that_cannot_be_understood(tree, capsys, argv, said):
+def test_a_command_that_cannot_be_understood(tree, capsys, argv, expected):
     assert sweep.main(argv) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {said}") and error.count("\n") == 1 and calls() == []
+    assert error.startswith("error: ") and expected in error and error.count("\n") == 1 and calls() == []
+
+
+def test_no_gpus_and_options_that_do_not_exist_are_refused(tree, capsys):
+    for argv, expected in (
+        (["demo", "--gpus", "0"], "--gpus"),
+        (["demo", "--any-comit"], "did you mean --any-commit?"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            sweep.main(argv)
+        assert stopped.value.code == 2 and expected in capsys.readouterr().err
 
 
 def test_missing_data_is_one_line(tree, capsys):
     Path("data/demo/demo_train.jsonl").unlink()
     assert sweep.main(["demo", "--only", "demo"]) == 1
-    assert "demo_train.jsonl: no such file; python -m demo.photographs writes it" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "data/demo/demo_train.jsonl" in error and "python -m demo.photographs" in error
 
 
-def test_table_prints_what_there_is_at_any_time(tree, capsys):
+def test_show_prints_what_there_is_at_any_time(tree, capsys):
     for name in ("table2", "table4", "table5", "table8", "all", "demo"):
-        assert sweep.main([name, "--table"]) == 0
-        assert "ours |  |" in capsys.readouterr().out
+        assert sweep.main([name, "--show"]) == 0
+        out = capsys.readouterr().out
+        ours = [line.split("|")[2:-1] for line in out.splitlines() if ", ours " in line]
+        assert ours and not any("".join(cells).strip() for cells in ours)
+    assert sweep.main(["demo", "--table"]) == 0
+    captured = capsys.readouterr()
+    assert ", ours" in captured.out and "--show" in captured.err, "the old name works, with a warning"
     Path("results").mkdir()
     Path("results/demo.json").write_text("{")
-    assert sweep.main(["demo", "--table"]) == 2
-    assert "results/demo.json: not a results file" in capsys.readouterr().err
+    assert sweep.main(["demo", "--show"]) == 2
+    assert "mv results/demo.json results/demo.json.old" in capsys.readouterr().err
 
 
 def test_averages_need_every_dataset(tmp_path):
     levels = [name for name in SCALES if SCALES[name].unit == "level"]
-    score = {"n": 1, "of": 1, "unparsed": 0}
+    score = {"n": 1, "n_test": 1, "unparsed": 0}
     all14 = [score | {"dataset": name, "acc": 0.5 if name in levels else None, "mae": 2.0} for name in SCALES]
     (tmp_path / "storm_lite.json").write_text(json.dumps({"scores": all14}))
-    table = paper_table.markdown("table4", tmp_path)
-    assert "| Num. + Text, ours |" in table and table.count("| 0.500 |\n") == 1
+    table = results.markdown("table4", tmp_path)
+    assert (cell(table, "Num. + Text, ours")[-1], cell(table, "Num. + Text, ours", 1)[-1]) == ("0.500", "2.000")
     (tmp_path / "storm_lite.json").write_text(json.dumps({"scores": all14[1:]}))
-    assert "| 0.500 |\n" not in paper_table.markdown("table4", tmp_path)
+    table = results.markdown("table4", tmp_path)
+    assert (cell(table, "Num. + Text, ours")[-1], cell(table, "Num. + Text, ours", 1)[-1]) == ("", "")
+
+
+def test_results_of_an_earlier_version_are_shown(tmp_path):
+    """They say "of" for the rows of the test set."""
+    scores = [{"dataset": "demo", "n": 10, "of": 10, "unparsed": 0, "acc": 0.5, "mae": 1.0}]
+    (tmp_path / "demo.json").write_text(json.dumps({"scores": scores}))
+    assert cell(results.markdown("demo", tmp_path), "Num. + Text, ours") == ["0.500"]
+    (tmp_path / "demo.json").write_text(json.dumps({"scores": [scores[0] | {"of": 11}]}))
+    table = results.markdown("demo", tmp_path)
+    assert cell(table, "Num. + Text, ours") == [""] and "demo 10 of 11" in table
 
 
 def test_every_recipe_of_the_papers_tables_is_in_a_sweep():
     trained = {path.stem for path in (ROOT / "recipes").glob("*.yaml") if "Table" in path.read_text().splitlines()[0]}
     demo = {name for name in trained if name.startswith("demo")}
-    assert trained - demo == set(paper_table.RUNS["all"])
+    assert trained - demo == set(results.RUNS["all"])
+
+
+def test_a_users_own_scale_beside_the_data_is_predicted_and_scored(tree, monkeypatch):
+    from storm.custom_scale import load
+    from storm.files import write_json, write_jsonl
+    from storm.rows import Example, to_row
+    from tests.helpers.paths import EXAMPLE
+
+    folder = Path("data/appeal")
+    folder.mkdir()
+    (folder / "scale.yaml").write_bytes((EXAMPLE / "scale.yaml").read_bytes())
+    scale = load(folder / "scale.yaml").scale
+    stanza = json.loads(Path("dataset_info.json").read_text())["demo_train"]
+    for part in ("train", "test"):
+        rows = [Example(str(n), scale.name, "x.png", n % 5, scale, "cot") for n in range(7)]
+        write_jsonl(folder / f"{scale.name}_{part}.jsonl", map(to_row, rows))
+    names = {f"appeal_{part}": stanza | {"file_name": f"{scale.name}_{part}.jsonl"} for part in ("train", "test")}
+    write_json(folder / "dataset_info.json", names)
+    monkeypatch.setattr(sweep, "visible_gpus", lambda: 1)
+    assert sweep.main(["custom"]) == 0
+    assert after(calls()[-1]["argv"], "--scale") == "data/appeal/scale.yaml"
+    (score,) = json.loads(Path("results/custom.json").read_text())["scores"]
+    assert (score["scale"], score["n"], score["n_test"], score["acc"]) == (scale.name, 7, 7, 1.0)

@@ -1,25 +1,26 @@
 """Is every dataset of a recipe registered and written, and would LLaMA-Factory take each of its rows?"""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from storm.datasets import DATASETS
-from storm.prompts import STRATEGIES
+from storm.files import Line, read_json, read_jsonl
+from storm.options import describe, did_you_mean
+from storm.prompts import strategy_of
 from train.checks.finding import Finding, folder, names
+from train.checks.job import Checked, Job
 
-SIZES = {dataset.name: dataset for dataset in DATASETS}
 # LLaMA-Factory's own (data/parser.py). A stanza that names some of them unsets the others.
 TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt", "system_tag": "system"}
 
 
 class Stanza(NamedTuple):
-    """Where a dataset lies and how its rows are spelt."""
+    """Where the file of a dataset lies, and which keys its rows have."""
 
     name: str
     file: Path
@@ -29,14 +30,14 @@ class Stanza(NamedTuple):
 
 
 class Text(NamedTuple):
-    """What is said in a row; most rows of a dataset say one of a few."""
+    """The text of a row; most rows of a dataset have one of a few."""
 
     question: str  # all turns before the last, without <image>
     answer: str
     images: int
 
 
-class Scanned(NamedTuple):
+class Scan(NamedTuple):
     """What a file of rows holds."""
 
     stanza: Stanza
@@ -45,115 +46,118 @@ class Scanned(NamedTuple):
     texts: set[Text]
 
 
-def maker(*stanzas: str) -> str:
+def maker(stanzas: Iterable[str]) -> str:
     """The command that writes the rows of these stanzas."""
+    stanzas = list(stanzas)
     if all(stanza.startswith("demo_") for stanza in stanzas):
         return "python -m demo.photographs"
-    ours = dict.fromkeys(name for name, _ in map(split, stanzas) if name in SIZES)
-    return f"python -m data_prep {' '.join(ours) or 'csv'}"
+    datasets = dict.fromkeys(name for name, _ in map(split, stanzas) if name in DATASETS)
+    return f"python -m data_prep {' '.join(datasets) or 'csv'}"
 
 
 def split(stanza: str) -> tuple[str, str]:
-    """(dataset, part) of storm_<dataset>_<part>[_<strategy>]; (the stanza, "") if it is not one of ours."""
-    words = stanza.split("_")
-    if words[0] != "storm" or len(words) - (words[-1] in STRATEGIES) != 3:
-        return stanza, ""
-    return words[1], words[2]
+    """(dataset, part) of storm_<dataset>_<part>[_<strategy>]; (the stanza, "") if it is not one of the 14."""
+    words = stanza.removesuffix(strategy_of(stanza).suffix).split("_")
+    return (words[1], words[2]) if words[0] == "storm" and len(words) == 3 else (stanza, "")
 
 
-def stanzas(recipe: dict, tests: Sequence[str] = ()) -> tuple[list[Stanza], list[Finding]]:
-    """The datasets of a recipe, and the test sets, that can be read, and what is wrong with the others."""
-    wanted = dict.fromkeys([*names(recipe.get("dataset")), *names(recipe.get("eval_dataset")), *tests])
-    registry = folder(recipe.get("dataset_dir"), "data") / "dataset_info.json"
+def check_datasets(job: Job) -> Checked:
+    """Fill `stanzas`: the datasets of the recipe, and the test sets, whose files are there."""
+    if not (job.trains or job.predicts):
+        return job, []
+    wanted = dict.fromkeys([*names(job.recipe.get("dataset")), *names(job.recipe.get("eval_dataset")), *job.tests])
+    registry = folder(job.recipe.get("dataset_dir"), "data") / "dataset_info.json"
     try:
-        known = json.loads(registry.read_text(encoding="utf-8"))
-        if not isinstance(known, dict):
-            raise ValueError("it holds no stanzas")
+        info = read_json(registry)
+        if not isinstance(info, dict):
+            raise ValueError(f"{registry}: it holds no stanzas")
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        fix = "dataset_dir=. is ours, and python -m data_prep csv writes one for ratings of your own"
-        return [], [Finding("error", "datasets", f"{registry}: cannot be read ({why}); {fix}")]
-    good, found, missing = [], [], []
+        fix = "dataset_dir=. is ours, and python -m data_prep csv writes one for your own ratings"
+        return job, [Finding("error", "datasets", f"{describe(error)}; {fix}")]
+    stanzas, findings = [], []
     for name in wanted:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            fix = f"is it {near[0]}?" if near else f"there are {', '.join(list(known)[:3])} ..."
-            found.append(Finding("error", "datasets", f"dataset {name!r} is not in {registry}; {fix}"))
+        if name not in info:
+            text = f"dataset {name!r} is not in {registry}; {did_you_mean(name, info)}"
+            findings.append(Finding("error", "datasets", text))
             continue
-        stanza = _stanza(name, known[name], registry)
-        if isinstance(stanza, str):
-            fix = "python -m data_prep.registry writes ours"
-            found.append(Finding("error", "datasets", f"{registry}, stanza {name}: {stanza}; {fix}"))
-        elif stanza.file.is_file():
-            good.append(stanza)
-        else:
-            missing.append(stanza)
-    if missing:
+        try:
+            stanzas.append(_stanza(name, info[name], registry))
+        except ValueError as error:
+            text = f"{registry}, stanza {name}: {error}; python -m data_prep registry writes ours"
+            findings.append(Finding("error", "datasets", text))
+    written = [stanza for stanza in stanzas if stanza.file.is_file()]
+    if missing := [stanza for stanza in stanzas if stanza not in written]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        made = maker(*(stanza.name for stanza in missing))
-        found.append(Finding("error", "datasets", f"{missing[0].file}: no such file{more}; {made}"))
-    if good and not found:
-        found.append(Finding("ok", "datasets", f"{len(good)} in {registry}, all written"))
-    return good, found
+        command = maker(stanza.name for stanza in missing)
+        findings.append(Finding("error", "datasets", f"{missing[0].file}: no such file{more}; {command}"))
+    if written and not findings:
+        findings.append(Finding("ok", "datasets", f"{len(written)} in {registry}, all written"))
+    return replace(job, stanzas=tuple(written)), findings
 
 
-def _stanza(name: str, stanza: object, registry: Path) -> Stanza | str:
-    """A stanza of dataset_info.json, or why this check, or LLaMA-Factory, cannot use it."""
+def _stanza(name: str, stanza: object, registry: Path) -> Stanza:
+    """A stanza of dataset_info.json. Raises ValueError if these checks, or LLaMA-Factory, cannot use it."""
     if not isinstance(stanza, dict) or not all(isinstance(stanza.get(key, {}), dict) for key in ("columns", "tags")):
-        return "not of the form {file_name, formatting, columns: {...}, tags: {...}}"
+        raise ValueError("not of the form {file_name, formatting, columns: {...}, tags: {...}}")
     columns, tags = stanza.get("columns", {}), stanza.get("tags", TAGS)
     if not isinstance(stanza.get("file_name"), str) or stanza.get("formatting") != "sharegpt":
-        return "not a file in ShareGPT form, the only one that is checked here"
+        raise ValueError("not a file in ShareGPT form, the only form that these recipes use")
     if not {"messages", "images"} <= set(columns):
-        return (
-            f"columns name {', '.join(columns) or 'nothing'}, not both messages and images, and there are no defaults"
-        )
-    if not set(TAGS) <= set(tags):
-        return f"tags lack {', '.join(sorted(set(TAGS) - set(tags)))}, and there are no defaults once some are named"
+        present = ", ".join(columns) or "nothing"
+        raise ValueError(f"columns name {present}, not both messages and images, and there are no defaults")
+    if missing := sorted(set(TAGS) - set(tags)):
+        raise ValueError(f"tags lack {', '.join(missing)}, and there are no defaults once some are named")
     return Stanza(name, registry.parent / stanza["file_name"], columns["messages"], columns["images"], tags)
 
 
-def scan(stanza: Stanza) -> tuple[Scanned, list[Finding]]:
-    """Read all rows of a file: 100,000 rows in about 3 s. A line for each kind of fault, with the first place."""
+def check_rows(job: Job) -> Checked:
+    """Fill `scans`: read all rows of all files."""
+    scans, findings = [], []
+    for stanza in job.stanzas:
+        try:
+            result, faults = scan(stanza)
+        except OSError as error:
+            faults = [Finding("error", "rows", f"{describe(error)}; chmod +r, or {maker([stanza.name])}")]
+        else:
+            scans.append(result)
+        findings += faults
+    return replace(job, scans=tuple(scans)), findings
+
+
+def scan(stanza: Stanza) -> tuple[Scan, list[Finding]]:
+    """Read all rows of a file: 100,000 rows in about 3 s. A finding for each kind of fault, with the first line."""
     images: dict[str, int] = {}
     texts: set[Text] = set()
     ids: dict[str, int] = {}
     first: dict[str, int] = {}
     faults: Counter[str] = Counter()
     rows = 0
-    with stanza.file.open("rb") as file:
-        for number, line in enumerate(tqdm(file, stanza.file.stem, unit="row", disable=None, leave=False), 1):
-            if line.isspace():
-                continue
-            rows += 1
-            try:
-                row = json.loads(line)
-                texts.add(_text(row, stanza))
-                for image in row[stanza.images]:
-                    images.setdefault(image, number)
-                if isinstance(id := row.get("id"), str) and ids.setdefault(id, number) != number:
-                    raise ValueError("an id that an earlier row has, too")
-            except ValueError as error:
-                reason = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-                reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else reason
-                faults[reason] += 1
-                first.setdefault(reason, number)
-    found = [
-        Finding(
-            "error",
-            "rows",
-            f"{stanza.file}, line {first[reason]}: {reason}{f' ({count:,} such rows)' if count > 1 else ''}; "
-            f"write the file anew: {maker(stanza.name)}",
-        )
-        for reason, count in faults.items()
-    ]
+    for line in tqdm(read_jsonl(stanza.file), stanza.file.stem, unit="row", disable=None, leave=False):
+        rows += 1
+        try:
+            texts.add(_text(line, stanza))
+            for image in line.row[stanza.images]:
+                images.setdefault(image, line.number)
+            if isinstance(id := line.row.get("id"), str) and ids.setdefault(id, line.number) != line.number:
+                raise ValueError("an id that an earlier row has, too")
+        except ValueError as error:
+            faults[str(error)] += 1
+            first.setdefault(str(error), line.number)
+    again = f"write the file again: {maker([stanza.name])}"
+    findings = []
+    for reason, count in faults.items():
+        more = f" ({count:,} such rows)" if count > 1 else ""
+        findings.append(Finding("error", "rows", f"{stanza.file}, line {first[reason]}: {reason}{more}; {again}"))
     if not rows:
-        found.append(Finding("error", "rows", f"{stanza.file}: is empty; write it anew: {maker(stanza.name)}"))
-    return Scanned(stanza, rows, images, texts), found
+        findings.append(Finding("error", "rows", f"{stanza.file}: is empty; {again}"))
+    return Scan(stanza, rows, images, texts), findings
 
 
-def _text(row: dict, stanza: Stanza) -> Text:
-    """What a row says. Raises ValueError for what LLaMA-Factory skips, dies on, or learns nothing from."""
+def _text(line: Line, stanza: Stanza) -> Text:
+    """The text of a row. Raises ValueError for what LLaMA-Factory skips, dies on, or learns nothing from."""
+    row = line.row
+    if line.fault:
+        raise ValueError(line.fault.partition(":")[0])  # without details, so that equal faults are one finding
     if not isinstance(row, dict):
         raise ValueError("not a row, which is {...}")
     turns, images, tags = row.get(stanza.messages), row.get(stanza.images), stanza.tags
@@ -162,16 +166,16 @@ def _text(row: dict, stanza: Stanza) -> Text:
     if not isinstance(images, list) or not images or not all(isinstance(image, str) and image for image in images):
         raise ValueError(f"no images in {stanza.images!r}, and a row of text only hangs ZeRO-3")
     roles = [turn.get(tags["role_tag"]) for turn in turns]
-    said = [turn.get(tags["content_tag"]) for turn in turns]
+    texts = [turn.get(tags["content_tag"]) for turn in turns]
     if roles[0] == tags["system_tag"]:
         roles = roles[1:]
     if not roles or roles != [tags["user_tag"], tags["assistant_tag"]] * (len(roles) // 2):
         raise ValueError(f"roles {', '.join(map(str, roles))} do not alternate, so LLaMA-Factory skips the row")
-    if not all(isinstance(text, str) for text in said):
+    if not all(isinstance(text, str) for text in texts):
         raise ValueError("a turn without text")
-    if not said[-1].strip():
+    if not texts[-1].strip():
         raise ValueError("an empty answer")
-    marks = sum(text.count("<image>") for text in said)
+    marks = sum(text.count("<image>") for text in texts)
     if marks != len(images):
         raise ValueError(f"{marks} <image> for {len(images)} images, which ends LLaMA-Factory")
-    return Text("\n".join(said[:-1]).replace("<image>", ""), said[-1], marks)
+    return Text("\n".join(texts[:-1]).replace("<image>", ""), texts[-1], marks)

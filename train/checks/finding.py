@@ -1,4 +1,4 @@
-"""What a check of recipes/preflight.py finds, and what all of the checks need."""
+"""What a check of train/preflight.py reports, and what all of the checks need."""
 
 import io
 import logging
@@ -22,19 +22,19 @@ def names(value: object) -> list[str]:
     """The names in a key like dataset, as LLaMA-Factory splits it; of a number, which it refuses, its digits."""
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
-    return [] if value is None else [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return [] if value is None else [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
 def folder(value: object, default: str) -> Path:
-    """A folder that a recipe names, or the default if it names none. One called 5 is a number to LLaMA-Factory, too."""
+    """A folder that a recipe names, or the default if it names none. LLaMA-Factory takes one called 5 for a number."""
     return Path(default if value is None or value == "" else str(value))
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without what LLaMA-Factory, transformers and DeepSpeed print and log; nothing of them stays switched off."""
-    known = os.environ.get("LLAMAFACTORY_VERBOSITY")
-    os.environ["LLAMAFACTORY_VERBOSITY"] = "ERROR"  # else its parser sets transformers to say everything
+    verbosity = os.environ.get("LLAMAFACTORY_VERBOSITY")
+    os.environ["LLAMAFACTORY_VERBOSITY"] = "ERROR"  # else its parser lets transformers log everything
     logging.disable(logging.CRITICAL)
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
@@ -42,7 +42,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(logging.NOTSET)
-        if known is None:
+        if verbosity is None:
             del os.environ["LLAMAFACTORY_VERBOSITY"]
         else:
-            os.environ["LLAMAFACTORY_VERBOSITY"] = known
+            os.environ["LLAMAFACTORY_VERBOSITY"] = verbosity

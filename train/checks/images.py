@@ -3,122 +3,136 @@
 import math
 import os
 import random
-import stat
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from data_prep.images import FAULTS, SKETCH
-from train.checks.data import Scanned, maker
+from storm.images import FAULTS, ImageFault, decode, locate, read_bytes, stored_size, unusable
+from train.checks.data import Scan, maker
 from train.checks.finding import Finding
+from train.checks.job import Checked, Job
 
 SAMPLE = 500  # images that are decoded, the same number of each file; our choice: 12 megapixels take 30 ms
 SEED = 0
-# Pillow's limit as LLaMA-Factory leaves it; data_prep's is a little higher.
-PIXELS = 2 * 89_478_485
+SKETCH = (256, 256)  # the least size that a JPEG is decoded at: all of its bytes are read, so a missing end is noticed
+PIXELS = 2 * 89_478_485  # Pillow's limit as LLaMA-Factory leaves it; storm.images has a little higher one
+ORIENTATION = 0x0112  # the EXIF tag
 
 
-def images(
-    scanned: list[Scanned], media_dir: Path, every: bool = False
-) -> tuple[set[tuple[int, int]], bool, list[Finding]]:
-    """All images must be there; SAMPLE of them, or every one, are decoded. One line for each kind of fault.
+class Place(NamedTuple):
+    """An image and the file of rows that names it."""
 
-    Returns the sizes (width, height) of those that were decoded, whether these are all, and what was found. Sizes are
-    as stored, which is how LLaMA-Factory sees an image.
-    """
-    total = sum(len(scan.images) for scan in scanned)
-    faults: dict[str, list[tuple[Scanned, str]]] = {}
-    usable: list[tuple[Scanned, list[str]]] = []
-    for scan in scanned:
-        good, absent = [], _absence(scan, media_dir)
+    scan: Scan
+    image: str
+
+
+class Look(NamedTuple):
+    """An image that was decoded."""
+
+    size: tuple[int, int]  # (width, height) as stored, which is how LLaMA-Factory sees it
+    turned: bool  # by EXIF
+
+
+def check_images(job: Job) -> Checked:
+    """Fill `image_sizes` and `all_decoded`. All images must be there; SAMPLE of them, or every one, are decoded."""
+    total = sum(len(scan.images) for scan in job.scans)
+    usable, faults = [], {}
+    for scan in job.scans:
+        absence, good = _absence(scan, job.media), []
         for image in tqdm(scan.images, f"{scan.stanza.file.stem}, images", disable=None, leave=False):
-            if reason := absent(image):
-                faults.setdefault(reason, []).append((scan, image))
+            if reason := absence(image):
+                faults.setdefault(reason, []).append(Place(scan, image))
             else:
-                good.append(image)
-        usable.append((scan, good))
-    found = [_absent(reason, places, total, media_dir) for reason, places in faults.items()]
-
-    share = math.ceil(SAMPLE / max(1, len(scanned)))
-    chosen = [
-        (scan, image)
-        for scan, good in usable
-        for image in (good if every or len(good) <= share else random.Random(SEED).sample(good, share))
-    ]
+                good.append(Place(scan, image))
+        usable.append(good)
+    findings = [_absent(reason, places, total, job.media) for reason, places in faults.items()]
+    chosen = _chosen(usable, job.all_images)
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside of the GIL
-        warnings.simplefilter("ignore")  # broken EXIF and the like
-        looks = pool.map(_look, (media_dir / image for _, image in chosen))
-        seen = list(tqdm(looks, "decoding", len(chosen), disable=None, leave=False))
-    broken = [(scan, image, look) for (scan, image), look in zip(chosen, seen) if isinstance(look, str)]
-    if broken:
-        scan, image, reason = broken[0]
-        more = f" (and {len(broken) - 1:,} more of the {len(chosen):,} tried)" if len(broken) > 1 else ""
-        fix = f"{maker(*(scan.stanza.name for scan, _, _ in broken))} leaves such images out"
-        found.append(Finding("error", "images", f"{media_dir / image} cannot be decoded: {reason}{more}; {fix}"))
-    turned = [image for (_, image), look in zip(chosen, seen) if not isinstance(look, str) and look[2]]
-    if turned:
-        fix = "write upright copies: python -m data_prep --resize 1003520"
-        about = f"{len(turned):,} of {len(chosen):,} looked at are turned by EXIF, which LLaMA-Factory ignores"
-        found.append(Finding("warning", "images", f"{about}, first {media_dir / turned[0]}; {fix}"))
-    sizes = {look[:2] for look in seen if not isinstance(look, str)}
-    if sizes and not any(finding.level == "error" for finding in found):
+        looks = pool.map(_look, (job.media / place.image for place in chosen))
+        looks = list(tqdm(looks, "decoding", len(chosen), disable=None, leave=False))
+    findings += _looked_at(list(zip(chosen, looks)), job.media)
+    sizes = frozenset(look.size for look in looks if isinstance(look, Look))
+    if sizes and not any(finding.level == "error" for finding in findings):
         small, large = (pick(sizes, key=math.prod) for pick in (min, max))
         span = f"{small[0]} x {small[1]} to {large[0]} x {large[1]} pixels"
-        found.append(Finding("ok", "images", f"{total:,} are there, {len(chosen):,} decoded: {span}"))
-    return sizes, len(chosen) == total > 0, found
+        findings.append(Finding("ok", "images", f"{total:,} are there, {len(chosen):,} decoded: {span}"))
+    return replace(job, image_sizes=sizes, all_decoded=len(chosen) == total > 0), findings
 
 
-def _absence(scan: Scanned, media_dir: Path) -> Callable[[str], str]:
+def _absence(scan: Scan, media: Path) -> Callable[[str], str]:
     """A function image -> what is wrong with its path, "" if nothing is."""
-    media, folder = str(media_dir), scan.stanza.file.parent
-    real = os.path.realpath(media)
-    # Copies that `data_prep --resize` writes lie beside the rows, and their paths begin with "../".
-    allowed = (media, folder / "images", folder.parent / "images")
-    roots = tuple(os.path.join(os.path.realpath(root), "") for root in allowed)
 
-    def absent(image: str) -> str:
-        # As text, without asking the file system: a folder below media_dir may be a link to another disk.
-        if (image[0] == "/" or ".." in image) and not os.path.normpath(os.path.join(real, image)).startswith(roots):
-            return f"leads out of {media}"
+    @cache  # asking the file system for the real path of every image would take longer than all else
+    def outside(folder: str) -> str:
         try:
-            status = os.stat(os.path.join(media, image))
+            locate(media, folder, scan.stanza.file)
+        except ImageFault as error:
+            return str(error)
+        return ""
+
+    def absence(image: str) -> str:
+        if (image[0] == "/" or ".." in image) and (reason := outside(os.path.dirname(image))):
+            return reason
+        try:
+            return unusable(os.stat(os.path.join(media, image)))
         except FileNotFoundError:
             return f"is not below {media}"
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             return f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        if not stat.S_ISREG(status.st_mode):
-            return "is no file"
-        return "" if status.st_size else "is empty"
 
-    return absent
+    return absence
 
 
-def _absent(reason: str, places: list[tuple[Scanned, str]], total: int, media_dir: Path) -> Finding:
+def _absent(reason: str, places: list[Place], total: int, media: Path) -> Finding:
     scan, image = places[0]
-    where = f"{scan.stanza.file}, line {scan.images[image]}: image {image!r} {reason}"
     more = f" (and {len(places) - 1:,} more of {total:,})" if len(places) > 1 else ""
-    made = maker(*(scan.stanza.name for scan, _ in places))
+    command = maker(place.scan.stanza.name for place in places)
     if len(places) == total:
-        fix = f"is media_dir={media_dir} the folder that image names start from? Else {made}"
+        fix = f"is media_dir={media} the folder that image names start from? Else {command}"
     else:
-        fix = f"{made} leaves such rows out"
-    return Finding("error", "images", f"{where}{more}; {fix}")
+        fix = f"{command} leaves such rows out"
+    text = f"{scan.stanza.file}, line {scan.images[image]}: image {image!r}: {reason}{more}; {fix}"
+    return Finding("error", "images", text)
 
 
-def _look(path: Path) -> tuple[int, int, bool] | str:
-    """(width, height, turned by EXIF?) of an image, or why it does not decode."""
+def _chosen(usable: list[list[Place]], all_images: bool) -> list[Place]:
+    """The images to decode: all, or as many of each file, drawn with a fixed seed."""
+    share = math.ceil(SAMPLE / max(1, len(usable)))
+    return [
+        place
+        for places in usable
+        for place in (places if all_images or len(places) <= share else random.Random(SEED).sample(places, share))
+    ]
+
+
+def _look(path: Path) -> Look | str:
+    """What a decoded image is like, or why it does not decode."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if width * height > PIXELS:
-                return f"{width * height:,} pixels are more than Pillow takes"
-            # A JPEG is decoded at an eighth of its size: all of its bytes are read, so a missing end is noticed.
-            image.draft("RGB", SKETCH)
-            image.load()
-            return width, height, image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1)
-    except FAULTS as error:
-        return str(error).replace(str(path), path.name) or type(error).__name__
+        data = read_bytes(path)
+        width, height = stored_size(data)
+        if width * height > PIXELS:
+            return f"{width} x {height}: more than {PIXELS:,} pixels, which LLaMA-Factory's Pillow refuses"
+        return Look((width, height), decode(data, SKETCH).getexif().get(ORIENTATION, 1) not in (0, 1))
+    except FAULTS as error:  # an ImageFault, or broken EXIF
+        return str(error) or type(error).__name__
+
+
+def _looked_at(looks: list[tuple[Place, Look | str]], media: Path) -> list[Finding]:
+    """Images that do not decode, and images that EXIF turns."""
+    findings = []
+    if broken := [(place, look) for place, look in looks if isinstance(look, str)]:
+        place, reason = broken[0]
+        more = f" (and {len(broken) - 1:,} more of the {len(looks):,} tried)" if len(broken) > 1 else ""
+        fix = f"{maker(place.scan.stanza.name for place, _ in broken)} leaves such images out"
+        findings.append(Finding("error", "images", f"{media / place.image} cannot be decoded: {reason}{more}; {fix}"))
+    if turned := [place for place, look in looks if isinstance(look, Look) and look.turned]:
+        about = f"{len(turned):,} of {len(looks):,} looked at are turned by EXIF, which LLaMA-Factory ignores"
+        fix = "write upright copies: python -m data_prep --resize 1003520"
+        findings.append(Finding("warning", "images", f"{about}, first {media / turned[0].image}; {fix}"))
+    return findings

@@ -1,12 +1,14 @@
 """Are a recipe's keys LLaMA-Factory's, does its own parser take their values, and is none of them one of its traps?"""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from train.checks.traps import limits, traps
 from train.checks.finding import Finding, quiet
+from train.checks.job import Checked, Job
+from train.checks.traps import limits, traps
+from train.zero import Zero, read_zero
 
 # Names that LLaMA-Factory splits at commas, or takes as a list.
 LISTS = ("dataset", "eval_dataset", "adapter_name_or_path", "lora_target", "additional_target")
@@ -17,43 +19,52 @@ class Parsed(NamedTuple):
 
     model: Any
     data: Any
-    training: Any
+    training: Any  # None for an export
     finetuning: Any
     generating: Any
 
 
-def keys(recipe: dict) -> tuple[Parsed | None, list[Finding]]:
-    """Check keys and values. Imports torch and LLaMA-Factory, which takes 20 s the first time.
-
-    None if LLaMA-Factory does not take the keys it knows.
-    """
-    with quiet():
-        from llamafactory.hparams import parser, training_args
-
-    export = "export_dir" in recipe
-    classes = parser._INFER_ARGS if export else [*parser._TRAIN_ARGS, training_args.RayArguments]
-    hints = {key: hint for cls in classes for key, hint in get_type_hints(cls).items()}
-    known = [field.name for cls in classes for field in fields(cls) if field.init]
-    found, good = [], {}
-    for key, value in recipe.items():
-        if key not in known:
-            near = get_close_matches(key, known, 1)
-            fix = f"is it {near[0]}?" if near else "leave it out"
-            found.append(Finding("error", "keys", f"{key}: LLaMA-Factory has no such key; {fix}"))
-        elif (wanted := _wrong_value(hints[key], value)) and not (key in LISTS and isinstance(value, list)):
-            found.append(Finding("error", "keys", f"{key}={value}: write {wanted}"))
-        else:
-            good[key] = value
-    found += traps(recipe, good) + limits(good)
+def check_keys(job: Job) -> Checked:
+    """Fill `parsed` and `zero`. Imports torch and LLaMA-Factory, which takes 20 s the first time."""
+    try:
+        zero, faults = read_zero(job.recipe), []
+    except ValueError as error:
+        zero, faults = Zero(), [Finding("error", "keys", str(error))]
+    export = "export_dir" in job.recipe
+    good, findings = _known_keys(job.recipe, export)
+    findings += faults + traps(job.recipe, good, zero)
+    good, faults = limits(good)
+    findings += faults
     parsed = None
     try:
         parsed = _export(good) if export else _train(good)
     # Its parser raises whatever the dataclasses of four packages raise; a user's mistake all the same.
     except Exception as error:
-        found.append(Finding("error", "keys", f"LLaMA-Factory refuses the recipe: {_line(error)}"))
-    if not any(finding.level == "error" for finding in found):
-        found.append(Finding("ok", "keys", f"{len(recipe)}, all known to LLaMA-Factory's parser"))
-    return parsed, found
+        findings.append(Finding("error", "keys", f"LLaMA-Factory refuses the recipe: {_line(error)}"))
+    if not any(finding.level == "error" for finding in findings):
+        findings.append(Finding("ok", "keys", f"{len(job.recipe)}, all known to LLaMA-Factory's parser"))
+    return replace(job, parsed=parsed, zero=zero), findings
+
+
+def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
+    """The keys that LLaMA-Factory has and whose values are of their kind, and what is wrong with the others."""
+    with quiet():
+        from llamafactory.hparams import parser, training_args
+
+    classes = parser._INFER_ARGS if export else [*parser._TRAIN_ARGS, training_args.RayArguments]
+    hints = {key: hint for cls in classes for key, hint in get_type_hints(cls).items()}
+    keys = [field.name for cls in classes for field in fields(cls) if field.init]
+    good, findings = {}, []
+    for key, value in recipe.items():
+        if key not in keys:
+            match = get_close_matches(key, keys, 1)
+            fix = f"did you mean {match[0]}?" if match else "leave it out"
+            findings.append(Finding("error", "keys", f"{key}: LLaMA-Factory has no such key; {fix}"))
+        elif (kind := _wrong_value(hints[key], value)) and not (key in LISTS and isinstance(value, list)):
+            findings.append(Finding("error", "keys", f"{key}={value}: write {kind}"))
+        else:
+            good[key] = value
+    return good, findings
 
 
 def _wrong_value(hint: Any, value: Any) -> str:

@@ -7,10 +7,11 @@ not keep its matrix (sdpa, FlashAttention), are taken for granted.
 
 from typing import Any, NamedTuple
 
-from train.checks.keys import Parsed
-from train.checks.length import Longest
-from train.checks.model import Count
+from storm.models import family_of
 from train.checks.finding import Finding
+from train.checks.job import Checked, Job
+from train.checks.length import Longest
+from train.checks.machine import expected_gpus, wanted_gpu
 from train.zero import Zero
 
 GIB = 2**30  # what a "GB" is on the box of a GPU
@@ -18,6 +19,7 @@ LOGIT = 12  # bytes: log-probabilities, their gradient and the logits', 4 each, 
 OVERHEAD = 2 * GIB  # CUDA context, NCCL and cuBLAS workspaces (our choice)
 LIVE = 1_000_000_000  # parameters that ZeRO-3 has gathered at most: DeepSpeed's stage3_max_live_parameters
 FULL, TIGHT = 0.95, 0.80  # of a GPU's memory: error, warning (our choice: fragmentation takes 5-10%)
+A100 = 80  # GB, the paper's GPU
 
 
 class Bytes(NamedTuple):
@@ -53,82 +55,91 @@ class Need(NamedTuple):
         return sum(self) + OVERHEAD
 
 
-def training(
-    recipe: dict, parsed: Parsed, known: Any, count: Count, longest: Longest, processes: int, zero: Zero
-) -> Need:
-    """What training a batch of the longest row takes. processes: GPUs of the whole run."""
-    each, batch = per_parameter(recipe, zero), parsed.training.per_device_train_batch_size
-    weights = each.weight * count.trained + 2 * (count.all - count.trained)
-    gradients = each.gradient * count.trained
-    optimizer = 0 if zero.offloads else each.optimizer * count.trained
+def check_memory(job: Job) -> Checked:
+    """Compare the need with the memory of a GPU."""
+    if not (job.count and job.longest and (job.processes or wanted_gpu(job.recipe))):
+        return job, []
+    if job.trains and not job.batch:  # check_keys reports the batch
+        return job, []
+    need = training_need(job) if job.trains else predicting_need(job)
+    return job, [compare(need, _gpu_memory(job), job.recipe)]
+
+
+def training_need(job: Job) -> Need:
+    """What training a batch of the longest row takes."""
+    recipe, parsed, count, zero, gpus = job.recipe, job.parsed, job.count, job.zero, expected_gpus(job)
+    size, batch = per_parameter(recipe, zero), parsed.training.per_device_train_batch_size
+    weights = size.weight * count.trained + 2 * (count.all - count.trained)
+    gradients = size.gradient * count.trained
+    optimizer = 0 if zero.offloads else size.optimizer * count.trained
     if zero.stage >= 1:
-        optimizer /= processes
+        optimizer /= gpus
     if zero.stage >= 2:
-        gradients /= processes
+        gradients /= gpus
     if zero.stage == 3:
-        weights = weights / processes + 2 * min(count.all, LIVE)
-    if processes > 1 and not zero.stage:
+        weights = weights / gpus + 2 * min(count.all, LIVE)
+    if gpus > 1 and not zero.stage:
         gradients *= 2  # DistributedDataParallel sends copies
     width = 2 if recipe.get("bf16") or recipe.get("fp16") or recipe.get("pure_bf16") else 4
-    kept = not parsed.model.disable_gradient_checkpointing
-    activations = batch * width / 2 * sum(_stack(*part, kept) for part in _stacks(known, longest))
-    words = known.get_text_config().vocab_size
-    logits = 0 if parsed.model.enable_liger_kernel else batch * sum(longest) * words * LOGIT
+    checkpointing = not parsed.model.disable_gradient_checkpointing
+    stacks = _stacks(job.config, job.longest)
+    activations = batch * width / 2 * sum(_activations(*stack, checkpointing) for stack in stacks)
+    words = job.config.get_text_config().vocab_size
+    logits = 0 if parsed.model.enable_liger_kernel else batch * sum(job.longest) * words * LOGIT
     return Need(weights, gradients, optimizer, activations, logits)
 
 
-def predicting(parsed: Parsed, known: Any, count: Count, longest: Longest) -> Need:
+def predicting_need(job: Job) -> Need:
     """What generating for a batch of the longest row takes: weights, the cache of keys and values, and one layer."""
-    text = known.get_text_config()
-    batch, tokens = parsed.training.per_device_eval_batch_size, sum(longest) + parsed.generating.max_new_tokens
+    text, parsed = job.config.get_text_config(), job.parsed
+    batch, tokens = parsed.training.per_device_eval_batch_size, sum(job.longest) + parsed.generating.max_new_tokens
     pairs = 2 * text.num_hidden_layers * text.num_key_value_heads * (text.hidden_size // text.num_attention_heads)
-    layer = max(_stack(1, *part[1:], True) for part in _stacks(known, longest))
-    return Need(2 * count.all, 0, 0, batch * (2 * pairs * tokens + layer), batch * text.vocab_size * 4)
+    layer = max(_activations(1, *stack[1:], True) for stack in _stacks(job.config, job.longest))
+    return Need(2 * job.count.all, 0, 0, batch * (2 * pairs * tokens + layer), batch * text.vocab_size * 4)
 
 
-def _stacks(known: Any, longest: Longest) -> list[tuple[int, int, int, int]]:
+def _stacks(config: Any, longest: Longest) -> list[tuple[int, int, int, int]]:
     """(layers, width, width of the MLP, positions of a row) of the language model and of the vision tower."""
-    text, vision = known.get_text_config(), known.vision_config
-    merged = getattr(vision, "spatial_merge_size", 1) ** 2
-    layers = getattr(vision, "depth", None) or vision.num_hidden_layers
+    text, vision, family = config.get_text_config(), config.vision_config, family_of(config)
+    patches = getattr(vision, family.merge) ** 2 if family.merge else 1  # of an image token
     return [
         (text.num_hidden_layers, text.hidden_size, text.intermediate_size, sum(longest)),
-        (layers, vision.hidden_size, vision.intermediate_size, longest.image * merged),
+        (getattr(vision, family.depth), vision.hidden_size, vision.intermediate_size, longest.image * patches),
     ]
 
 
-def _stack(layers: int, width: int, inner: int, positions: int, checkpointing: bool) -> float:
-    """Bytes of activations in 16 bits. A layer keeps 30 width + 8 inner for its backward pass, which adds 4 inner."""
+def _activations(layers: int, width: int, inner: int, positions: int, checkpointing: bool) -> float:
+    """Bytes in 16 bits. A layer keeps 30 width + 8 inner for its backward pass, which adds 4 inner."""
     layer = positions * (30 * width + 8 * inner)
     return (layers * positions * 2 * width + layer if checkpointing else layers * layer) + positions * 4 * inner
 
 
-def memory(need: Need, has: float, recipe: dict) -> list[Finding]:
-    """Compare with a GPU of `has` GB."""
+def compare(need: Need, gpu_memory: float, recipe: dict) -> Finding:
+    """The need beside a GPU of so many GB."""
     parts = [f"{name} {value / GIB:.1f}" for name, value in need._asdict().items() if value >= GIB / 20]
     parts.append(f"other {OVERHEAD / GIB:.0f}")
-    said = f"about {need.total() / GIB:.0f} of {has:.0f} GB on each GPU ({', '.join(parts)})"
-    if need.total() <= TIGHT * has * GIB:
-        return [Finding("ok", "memory", said)]
+    about = f"about {need.total() / GIB:.0f} of {gpu_memory:.0f} GB on each GPU ({', '.join(parts)})"
+    if need.total() <= TIGHT * gpu_memory * GIB:
+        return Finding("ok", "memory", about)
     fixes = []
     if recipe.get("do_predict"):
         fixes.append("a smaller per_device_eval_batch_size")
-    elif need.logits + need.activations > 0.3 * has * GIB and recipe.get("per_device_train_batch_size", 8) > 1:
+    elif need.logits + need.activations > 0.3 * gpu_memory * GIB and recipe.get("per_device_train_batch_size", 8) > 1:
         fixes.append("half the per_device_train_batch_size with twice the gradient_accumulation_steps")
     if recipe.get("do_train") and recipe.get("finetuning_type", "lora") == "full":
         fixes.append("more GPUs" if recipe.get("deepspeed") else "deepspeed=ds_configs/zero3.json on several GPUs")
         fixes.append("recipes/storm_lora_1gpu.yaml")
     fixes.append("a smaller image_max_pixels")
-    level = "error" if need.total() > FULL * has * GIB else "warning"
-    return [Finding(level, "memory", f"{said}; {', or '.join(fixes)}")]
+    level = "error" if need.total() > FULL * gpu_memory * GIB else "warning"
+    return Finding(level, "memory", f"{about}; {', or '.join(fixes)}")
 
 
-def gpu_memory(told: float | None, promised: int | None) -> float:
+def _gpu_memory(job: Job) -> float:
     """GB of one GPU: what --memory says, else the first visible GPU's, else the header's, else the paper's A100."""
-    if told is not None:
-        return told
+    if job.gpu_memory is not None:
+        return job.gpu_memory
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory / GIB
-    return promised or 80
+    return job.header.memory or A100

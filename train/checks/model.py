@@ -1,16 +1,16 @@
 """Is the model there and whole, and does the recipe train as many of its parameters as its header promises?"""
 
-import json
 import os
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from train.checks.keys import Parsed
+from storm.files import read_json
+from storm.models import config, family_of
 from train.checkpoints import damage, pickled, tensors
 from train.checks.finding import Finding, names, quiet
+from train.checks.job import Checked, Job
 
-TEMPLATES = {"qwen2_vl": "qwen2_vl", "qwen2_5_vl": "qwen2_vl", "llava": "llava"}  # model type -> its template
 # Settings that are meant to change how much is trained.
 COUNTED = ("model_name_or_path", "finetuning_type", "freeze_", "lora_", "additional_target")
 
@@ -22,42 +22,47 @@ class Count(NamedTuple):
     trained: int
 
 
-def model(recipe: dict) -> tuple[Any, list[Finding]]:
-    """The configuration of the recipe's model, None if there is none, and whether its weights are there."""
-    with quiet():
-        from storm.models import config
-
-    name = recipe.get("model_name_or_path")
+def check_model(job: Job) -> Checked:
+    """Fill `config`, the configuration of the recipe's model. Are its weights there, and is the template its own?"""
+    name, template = job.recipe.get("model_name_or_path"), job.recipe.get("template")
     if not isinstance(name, str):
-        return None, [Finding("error", "model", "no model_name_or_path; the paper's is Qwen/Qwen2.5-VL-3B-Instruct")]
+        text = "no model_name_or_path; the paper's is Qwen/Qwen2.5-VL-3B-Instruct"
+        return job, [Finding("error", "model", text)]
     try:
         with quiet():
-            known = config(name)
+            model = config(name)
+        family = family_of(model, name)
     except ValueError as error:
-        return None, [Finding("error", "model", str(error))]
-    if not hasattr(known, "vision_config"):
-        return None, [
-            Finding("error", "model", f"{name}: a {known.model_type} model sees no images; name one that does")
-        ]
-    found = []
+        return job, [Finding("error", "model", str(error))]
+    findings = [*_weights(name), *_adapters(names(job.recipe.get("adapter_name_or_path")))]
+    if template != family.template:
+        text = f"template={template} is not that of {family.model_type} models; template={family.template}"
+        findings.append(Finding("error", "model", text))
+    job = replace(job, config=model)
+    return job, findings or [Finding("ok", "model", f"{name}: {family.model_type}, whole")]
+
+
+def _weights(name: str) -> list[Finding]:
+    """Are the weights of a model downloaded, and whole?"""
     folder = Path(name) if Path(name).is_dir() else _cached(name)
     if folder is None:
         offline = any(os.environ.get(key, "0") not in ("", "0") for key in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-        then = "and HF_HUB_OFFLINE forbids to fetch it" if offline else "so every machine fetches it at the start"
-        level = "error" if offline else "warning"
-        found.append(Finding(level, "model", f"{name} is not in the download cache, {then}; hf download {name}"))
-    elif reason := _broken(folder, "model", "pytorch_model"):
+        effect = "and HF_HUB_OFFLINE forbids to fetch it" if offline else "so every machine fetches it at the start"
+        text = f"{name} is not in the download cache, {effect}; hf download {name}"
+        return [Finding("error" if offline else "warning", "model", text)]
+    if reason := _broken(folder, "model", "pytorch_model"):
         again = f"hf download {name}" if folder != Path(name) else "train or download it again"
-        found.append(Finding("error", "model", f"{folder}: {reason}; {again}"))
-    for adapter in names(recipe.get("adapter_name_or_path")):
-        if not (Path(adapter) / "adapter_config.json").is_file() or _broken(Path(adapter), "adapter_model"):
-            text = f"{adapter}: no whole adapter (adapter_config.json, adapter_model.safetensors); train it first"
-            found.append(Finding("error", "model", text))
-    meant, template = TEMPLATES.get(known.model_type), recipe.get("template")
-    if meant and template != meant:
-        text = f"template={template} is not that of {known.model_type} models; template={meant}"
-        found.append(Finding("error", "model", text))
-    return known, found or [Finding("ok", "model", f"{name}: {known.model_type}, whole")]
+        return [Finding("error", "model", f"{folder}: {reason}; {again}")]
+    return []
+
+
+def _adapters(paths: list[str]) -> list[Finding]:
+    rule = "no whole adapter (adapter_config.json, adapter_model.safetensors); train it first"
+    return [
+        Finding("error", "model", f"{path}: {rule}")
+        for path in paths
+        if not (Path(path) / "adapter_config.json").is_file() or _broken(Path(path), "adapter_model")
+    ]
 
 
 def _cached(name: str) -> Path | None:
@@ -77,7 +82,7 @@ def _broken(folder: Path, *stems: str) -> str:
                 if not index.is_file():
                     continue
                 try:
-                    shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+                    shards = sorted(set(read_json(index)["weight_map"].values()))
                 except (ValueError, KeyError, AttributeError, TypeError):
                     return f"{index.name} is damaged"
             check = tensors if end == ".safetensors" else pickled
@@ -85,43 +90,45 @@ def _broken(folder: Path, *stems: str) -> str:
     return "no weights in it (a training or download that did not finish?)"
 
 
-def parameters(
-    parsed: Parsed, known: Any, trains: bool, promised: int | None, settings: Sequence[str]
-) -> tuple[Count | None, list[Finding]]:
-    """Count with LLaMA-Factory's own code, on a model without memory. promised: the header's number.
+def check_parameters(job: Job) -> Checked:
+    """Fill `count`, by LLaMA-Factory's own code on a model without memory, and compare it with the header.
 
     Left out are quantization, resize_vocab and training on from an adapter, which recipes do not use.
     """
-    if parsed.model.adapter_name_or_path and trains:
-        return None, [Finding("warning", "parameters", "not counted: the recipe trains on from an adapter")]
+    if not (job.parsed and job.config):
+        text = "these, cutoff_len and memory are not checked; see the errors"
+        return job, [Finding("warning", "parameters", text)]
+    if job.parsed.model.adapter_name_or_path and job.trains:
+        return job, [Finding("warning", "parameters", "not counted: the recipe trains on from an adapter")]
+    try:
+        count = _count(job)
+    except (ValueError, NotImplementedError, KeyError) as error:
+        return job, [Finding("error", "parameters", f"LLaMA-Factory cannot train this: {error}")]
+    job, promised = replace(job, count=count), job.header.parameters
+    if not job.trains:
+        return job, [Finding("ok", "parameters", f"{count.all:,}")]
+    if promised is None or promised == count.trained:
+        header = "as the header says" if promised else "the header promises no number"
+        return job, [Finding("ok", "parameters", f"trains {count.trained:,} of {count.all:,}, {header}")]
+    # Who changes the model or what is frozen on the command line knows that the header is of another run.
+    meant = any(setting.startswith(COUNTED) for setting in job.settings)
+    full = job.parsed.finetuning.finetuning_type == "full"
+    keys = "finetuning_type and freeze_*" if full else "lora_*, freeze_* and additional_target"
+    text = f"trains {count.trained:,} parameters, the header says {promised:,}; check {keys}, or correct the header"
+    return job, [Finding("warning" if meant else "error", "parameters", text)]
+
+
+def _count(job: Job) -> Count:
     import torch
 
     with quiet():
         from llamafactory.model.adapter import init_adapter
-        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-    parsed.model.adapter_name_or_path = None
-    sees = type(known) in AutoModelForImageTextToText._model_mapping
-    try:
-        with quiet(), torch.device("meta"):
-            empty = (AutoModelForImageTextToText if sees else AutoModelForCausalLM).from_config(known)
-            empty = init_adapter(known, empty, parsed.model, parsed.finetuning, is_trainable=trains)
-    except (ValueError, NotImplementedError, KeyError) as error:
-        return None, [Finding("error", "parameters", f"LLaMA-Factory cannot train this: {error}")]
-    count = Count(
-        sum(p.numel() for p in empty.parameters()),
-        sum(p.numel() for p in empty.parameters() if p.requires_grad) if trains else 0,
-    )
-    if not trains:
-        return count, [Finding("ok", "parameters", f"{count.all:,}")]
-    if promised is None or promised == count.trained:
-        said = "as the header says" if promised else "the header promises no number"
-        return count, [Finding("ok", "parameters", f"trains {count.trained:,} of {count.all:,}, {said}")]
-    # Who changes the model or what is frozen on the command line knows that the header is of another run.
-    meant = any(setting.startswith(COUNTED) for setting in settings)
-    keys = (
-        "finetuning_type and freeze_*"
-        if parsed.finetuning.finetuning_type == "full"
-        else "lora_*, freeze_* and additional_target"
-    )
-    text = f"trains {count.trained:,} parameters, the header says {promised:,}; check {keys}, or correct the header"
-    return count, [Finding("warning" if meant else "error", "parameters", text)]
+        from transformers import AutoModelForImageTextToText
+
+    arguments = job.parsed.model
+    arguments.adapter_name_or_path = None
+    with quiet(), torch.device("meta"):
+        empty = AutoModelForImageTextToText.from_config(job.config)
+        empty = init_adapter(job.config, empty, arguments, job.parsed.finetuning, is_trainable=job.trains)
+    trained = sum(p.numel() for p in empty.parameters() if p.requires_grad) if job.trains else 0
+    return Count(sum(p.numel() for p in empty.parameters()), trained)

@@ -1,14 +1,15 @@
 """Does the installed transformers decode left-padded batches of Qwen2.5-VL, and place images as in training?
 
-Some releases do not: see recipes/check_machine.py. This finds the same faults in releases that nobody has listed yet.
-Found with 4.55.0 (decoding) and 5.4.0 (positions). The model gets what LLaMA-Factory's do_predict gives it, so 5.3.0
+Some releases do not: see train/checks/machine.py. This finds the same faults in releases that nobody has listed yet.
+Seen with 4.55.0 (decoding) and 5.4.0 (positions). The model gets what LLaMA-Factory's do_predict gives it, so 5.3.0
 and later fail, too: they place the tokens of an image like words unless mm_token_type_ids says which they are, and
-LLaMA-Factory 0.9.5 says so in training only. 5.2.0 passes.
+LLaMA-Factory 0.9.5 passes it in training only. 5.2.0 passes.
 """
 
 from typing import Any
 
 from train.checks.finding import Finding, quiet
+from train.checks.job import Checked, Job
 
 PAD, EOS, START, END, IMAGE, VIDEO, WORDS = 0, 1, 2, 3, 4, 5, 320
 IMAGES = ((2, 2), (3, 4), (5, 5), (2, 7))  # height and width in tokens, each of 2 x 2 patches of 14 x 14 pixels
@@ -16,24 +17,25 @@ BEFORE, AFTER, NEW = 24, 12, 8  # words before and after the image, and words to
 FIX = "pip install transformers==5.2.0"
 
 
-def self_check() -> list[Finding]:
+def check_decoding(job: Job) -> Checked:
     """Decode four prompts with images of different sizes together and one by one, greedily. Takes 3 s on 2 cores."""
     try:
         with quiet():
-            right, times, expected = _decode()
+            equal, times, expected = _decode()
     # Whatever is raised here, no prediction of this installation can be trusted.
     except Exception as error:
-        return [Finding("error", "self-check", f"a tiny Qwen2.5-VL cannot be run ({error!r}); {FIX}")]
-    found = []
-    if right < len(IMAGES):
-        text = f"this transformers decodes left-padded batches wrongly ({right} of {len(IMAGES)} as alone); {FIX}"
-        found.append(Finding("error", "self-check", text))
+        text = f"a tiny Qwen2.5-VL cannot be run ({error!r}); {FIX}"
+        return job, [Finding("error", "self-check", text)]
+    findings = []
+    if equal < len(IMAGES):
+        text = f"this transformers decodes left-padded batches wrongly ({equal} of {len(IMAGES)} as alone); {FIX}"
+        findings.append(Finding("error", "self-check", text))
     if set(times) != {expected}:
         wrong = next(time for time in times if time != expected)
         text = f"do_predict with this transformers puts a still image at time {wrong}, not {expected}; {FIX}"
-        found.append(Finding("error", "self-check", text))
+        findings.append(Finding("error", "self-check", text))
     text = f"{len(IMAGES)} prompts decoded together as alone; a still image is at time {expected}"
-    return found or [Finding("ok", "self-check", text)]
+    return job, findings or [Finding("ok", "self-check", text)]
 
 
 def _model() -> Any:

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.helpers.tiny_recipe import GOOD, data, rewrite, row, the_one
 
 from storm.files import write_jsonl
+from tests.helpers.hostile_images import HOSTILE, write_hostile
+from tests.helpers.tiny_recipe import GOOD, check_data, rewrite, row, the_one
 from train.checks import images
 from train.checks.finding import Finding
 
 
 def test_sound_rows_and_images_are_counted(work):
-    found = data()
-    assert {finding.level for finding in found} == {"ok"}
-    assert [finding.text for finding in found] == [
+    findings = check_data()
+    assert {finding.level for finding in findings} == {"ok"}
+    assert [finding.text for finding in findings] == [
         "1 in dataset_info.json, all written",
         "20 in 1 files",
         "20 are there, 20 decoded: 56 x 112 to 75 x 112 pixels",
@@ -25,22 +26,23 @@ def test_sound_rows_and_images_are_counted(work):
 
 
 def test_a_misspelt_dataset(work):
-    assert "'demo_trian' is not in dataset_info.json; is it demo_train?" in the_one(data(dataset="demo_trian"))
+    text = the_one(check_data("dataset=demo_trian"))
+    assert "'demo_trian'" in text and "demo_train?" in text
 
 
 def test_no_registry(work):
-    assert the_one(data(dataset_dir="nowhere")).startswith("nowhere/dataset_info.json: cannot be read")
+    assert the_one(check_data("dataset_dir=nowhere")).startswith("nowhere/dataset_info.json: no such file")
 
 
 def test_rows_that_were_not_written(work):
-    text = the_one(data(dataset="storm_spaq_lite,storm_hci_train_num,demo_train"))
+    text = the_one(check_data("dataset=storm_spaq_lite,storm_hci_train_num,demo_train"))
     assert text == "data/storm/cot/spaq_lite.jsonl: no such file (and 1 more); python -m data_prep spaq hci"
     (work / "data/demo/demo_train.jsonl").unlink()
-    assert the_one(data()) == "data/demo/demo_train.jsonl: no such file; python -m demo.photographs"
+    assert the_one(check_data()) == "data/demo/demo_train.jsonl: no such file; python -m demo.photographs"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "fault"),
     [
         ({"columns": {"messages": "conversations"}}, "columns name messages, not both"),
         ({"tags": {"role_tag": "from"}}, "tags lack assistant_tag"),
@@ -49,24 +51,26 @@ def test_rows_that_were_not_written(work):
         ({"file_name": 5}, "not a file"),
     ],
 )
-def test_a_stanza_that_llamafactory_reads_otherwise(work, change, said):
-    known = json.loads((work / "dataset_info.json").read_text())
-    known["demo_train"] |= change
-    (work / "dataset_info.json").write_text(json.dumps(known))
-    assert said in the_one(data())
+def test_a_stanza_that_llamafactory_reads_otherwise(work, change, fault):
+    info = json.loads((work / "dataset_info.json").read_text())
+    info["demo_train"] |= change
+    (work / "dataset_info.json").write_text(json.dumps(info))
+    assert fault in the_one(check_data())
 
 
 @pytest.mark.parametrize("stanza", [["demo_train.jsonl"], "demo_train.jsonl", 5, None])
 def test_a_stanza_that_is_none(work, stanza):
-    known = json.loads((work / "dataset_info.json").read_text()) | {"demo_train": stanza}
-    (work / "dataset_info.json").write_text(json.dumps(known))
-    assert "dataset_info.json, stanza demo_train: not of the form {file_name" in the_one(data())
+    info = json.loads((work / "dataset_info.json").read_text()) | {"demo_train": stanza}
+    (work / "dataset_info.json").write_text(json.dumps(info))
+    assert "dataset_info.json, stanza demo_train: not of the form {file_name" in the_one(check_data())
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "fault"),
     [
         ('{"conversations": ', "not JSON"),
+        ("null", "not "),
+        ("\udcff", "not UTF-8"),
         ("[]", "not a row"),
         (row(1, conversations=[]), "no turns in 'conversations'"),
         (row(1, conversations=GOOD[::-1]), "roles gpt, human do not alternate"),
@@ -78,28 +82,28 @@ def test_a_stanza_that_is_none(work, stanza):
         (row(0), "an id that an earlier row has, too"),
     ],
 )
-def test_a_bad_row_is_named(work, bad, said):
+def test_a_bad_row_is_named(work, bad, fault):
     rewrite(work, row(0), bad, row(2))
-    text = the_one(data())
-    assert text.startswith(f"data/demo/demo_train.jsonl, line 2: {said}"), text
+    text = the_one(check_data())
+    assert text.startswith(f"data/demo/demo_train.jsonl, line 2: {fault}"), text
     assert text.endswith("python -m demo.photographs")
 
 
 def test_equal_faults_are_one_line(work):
     rewrite(work, row(0), *(row(number, images=[]) for number in range(1, 5)))
-    assert "line 2: no images in 'images'" in the_one(data()) and "(4 such rows)" in the_one(data())
+    assert "line 2: no images in 'images'" in the_one(check_data()) and "(4 such rows)" in the_one(check_data())
 
 
 def test_an_empty_file(work):
     (work / "data/demo/demo_train.jsonl").write_text("")
-    assert the_one(data()).startswith("data/demo/demo_train.jsonl: is empty")
+    assert the_one(check_data()).startswith("data/demo/demo_train.jsonl: is empty")
 
 
 def sizes(work: Path, rows: int, **numbers) -> list[Finding]:
-    """What is found if HCI's train set, 1,193 rows in the paper, has so many."""
+    """The findings if HCI's train set, 1,193 rows in the paper, has so many."""
     write_jsonl(work / "data/storm/cot/hci_train.jsonl", (row(number, images=["0.png"]) for number in range(rows)))
     (work / "data/storm/summary.json").write_text(json.dumps({"hci": numbers} if numbers else {}))
-    return data(dataset="storm_hci_train")
+    return check_data("dataset=storm_hci_train")
 
 
 def test_rows_are_compared_with_the_paper(work):
@@ -114,42 +118,45 @@ def test_rows_are_compared_with_the_paper(work):
     assert "is the download whole?" in the_one(sizes(work, 1190), "warning")
 
 
-def test_a_difference_that_is_known_is_said_but_no_warning(work):
-    def found(count: int) -> list[Finding]:
+def test_an_explained_difference_is_reported_but_no_warning(work):
+    def findings(count: int) -> list[Finding]:
         write_jsonl(work / "data/storm/cot/morph_test.jsonl", (row(n, images=["0.png"]) for n in range(count)))
         summary = {"morph": {"dropped": {"rule": 0}, "sizes": {"test": count}}}
         (work / "data/storm/summary.json").write_text(json.dumps(summary))
-        return data(dataset="storm_morph_test")
+        return check_data("dataset=storm_morph_test")
 
-    more = found(11_027)
+    more = findings(11_027)
     assert {finding.level for finding in more} == {"ok"}
     assert any("11,027 rows, the paper has 10,003 (+1,024); the owner's set" in finding.text for finding in more)
-    assert "is the download whole?" in the_one(found(12), "warning")
+    assert "is the download whole?" in the_one(findings(12), "warning")
 
 
 def test_a_missing_image_names_row_and_file(work):
     (work / "images/7.png").unlink()
-    text = the_one(data())
-    assert text.startswith("data/demo/demo_train.jsonl, line 8: image '7.png' is not below images;")
+    text = the_one(check_data())
+    assert text.startswith("data/demo/demo_train.jsonl, line 8: image '7.png'")
 
 
 def test_a_wrong_media_dir_is_one_line(work):
-    text = the_one(data(media_dir="data"))
-    assert "(and 19 more of 20); is media_dir=data the folder" in text
+    text = the_one(check_data("media_dir=data"))
+    assert "19 more of 20" in text and "media_dir=data" in text
 
 
 @pytest.mark.parametrize("image", ["../secret.png", "/etc/hostname", "a/../../secret.png"])
 def test_an_image_outside_of_media_dir(work, image):
     (work / "secret.png").write_bytes((work / "images/0.png").read_bytes())
     rewrite(work, row(0), row(1, images=[image]))
-    assert f"image {image!r} leads out of images" in the_one(data())
+    text = the_one(check_data())
+    assert text.startswith(f"data/demo/demo_train.jsonl, line 2: image {image!r}") and "leads out" in text
 
 
 def test_copies_of_resize_lie_outside_of_media_dir_and_are_right(work):
     (work / "data/images").mkdir()
     shutil.copy(work / "images/0.png", work / "data/images/0.png")
     rewrite(work, row(0, images=["../data/images/0.png"]), row(1, images=[str(work / "images/1.png")]))
-    assert all(finding.level == "ok" for finding in data())
+    assert all(finding.level == "ok" for finding in check_data())
+    (work / "data/images/0.png").unlink()
+    assert "../data/images/0.png" in the_one(check_data())
 
 
 def broken(kind: str, path: Path) -> None:
@@ -157,34 +164,45 @@ def broken(kind: str, path: Path) -> None:
     path.write_bytes({"cut": whole[: len(whole) // 2], "text": b"<html>", "empty": b""}[kind])
 
 
-@pytest.mark.parametrize(("kind", "said"), [("cut", "cannot be decoded"), ("text", "cannot"), ("empty", "is empty")])
-def test_an_image_that_does_not_decode(work, kind, said):
+@pytest.mark.parametrize(("kind", "reason"), [("cut", "decoded"), ("text", "decoded"), ("empty", "0 bytes")])
+def test_an_image_that_does_not_decode(work, kind, reason):
     broken(kind, work / "images/7.png")
-    text = the_one(data())
-    assert "7.png" in text and said in text and text.endswith(("leaves such images out", "leaves such rows out"))
+    text = the_one(check_data())
+    assert "7.png" in text and reason in text and "python -m demo.photographs" in text
+
+
+def test_hostile_images_are_errors_with_their_place(work):
+    write_hostile(work / "images")
+    rewrite(work, *(row(number, images=[name]) for number, name in enumerate(HOSTILE)))
+    findings = check_data(all_images=True)
+    images = [finding for finding in findings if finding.check == "images"]
+    assert len(images) > 3 and {finding.level for finding in images} == {"error"}
+    assert all("\n" not in finding.text for finding in images)
+    line = HOSTILE.index("fifo.jpg") + 1
+    assert any(f"line {line}: image 'fifo.jpg'" in finding.text for finding in images)
 
 
 def test_an_image_that_pillow_refuses_in_the_training(work, monkeypatch):
-    monkeypatch.setattr(check_images, "PIXELS", 112 * 70)
-    assert "(and 4 more of the 20 tried)" in the_one(data())
+    monkeypatch.setattr(images, "PIXELS", 112 * 70)
+    assert "4 more of the 20" in the_one(check_data())
 
 
 def test_a_cut_jpeg_is_noticed_though_decoded_small(work):
     Image.fromarray(np.zeros((600, 800, 3), np.uint8)).save(work / "images/7.jpg")
     broken("cut", work / "images/7.jpg")
     rewrite(work, row(0, images=["7.jpg"]))
-    assert "images/7.jpg cannot be decoded" in the_one(data())
+    assert "images/7.jpg cannot be decoded" in the_one(check_data())
 
 
 def test_all_images_are_decoded_if_asked(work, monkeypatch):
-    monkeypatch.setattr(check_images, "SAMPLE", 1)
-    assert any("20 are there, 1 decoded" in finding.text for finding in data())
-    assert any("20 are there, 20 decoded" in finding.text for finding in data(every=True))
+    monkeypatch.setattr(images, "SAMPLE", 1)
+    assert any("20 are there, 1 decoded" in finding.text for finding in check_data())
+    assert any("20 are there, 20 decoded" in finding.text for finding in check_data(all_images=True))
 
 
 def test_an_image_turned_by_exif_is_a_warning(work):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(work / "images/3.png").save(work / "images/3.png", exif=exif)
-    text = the_one(data(), "warning")
-    assert text.startswith("1 of 20 looked at are turned by EXIF") and text.endswith("--resize 1003520")
+    text = the_one(check_data(), "warning")
+    assert "1 of 20" in text and "images/3.png" in text and text.endswith("--resize 1003520")

@@ -4,16 +4,19 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from test_checkpoints import zero
-from tests.helpers.tiny_recipe import ROOT, the_one
 
+from tests.helpers.paths import ROOT
+from tests.helpers.tiny_recipe import the_one
 from train.checks import disk, memory
+from train.checks.finding import Finding
+from train.checks.job import Job
 from train.checks.length import Longest
 from train.checks.model import Count
 from train.recipe import load
 from train.zero import Zero
 
 QWEN_3B = SimpleNamespace(
+    model_type="qwen2_5_vl",
     get_text_config=lambda: SimpleNamespace(
         num_hidden_layers=36,
         hidden_size=2048,
@@ -44,6 +47,24 @@ FULL_3B, LORA_3B = Count(3_754_622_976, 3_754_622_976), Count(3_811_874_048, 57_
 LONGEST = Longest(1280, 500)
 
 
+def job(recipe: dict, count: Count = FULL_3B, **more) -> Job:
+    """A training with batches of 4, unless `parsed` is another."""
+    return Job({"do_train": True} | recipe, count=count, **({"parsed": PARSED} | more))
+
+
+def parsed(**changed) -> SimpleNamespace:
+    """PARSED with other arguments of the training."""
+    return SimpleNamespace(**(vars(PARSED) | {"training": SimpleNamespace(**(vars(PARSED.training) | changed))}))
+
+
+def training_need(recipe: dict, count: Count = FULL_3B, **more) -> memory.Need:
+    return memory.training_need(job(recipe, count, config=QWEN_3B, longest=LONGEST, **more))
+
+
+def output(recipe: dict, bytes_written: float = 0, processes: int = 0) -> list[Finding]:
+    return disk.check_disk(Job(recipe, bytes_written=bytes_written, processes=processes))[1]
+
+
 @pytest.mark.parametrize(
     ("recipe", "count", "zero", "processes", "bytes_"),
     [
@@ -57,34 +78,31 @@ LONGEST = Longest(1280, 500)
     ],
 )
 def test_bytes_of_weights_gradients_and_optimizer(recipe, count, zero, processes, bytes_):
-    need = check_memory.training(recipe, PARSED, QWEN_3B, count, LONGEST, processes, zero)
+    need = training_need(recipe, count, processes=processes, zero=zero)
     assert need.weights + need.gradients + need.optimizer == pytest.approx(bytes_)
     assert need.logits == 4 * 1780 * 151936 * 12
 
 
 def test_a_full_training_fits_one_gpu_of_80_gb_with_batches_of_one(work):
     recipe = load(ROOT / "recipes" / "storm_lite_1gpu.yaml")
-    training = SimpleNamespace(**(vars(PARSED.training) | {"per_device_train_batch_size": 1}))
-    parsed = SimpleNamespace(**(vars(PARSED) | {"training": training}))
-    need = check_memory.training(recipe, parsed, QWEN_3B, FULL_3B, LONGEST, 1, Zero())
-    assert the_one(check_memory.memory(need, 80, recipe), "warning").startswith("about 69 of 80 GB")
+    need = training_need(recipe, parsed=parsed(per_device_train_batch_size=1), processes=1)
+    assert the_one([memory.compare(need, 80, recipe)], "warning").startswith("about 69 of 80 GB")
     assert "About 69 of the 80 GB, by an estimate" in (ROOT / "recipes" / "storm_lite_1gpu.yaml").read_text()
 
 
 def test_a_gpu_that_is_too_small(work):
     recipe = {"do_train": True, "finetuning_type": "full", "pure_bf16": True, "per_device_train_batch_size": 4}
-    need = check_memory.training(recipe, PARSED, QWEN_3B, FULL_3B, LONGEST, 1, Zero())
-    assert check_memory.memory(need, 80, recipe)[0].level == "ok"
-    text = the_one(check_memory.memory(need, 24, recipe))
-    assert "of 24 GB on each GPU (weights 7.0, gradients 7.0, optimizer 14.0" in text
+    need = training_need(recipe, processes=1)
+    assert memory.compare(need, 80, recipe).level == "ok"
+    text = the_one([memory.compare(need, 24, recipe)])
+    assert "of 24 GB" in text and "weights 7.0, gradients 7.0, optimizer 14.0" in text
     assert "half the per_device_train_batch_size with twice the gradient_accumulation_steps" in text
     assert "recipes/storm_lora_1gpu.yaml" in text
-    tight = need.total() / check_memory.GIB / 0.9
-    assert check_memory.memory(need, tight, recipe)[0].level == "warning"
+    assert memory.compare(need, need.total() / memory.GIB / 0.9, recipe).level == "warning"
 
 
 def test_predicting_needs_the_weights_and_little_more():
-    need = check_memory.predicting(PARSED, QWEN_3B, FULL_3B, LONGEST)
+    need = memory.predicting_need(job({}, config=QWEN_3B, longest=LONGEST))
     assert need.weights == 2 * FULL_3B.all
     assert 1 < need.total() / need.weights < 2
 
@@ -102,46 +120,47 @@ def test_predicting_needs_the_weights_and_little_more():
 )
 def test_bytes_of_checkpoints(changed, recipe, count, zero, bytes_):
     """963 steps (123,179 rows in batches of 128) are 5 checkpoints."""
-    training = SimpleNamespace(**(vars(PARSED.training) | changed))
-    parsed = SimpleNamespace(**(vars(PARSED) | {"training": training}))
-    recipe = recipe | {"do_train": True}
-    assert check_disk.checkpoints(recipe, parsed, count, changed.get("max_steps", 963), zero) == bytes_
+    steps = changed.get("max_steps", 963)
+    planned = job(recipe, count, parsed=parsed(**changed), steps=steps, zero=zero)
+    assert disk.check_written(planned)[0].bytes_written == bytes_
 
 
 def test_a_full_disk(work, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10e9))
     recipe = {"do_train": True, "output_dir": "saves/tiny"}
-    assert check_disk.output(recipe, 9e9)[0].level == "ok"
-    text = the_one(check_disk.output(recipe, 165e9))
-    assert text.startswith(
-        "saves/tiny: 165.0 GB of weights and checkpoints, 10.0 GB are free; output_dir on another disk"
-    )
+    assert output(recipe, 9e9)[0].level == "ok"
+    text = the_one(output(recipe, 165e9))
+    assert text.startswith("saves/tiny: 165.0 GB of weights and checkpoints, 10.0 GB are free; ")
+    assert "save_total_limit" in text
     (work / "saves/tiny/checkpoint-200").mkdir(parents=True)
     with (work / "saves/tiny/checkpoint-200/model.safetensors").open("wb") as file:
         file.truncate(160_000_000_000)  # a file of holes: its room is free again when it is deleted
-    assert "GB are free" not in the_one(check_disk.output(recipe, 165e9), "warning"), "only that it is broken"
+    assert "GB are free" not in the_one(output(recipe, 165e9), "warning"), "only that it is broken"
 
 
 def test_an_output_dir_that_cannot_be(work):
-    text = the_one(check_disk.output({"do_train": True, "output_dir": "tiny.yaml/saves"}, 0))
-    assert text == f"{work}/tiny.yaml: not a folder that you can write to; output_dir=ANOTHER"
+    text = the_one(output({"do_train": True, "output_dir": "tiny.yaml/saves"}))
+    assert text.startswith(f"{work}/tiny.yaml: ") and text.endswith("output_dir=ANOTHER")
 
 
-def test_a_checkpoint_of_another_number_of_gpus(work):
+def test_a_checkpoint_of_another_number_of_gpus(work, monkeypatch):
     recipe = {"do_train": True, "output_dir": "saves/tiny", "deepspeed": "ds_configs/zero3.json"}
-    zero(work / "saves/tiny/checkpoint-8", 3)
-    assert check_disk.output(recipe, 0, 2)[0].text.endswith("; goes on from checkpoint-8")
-    text = the_one(check_disk.output(recipe, 0, 32))
-    assert text.startswith("saves/tiny/checkpoint-8 is of 2 GPUs, here are 32, and DeepSpeed goes on with the same")
-    assert text.endswith("use 2, or mv saves/tiny saves/tiny.old")
-    assert check_disk.output(recipe, 0, 0)[0].level == "ok", "nobody knows how many there will be"
+    states = work / "saves/tiny/checkpoint-8/global_step8"
+    states.mkdir(parents=True)
+    for rank in range(2):
+        (states / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").write_bytes(b"")
+    monkeypatch.setattr(disk, "fault", lambda checkpoint: None)  # it is whole
+    assert output(recipe, 0, 2)[0].text.endswith("; goes on from checkpoint-8")
+    text = the_one(output(recipe, 0, 32))
+    assert text.startswith("saves/tiny/checkpoint-8 ") and text.endswith("use 2, or mv saves/tiny saves/tiny.old")
+    assert output(recipe, 0, 0)[0].level == "ok", "nobody knows how many there will be"
 
 
 def test_what_earlier_runs_left(work):
     (work / "saves/tiny/checkpoint-9").mkdir(parents=True)
     recipe = {"do_train": True, "output_dir": "saves/tiny"}
-    text = the_one(check_disk.output(recipe, 0), "warning")
-    assert text.startswith("saves/tiny/checkpoint-9 is broken (") and "mv saves/tiny/checkpoint-9" in text
+    text = the_one(output(recipe, 0), "warning")
+    assert text.startswith("saves/tiny/checkpoint-9 ") and "mv saves/tiny/checkpoint-9" in text
     (work / "saves/tiny/generated_predictions.jsonl").write_text("")
     predict = {"do_predict": True, "output_dir": "saves/tiny"}
-    assert "will be written over" in the_one(check_disk.output(predict, 0), "warning")
+    assert "will be written over" in the_one(output(predict, 0), "warning")
