@@ -10,6 +10,8 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow  # starts every command
+
 COMMANDS = (
     "-m data_prep",
     "-m data_prep csv",

@@ -16,6 +16,8 @@ from train import sweep
 from train.plan import plan
 from train.predictions import recipe_of
 
+pytestmark = pytest.mark.slow  # starts programs
+
 RESULT, PREDICTIONS = Path("results/demo.json"), Path("saves/predict/demo/demo_test.jsonl")
 EARLIER = Path("saves/predict/demo/demo/generated_predictions.jsonl")
 TEST, TRAIN = Path("data/demo/demo_test.jsonl"), Path("data/demo/demo_train.jsonl")

@@ -15,6 +15,8 @@ from tests.helpers.fake_host import calls, fate
 from train import sweep
 from train.launch import sick
 
+pytestmark = pytest.mark.slow  # starts programs
+
 # The sweep of one run as a process of its own, without preflight.
 ONE_RUN = [
     sys.executable,

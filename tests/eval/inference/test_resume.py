@@ -14,6 +14,8 @@ from storm.provenance import file_hash
 from tests.helpers.inference import MAIN, built, command, finished
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow  # starts programs
+
 ROWS = 200  # where few are enough
 STOPPED = "stopped; the same command goes on from here"
 # What three processes do under torchrun, one after another; then what the first one does with their parts.
