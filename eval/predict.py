@@ -29,6 +29,7 @@ def arguments() -> Parser:
     add("--media", type=Path, default=Settings.media, metavar="FOLDER", help="the image root (default: %(default)s)")
     text = "exact: probabilities of all valid answers; generate: greedy text (default: %(default)s)"
     add("--decode", choices=DECODES, default=Settings.decode, help=text)
+    add("--bf16", action="store_true", help="cast the weights to bfloat16 (bf16_full_eval in our recipes)")
     text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
     add("--limit", type=positive, metavar="N", help="the first N rows of each file")

@@ -58,6 +58,7 @@ def settings_of(run: Run) -> Settings:
         cutoff_len=int(recipe.get("cutoff_len", 2048)),
         max_new_tokens=int(recipe.get("max_new_tokens", 1024)),
         media=Path(recipe.get("media_dir") or recipe["dataset_dir"]),
+        bf16=bool(recipe.get("bf16_full_eval")),
         data=tuple(run.files(run.test).values()),
         scale=scale if scale.exists() else None,
         out=run.predicted,

@@ -34,7 +34,7 @@ class Loaded(NamedTuple):
 
 
 def load(settings: Settings, device: torch.device) -> Loaded:
-    """Load for prediction, in the precision of the weights. The libraries print a lot meanwhile: see quiet.py.
+    """Load for prediction, in the precision of the weights or in bfloat16. What the libraries print: see quiet.py.
 
     Raises ValueError naming a model that cannot be loaded and the fix; RuntimeError for what nobody foresaw.
     """
@@ -50,7 +50,7 @@ def load(settings: Settings, device: torch.device) -> Loaded:
         _check_adapter(adapter, name)
         keys |= {"adapter_name_or_path": adapter, "finetuning_type": "lora"}
     try:
-        return _load(keys, device)
+        return _load(keys, device, torch.bfloat16 if settings.bf16 else None)
     except SafetensorError as error:
         raise ValueError(f"{adapter or name}: damaged weights ({error}); copy or download them again") from None
     except Exception as error:
@@ -58,14 +58,15 @@ def load(settings: Settings, device: torch.device) -> Loaded:
         raise RuntimeError(f"{name}: cannot be loaded ({first})") from error
 
 
-def _load(keys: dict, device: torch.device) -> Loaded:
-    """The host's own way from the keys of a recipe to a model."""
+def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded:
+    """The host's own way from the keys of a recipe to a model. dtype: None keeps that of the weights."""
     model_args, data_args, finetuning_args, _ = get_infer_args(keys)
     model_args.device_map = {"": device}
     modules = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(modules["tokenizer"], data_args)
     modules["tokenizer"].padding_side = "left"
-    model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False).to(device).eval()
+    model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False)
+    model = model.to(device, dtype).eval()  # as transformers' Trainer does for bf16_full_eval
     encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
     collator = SFTDataCollatorWith4DAttentionMask(
         template=template,

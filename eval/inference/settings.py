@@ -20,6 +20,7 @@ class Settings:
     image_max_pixels: int = 1003520
     cutoff_len: int = 2048  # tokens of a prompt
     max_new_tokens: int = 96  # of a generated answer
+    bf16: bool = False  # cast the weights to bfloat16, as bf16_full_eval of LLaMA-Factory; else as they are
     media: Path = Path("data/raw")  # the image root
     data: tuple[Path, ...] = ()  # built test files
     excluded: tuple[Path, ...] = ()  # built files whose rows are left out
@@ -36,6 +37,7 @@ def command(settings: Settings) -> list[str]:
     words += ["--cutoff-len", str(settings.cutoff_len), "--max-new-tokens", str(settings.max_new_tokens)]
     words += ["--batch-size", str(settings.batch_size or "auto"), "--data", *map(str, settings.data)]
     words += ["--adapter", settings.adapter] if settings.adapter else []
+    words += ["--bf16"] if settings.bf16 else []
     words += ["--except", *map(str, settings.excluded)] if settings.excluded else []
     words += ["--scale", str(settings.scale)] if settings.scale else []
     return words + (["--limit", str(settings.limit)] if settings.limit else [])
@@ -52,6 +54,7 @@ def provenance_of(settings: Settings) -> dict:
         "decode": settings.decode,
         "image_max_pixels": settings.image_max_pixels,
         "cutoff_len": settings.cutoff_len,
+        "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
         "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
         "data": {file.stem: provenance.file_hash(file) for file in settings.data},
         "except": [provenance.file_hash(file) for file in settings.excluded] or None,

@@ -248,6 +248,17 @@ def test_the_image_is_where_training_put_it(world):
     assert image.sum() > 1 and len(set(seen[0][0, 0, image].tolist())) == 1, "one moment in time"
 
 
+@pytest.mark.parametrize(("bf16", "kind"), [(True, "torch.bfloat16"), (False, "torch.float32")])
+def test_weights_are_as_they_are_unless_bf16_is_asked_for(world, bf16, kind):
+    import torch
+
+    from eval.inference.model import load
+    from eval.inference.settings import Settings
+
+    loaded = load(Settings(model=str(world / "base"), bf16=bf16), torch.device("cpu"))
+    assert str(next(loaded.model.parameters()).dtype) == kind
+
+
 @pytest.mark.parametrize(
     ("change", "differs"),
     [({"decode": "generate"}, ("decode", "generate")), ({"image_max_pixels": "50000"}, ("image_max_pixels", "50000"))],

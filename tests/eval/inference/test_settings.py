@@ -15,6 +15,7 @@ FULL = Settings(
     image_max_pixels=1,
     cutoff_len=2,
     max_new_tokens=3,
+    bf16=True,
     media=Path("i"),
     data=(Path("x_test.jsonl"), Path("y_test.jsonl")),
     excluded=(Path("z.jsonl"),),
@@ -49,6 +50,7 @@ def test_provenance_is_what_may_change_a_prediction(folder):
     assert facts["max_new_tokens"] is None, "an exact prediction generates nothing"
     assert list(facts["data"]) == ["x_test"] and facts["except"] is None and facts["model"] != settings.model
     assert set(facts) == {"model", "adapter", "decode", "image_max_pixels", "cutoff_len", "max_new_tokens", "data"} | {
+        "bf16",
         "except",
         "commit",
         "versions",
