@@ -66,14 +66,23 @@ class DatasetFacts:
     domain: str  # of the paper
     scale: Scale
     label: Callable[[float, float, float], int]  # (rating, lowest observed, highest observed) -> label
-    low: float  # ratings below `low` or above `high` are dropped as out of range
-    high: float
     sizes: Sizes
     test: int | None  # one row in so many is for testing, rounded down; None: the owner's split (Row.part)
+    ratings: tuple[float, float] | None = None  # the lowest and highest possible rating; None: those of the labels
     lite: str = "none"  # "train": all of it, "ninth": ceil(train / 9), "quarter": train // 4, "none"
     per_class: bool = False  # test = the last of ten folds made class by class (EyePACS)
     subject_part: bool = False  # with --split subject, Row.part is the owner's split by person (Adience)
     difference: str = ""  # why a complete download differs from the paper's sizes, if it does
+
+    @property
+    def low(self) -> float:
+        """Ratings below it are dropped as out of range."""
+        return self.ratings[0] if self.ratings else self.scale.lo
+
+    @property
+    def high(self) -> float:
+        """Ratings above it are dropped as out of range."""
+        return self.ratings[1] if self.ratings else self.scale.hi
 
 
 # Domains are in the order of Table 1; paper.py has the order of the columns of Tables 2-4.
@@ -87,10 +96,9 @@ _ROWS = (
         domain="IQA",
         scale=IQA,
         label=equal_width,
-        low=0,
-        high=100,
-        sizes=Sizes(train=8_900, lite=8_900, test=2_225),
+        sizes=Sizes(8_900, 8_900, 2_225),
         test=5,
+        ratings=(0, 100),
         lite="train",
     ),
     DatasetFacts(
@@ -102,10 +110,9 @@ _ROWS = (
         domain="IQA",
         scale=IQA,
         label=equal_width,
-        low=0,
-        high=100,
-        sizes=Sizes(train=936, lite=936, test=233),
+        sizes=Sizes(936, 936, 233),
         test=5,
+        ratings=(0, 100),
         lite="train",
     ),
     DatasetFacts(
@@ -117,10 +124,9 @@ _ROWS = (
         domain="IQA",
         scale=IQA,
         label=equal_width,
-        low=0,
-        high=100,
-        sizes=Sizes(train=8_059, lite=None, test=2_014),
+        sizes=Sizes(8_059, None, 2_014),
         test=5,
+        ratings=(0, 100),
     ),
     DatasetFacts(
         name="aesthetics",
@@ -131,10 +137,9 @@ _ROWS = (
         domain="IAA",
         scale=IAA,
         label=half_up,
-        low=1,
-        high=5,
-        sizes=Sizes(train=12_336, lite=None, test=1_370),
+        sizes=Sizes(12_336, None, 1_370),
         test=10,
+        ratings=(1, 5),
         difference="15,686 rows in the label file; the paper's 13,706 are the photographs still on Flickr then",
     ),
     DatasetFacts(
@@ -146,10 +151,9 @@ _ROWS = (
         domain="IAA",
         scale=IAA,
         label=equal_width,
-        low=0,
-        high=10,
-        sizes=Sizes(train=52_224, lite=13_056, test=14_076),
+        sizes=Sizes(52_224, 13_056, 14_076),
         test=None,
+        ratings=(0, 10),
         lite="quarter",
         difference="the paper's Table 6 has 24 train and 3 test rows fewer than the owner's split, cause unknown",
     ),
@@ -162,10 +166,9 @@ _ROWS = (
         domain="IAA",
         scale=IAA,
         label=equal_width,
-        low=1,
-        high=10,
-        sizes=Sizes(train=229_958, lite=25_551, test=25_550),
+        sizes=Sizes(229_958, 25_551, 25_550),
         test=10,
+        ratings=(1, 10),
         lite="ninth",
         difference="255,530 rows in AVA.txt; the paper's 255,508 leave out images that do not exist or do not decode",
     ),
@@ -178,9 +181,7 @@ _ROWS = (
         domain="FAE",
         scale=AGE_GROUPS,
         label=as_is,
-        low=0,
-        high=7,
-        sizes=Sizes(train=15_589, lite=15_589, test=1_732),
+        sizes=Sizes(15_589, 15_589, 1_732),
         test=10,
         lite="train",
         subject_part=True,
@@ -194,9 +195,7 @@ _ROWS = (
         domain="FAE",
         scale=years(14, 62),
         label=as_is,
-        low=14,
-        high=62,
-        sizes=Sizes(train=147_102, lite=16_345, test=16_344),
+        sizes=Sizes(147_102, 16_345, 16_344),
         test=10,
         lite="ninth",
     ),
@@ -209,9 +208,7 @@ _ROWS = (
         domain="FAE",
         scale=years(16, 77),
         label=as_is,
-        low=16,
-        high=77,
-        sizes=Sizes(train=40_012, lite=10_003, test=10_003),
+        sizes=Sizes(40_012, 10_003, 10_003),
         test=5,
         lite="quarter",
         difference="the owner's set has 55,134 images; why the paper has 50,015 is unknown (perhaps a redistribution)",
@@ -225,9 +222,7 @@ _ROWS = (
         domain="FAE",
         scale=years(1, 116),
         label=as_is,
-        low=1,
-        high=116,
-        sizes=Sizes(train=21_696, lite=None, test=2_410),
+        sizes=Sizes(21_696, None, 2_410),
         test=10,
     ),
     DatasetFacts(
@@ -239,9 +234,7 @@ _ROWS = (
         domain="MDG",
         scale=MDG,
         label=as_is,
-        low=0,
-        high=4,
-        sizes=Sizes(train=31_599, lite=31_599, test=3_527),
+        sizes=Sizes(31_599, 31_599, 3_527),
         test=10,
         lite="train",
         per_class=True,
@@ -255,9 +248,7 @@ _ROWS = (
         domain="MDG",
         scale=MDG,
         label=as_is,
-        low=0,
-        high=4,
-        sizes=Sizes(train=1_200, lite=1_200, test=400),
+        sizes=Sizes(1_200, 1_200, 400),
         test=None,
         lite="train",
     ),
@@ -270,9 +261,7 @@ _ROWS = (
         domain="MDG",
         scale=MDG,
         label=as_is,
-        low=0,
-        high=4,
-        sizes=Sizes(train=3_296, lite=None, test=366),
+        sizes=Sizes(3_296, None, 366),
         test=10,
     ),
     DatasetFacts(
@@ -284,9 +273,7 @@ _ROWS = (
         domain="HDE",
         scale=HDE,
         label=as_is,
-        low=0,
-        high=4,
-        sizes=Sizes(train=1_193, lite=None, test=132),
+        sizes=Sizes(1_193, None, 132),
         test=10,
     ),
 )

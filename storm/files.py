@@ -53,7 +53,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file for people to read (indented, sorted as given), whole or not at all.
+    """Write a JSON file for people to read (indented, keys in the given order), whole or not at all.
 
     Raises TypeError for what JSON cannot hold. orjson writes NaN as null.
     """
@@ -75,8 +75,16 @@ def read_jsonl(path: Path) -> Iterator[Line]:
 
     Takes a byte order mark. Raises OSError if the file cannot be read.
     """
+    unfinished = False
+
+    def lines(file: IO[bytes]) -> Iterator[bytes]:
+        nonlocal unfinished
+        for line in file:
+            unfinished = not line.endswith(b"\n")
+            yield line
+
     # The host's predictions have lines of 10 kB; a large buffer saves an eighth of the time to score them.
-    with path.open("rb", buffering=1 << 20) as file, jsonlines.Reader(file, loads=orjson.loads) as reader:
+    with path.open("rb", buffering=1 << 20) as file, jsonlines.Reader(lines(file), loads=orjson.loads) as reader:
         number = 0
         while True:
             number += 1
@@ -85,16 +93,15 @@ def read_jsonl(path: Path) -> Iterator[Line]:
             except EOFError:
                 return
             except jsonlines.InvalidLineError as error:
-                text = error.line if isinstance(error.line, bytes) else error.line.encode(errors="replace")
-                if text.strip():
-                    yield Line(number, None, _fault(error, text))
+                if error.line.strip():
+                    yield Line(number, None, _fault(error) + "; cut off (truncated file?)" * unfinished)
 
 
-def _fault(error: jsonlines.InvalidLineError, text: bytes) -> str:
+def _fault(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, UnicodeDecodeError):
-        return f"not UTF-8: {text[:60]!r}"
-    return f"not JSON: {cause or error}" + ("" if text.endswith(b"\n") else "; cut off (truncated file?)")
+        return f"not UTF-8: {error.line[:60]!r}"
+    return f"not JSON: {cause or error}"
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> int:

@@ -1,7 +1,7 @@
 """The one image decoder: every image that is built, rated, shown or checked goes through `decode`.
 
 Only regular files, formats of an allow-list, and limits on bytes, pixels and shape: Pillow knows 43 formats and hands
-an EPS, whatever its name, to Ghostscript. Whatever a damaged file makes Pillow raise becomes one ImageFault, one line.
+an EPS, whatever its name, to Ghostscript. Every exception of Pillow becomes an ImageFault of one line.
 """
 
 import io
@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # of a GIF, the first frame
 BYTES = 200_000_000  # of a file; our choice: an uncompressed photograph of 60 megapixels has 180 MB
-PIXELS = 200_000_000  # the largest phone sensors give 16,320 x 12,240; what is larger is a mistake or an attack
+PIXELS = 2 * 89_478_485  # Pillow's own limit, which LLaMA-Factory leaves as it is: a larger image would end a training
 ASPECT = 200  # the longer side over the shorter one: Qwen2-VL's image processor refuses more (smart_resize)
-# What Pillow raises for bytes that are not a sound image; a test breaks files of every format to see that this is all.
+# What Pillow raises for bytes that are not a sound image: a test breaks files of every format.
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, TypeError, ArithmeticError)
 FAULTS += (AttributeError, RuntimeError, struct.error, zlib.error)
 
@@ -75,7 +76,7 @@ def decode(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
     """The image in a file's bytes, decoded to its last byte, in its own mode. Raises ImageFault.
 
     draft: the least width and height that are needed; a JPEG then comes at 1/2, 1/4 or 1/8 of its size, which is most
-    of the speed. Sets Pillow's limit on pixels, which is global.
+    of the speed.
     """
     with _one_line(data):
         image = _opened(data)
@@ -96,20 +97,26 @@ def _opened(data: bytes) -> "Image.Image":
 @contextmanager
 def _one_line(data: bytes) -> Iterator[None]:
     """Turns whatever Pillow raises for these bytes into an ImageFault."""
-    from PIL import Image, ImageFile, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = PIXELS, False
+    _set_up_pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF and the like
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
+        yield
     except UnidentifiedImageError:  # its message holds an address in memory
         raise ImageFault(f"starts with {data[:8]!r}: not {', '.join(FORMATS)}") from None
     except ImageFault:
         raise
-    except (*FAULTS, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except FAULTS as error:
         raise ImageFault(" ".join(f"{type(error).__name__}: {error}".split())[:200]) from None
+
+
+@cache
+def _set_up_pillow() -> None:
+    """Once a process, as these are global: check_shape is the limit on pixels, and a missing end is a fault."""
+    from PIL import Image, ImageFile
+
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
+    warnings.filterwarnings("ignore", module="PIL")  # broken EXIF and the like
 
 
 def check_shape(width: int, height: int) -> None:

@@ -179,7 +179,7 @@ def config(name: str) -> "PretrainedConfig":
     if (file := Path(name) / "config.json").is_file():
         try:
             return AutoConfig.from_pretrained(name, local_files_only=True)
-        # Whatever a damaged file makes transformers raise: OSError, ValueError, KeyError, TypeError ...
+        # For a damaged file transformers raises many types: OSError, ValueError, KeyError, TypeError ...
         except Exception as error:
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"{file}: not the configuration of a model ({why}); download or train it again") from None

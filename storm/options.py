@@ -19,7 +19,7 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
 
 
 def one_of(known: Iterable[str]) -> Callable[[str], str]:
-    """A type for argparse: one of the known values, which may be repeated behind commas in an option of many."""
+    """A type for argparse: one of the known values."""
     known = list(known)
 
     def chosen(value: str) -> str:

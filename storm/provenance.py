@@ -79,7 +79,7 @@ def earlier_hash(path: Path) -> str:
 def read(folder: Path) -> dict:
     """The provenance of what a folder holds, of earlier versions, too.
 
-    Raises FileNotFoundError if it says none, ValueError naming the file if that is damaged.
+    Raises FileNotFoundError if there is none, ValueError naming the file if that is damaged.
     """
     for path in (folder / name for name in (FILE, *EARLIER)):
         if path.exists():
@@ -146,11 +146,12 @@ def _other(key: str, old: object, new: object) -> str:
 def other_tools(old: dict, new: dict) -> str | None:
     """What tells the commits and versions of two provenances apart, in words."""
     before, now = old.get("versions") or {}, new["versions"]
-    changed = sorted(name for name in now if name in before and before[name] != now[name])
-    if changed or not before:
+    # predict.py's run.json did not say Python's version.
+    changed = sorted(name for name in now if before.get(name) != now[name] and (name != "python" or name in before))
+    if changed:
         return "other versions (" + ", ".join(f"{n} {before.get(n)}, now {now[n]}" for n in changed) + ")"
-    if "commit" in old and old["commit"] != new.get("commit"):
-        return f"another commit ({old['commit']}, now {new.get('commit')})"
+    if old.get("commit") != new.get("commit"):
+        return f"another commit ({old.get('commit')}, now {new.get('commit')})"
     return None
 
 

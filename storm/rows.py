@@ -84,13 +84,13 @@ def read_examples(path: Path, scales: Mapping[str, Scale] = SCALES) -> Iterator[
         try:
             if line.fault:
                 raise ValueError(line.fault)
-            found = _example(line.row, by_name, by_question)
-            if found.id in seen:
-                raise ValueError(f"id {found.id!r} is there twice; build the file again")
+            example = _example(line.row, by_name, by_question)
+            if example.id in seen:
+                raise ValueError(f"id {example.id!r} is there twice; build the file again")
         except ValueError as error:
             raise ValueError(f"{path}, line {line.number}: {error}") from None
-        seen.add(found.id)
-        yield found._replace(file=path)
+        seen.add(example.id)
+        yield example._replace(file=path)
 
 
 def _example(row: dict, by_name: dict, by_question: dict) -> Example:

@@ -42,6 +42,7 @@ def test_a_line_that_is_not_json_is_a_fault_and_the_others_are_read(tmp_path):
     assert {n: line.fault.split(":")[0] for n, line in lines.items() if line.fault} == {
         3: "not JSON", 4: "not UTF-8", 5: "not JSON", 6: "not JSON", 8: "not JSON"
     }  # fmt: skip
+    assert [n for n, line in lines.items() if "truncated" in line.fault] == [8], "only the last line is cut off"
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"b":', b"x" * 200_000])

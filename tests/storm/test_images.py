@@ -3,6 +3,9 @@
 import io
 import os
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,20 @@ def test_the_limit_on_the_shape_is_that_of_the_processor():
     assert decode(png(2 * ASPECT)).size == (2 * ASPECT, 2)
     with pytest.raises(ImageFault, match=f"{2 * ASPECT + 1} x 2"):
         decode(png(2 * ASPECT + 1))
+
+
+def test_decoding_in_threads_leaves_the_warnings_of_the_process_alone(hostile):
+    paths = [hostile / name for name in HOSTILE[:40]] * 3
+
+    def look(path: Path) -> None:
+        with suppress(ImageFault):
+            load_rgb(path)
+
+    look(paths[0])
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(look, paths))
+    assert list(warnings.filters) == filters
 
 
 def test_a_path_must_stay_below_the_image_root(tmp_path):
