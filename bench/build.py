@@ -1,34 +1,29 @@
 """How fast labels become conversations: python -m bench.build [FRACTION ...], by default 0.1 and 1.
 
-Makes stand-ins for all 14 sources (tests/helpers/stand_ins.py), runs `python -m data_prep --check exists` on them for
-all four strategies, and prints time and memory. Results are in bench/README.md. Needs 5 GB of disk.
+Makes stand-ins for all 14 sources (tests/helpers/stand_ins.py) and runs `python -m data_prep --check exists` on them,
+for all four strategies. Results are in bench/README.md. Needs 5 GB of disk.
 """
 
-import json
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from bench.timed import timed
+from storm.files import read_json
+from storm.options import Parser
 from tests.helpers.stand_ins import make
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    for fraction in map(float, sys.argv[1:] or ("0.1", "1")):
+    parser = Parser(prog="python -m bench.build", description=__doc__.split(": python")[0])
+    text = "share of the owners' rows (default: 0.1 and 1)"
+    parser.add_argument("fractions", nargs="*", type=float, default=[0.1, 1.0], metavar="FRACTION", help=text)
+    for fraction in parser.parse_args().fractions:
         with tempfile.TemporaryDirectory() as folder:
             raw, out = Path(folder) / "raw", Path(folder) / "out"
             make(raw, fraction)
-            command = [sys.executable, "-m", "data_prep", "--media", raw, "--out", out, "--check", "exists"]
-            start = time.perf_counter()
-            subprocess.run(command, check=True, cwd=ROOT)
-            seconds = time.perf_counter() - start
-            sizes = [numbers["sizes"]["all"] for numbers in json.loads((out / "summary.json").read_text()).values()]
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # kB on Linux
-        print(f"\n{sum(sizes):,} rows x 4 strategies: {seconds:.1f} s, at most {memory:.0f} MB\n")
+            took = timed("-m", "data_prep", "--media", raw, "--out", out, "--check", "exists")
+            rows = sum(numbers["sizes"]["all"] for numbers in read_json(out / "summary.json").values())
+        print(f"\n{rows:,} rows x 4 strategies: {took}\n", flush=True)
 
 
 if __name__ == "__main__":

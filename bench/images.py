@@ -6,7 +6,6 @@ per second, PSNR at least 35 dB.
 """
 
 import os
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -15,14 +14,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from skimage.metrics import peak_signal_noise_ratio
 from tqdm import tqdm
 
 from data_prep.images import check, fit
 from data_prep.options import Options
 from demo.photographs import TEST, TRAIN, load
+from storm.options import Parser, positive
+from storm.text import table
 
 SIZE = (4000, 3000)
-NOISE = 4  # standard deviation, of 255 grey values
+HEAD = ["pixels at most", "workers", "plain, images/s", "ours, images/s", "ratio", "worst PSNR"]
+NOISE = 4  # standard deviation, of 255 gray values
 LIMITS = (262_144, 589_824, 1_003_520)  # pixels: 512 x 512, LLaMA-Factory's default 768 x 768, 1280 tokens of 28 x 28
 
 
@@ -40,23 +43,10 @@ def plain(pixels: int, out: Path, path: Path) -> None:
     image.resize(fit(*image.size, pixels), Image.Resampling.LANCZOS).save(out / path.name, quality=95)
 
 
-def psnr(one: Path, two: Path) -> float:
-    """Peak signal-to-noise ratio of two images, in dB."""
-    a, b = (np.asarray(Image.open(path), np.float64) for path in (one, two))
-    return 10 * np.log10(255**2 / np.mean((a - b) ** 2))
-
-
-def run_plain(paths: list[Path], pixels: int, out: Path, workers: int) -> None:
-    if workers == 1:
-        list(map(partial(plain, pixels, out), paths))
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        list(pool.map(partial(plain, pixels, out), paths))
-
-
 def main() -> None:
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 40
-    rows = []
+    parser = Parser(prog="python -m bench.images", description=__doc__.split(": python")[0])
+    parser.add_argument("number", nargs="?", type=positive, default=40, metavar="N", help="photographs (default: 40)")
+    number, rows = parser.parse_args().number, [HEAD]
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw"
         raw.mkdir()
@@ -71,17 +61,19 @@ def main() -> None:
                 slow, fast = (Path(folder) / f"{kind}-{pixels}-{workers}" for kind in ("plain", "ours"))
                 slow.mkdir()
                 start = time.perf_counter()
-                run_plain(paths, pixels, slow, workers)
+                with ProcessPoolExecutor(workers) as pool:  # starts its processes at the first use
+                    list((map if workers == 1 else pool.map)(partial(plain, pixels, slow), paths))
                 middle = time.perf_counter()
                 check(names, "bench", Options(raw, fast, resize=pixels, workers=workers))
                 end = time.perf_counter()
-                worst = min(psnr(slow / name, fast / "images" / name) for name in names)
+                pairs = ([np.asarray(Image.open(root / name)) for root in (slow, fast / "images")] for name in names)
+                worst = min(peak_signal_noise_ratio(*pair) for pair in pairs)  # in dB
                 rates = number / (middle - start), number / (end - middle)
-                rows.append(f"{pixels:9,d} {workers:8d} {rates[0]:7.1f} {rates[1]:7.1f} {rates[1] / rates[0]:6.2f}")
-                rows[-1] += f" {worst:7.1f} dB"
+                speeds = [f"{rate:.1f}" for rate in (*rates, rates[1] / rates[0])]
+                rows.append([pixels, workers, *speeds, f"{worst:.1f} dB"])
     busy = os.getloadavg()[0]
     print(f"\n{number} JPEGs of 12 megapixels, {megabytes:.1f} MB each; {os.cpu_count()} cores, load {busy:.1f}")
-    print("   pixels  workers plain/s  ours/s  ratio worst PSNR", *rows, sep="\n")
+    print(table(rows, "markdown"))
 
 
 if __name__ == "__main__":

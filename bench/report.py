@@ -1,15 +1,11 @@
-"""How fast eval/report.py is: python bench/report.py. Predictions for the 14 test sets of the paper, 80,382 rows.
+"""How fast eval/report.py is: python -m bench.report. Predictions for the 14 test sets of the paper, 80,382 rows.
 
 Seven datasets are predicted as eval/predict.py writes, with distributions, seven as LLaMA-Factory does. The test and
 train files are of the paper's size, too, and the images are 1,000 photographs of noise, 1.2 megapixels, that all rows
 share. Results are in bench/README.md. Budget: 60 s and 5 MB.
 """
 
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +13,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from bench.timed import timed
 from storm.datasets import DATASETS
 from storm.files import write_jsonl
+from storm.options import Parser
 from storm.prompts import answer, question
 from storm.rows import Example, to_row
 from storm.scales import Scale
 
-ROOT = Path(__file__).resolve().parent.parent
 IMAGES, SIZE = 1000, (1280, 960)
 IMAGE_TOKENS = 735  # at LLaMA-Factory's default pixel limit
 
@@ -41,11 +38,11 @@ def random_labels(rng: np.random.Generator, scale: Scale, rows: int) -> np.ndarr
     return scale.lo + np.rint(rng.beta(2, 3, rows) * (scale.hi - scale.lo)).astype(int)
 
 
-def examples(name: str, part: str, labels: np.ndarray) -> Iterator[dict]:
-    """Rows of a test or train file; of faces, three a subject."""
-    faces = name in ("cacd", "morph", "adience")
+def examples(name: str, part: str, labels: np.ndarray, subjects: bool = False) -> Iterator[dict]:
+    """Rows of a test or train file; of faces, or with `subjects`, three a subject."""
+    subjects |= DATASETS[name].domain == "FAE"
     for number, label in enumerate(labels.tolist()):
-        subject = f"{part}{number // 3}" if faces else ""
+        subject = f"{part}{number // 3}" if subjects else ""
         image = f"{number % IMAGES}.jpg"
         yield to_row(Example(f"{name}-{part}-{number}", name, image, label, DATASETS[name].scale, "cot", subject))
 
@@ -75,6 +72,7 @@ def distributions(rng: np.random.Generator, name: str, labels: np.ndarray) -> It
 
 
 def main() -> None:
+    Parser(prog="python -m bench.report", description=__doc__.split(": python")[0]).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, rng = Path(temporary), np.random.default_rng(0)
         images(folder / "raw")
@@ -85,14 +83,10 @@ def main() -> None:
             path = folder / "run" / name / "generated_predictions.jsonl"
             write_jsonl(path, (distributions if number % 2 else texts)(rng, name, labels))
         out = folder / "report.html"
-        command = [sys.executable, "eval/report.py", folder / "run", "--out", out, "--data", folder / "data"]
-        start = time.perf_counter()
-        subprocess.run([*command, "--media", folder / "raw"], check=True, cwd=ROOT)
-        seconds, size = time.perf_counter() - start, out.stat().st_size / 1e6
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        data = ["--data", folder / "data", "--media", folder / "raw"]
+        took, size = timed("eval/report.py", folder / "run", "--out", out, *data), out.stat().st_size / 1e6
     total = sum(facts.sizes.test for facts in DATASETS.values())
-    memory = usage.ru_maxrss / 1024  # kB on Linux
-    print(f"\n{total:,} rows: {seconds:.1f} s ({usage.ru_utime:.1f} s CPU), {size:.1f} MB; memory {memory:.0f} MB")
+    print(f"\n{total:,} rows: {took}, {size:.1f} MB")
 
 
 if __name__ == "__main__":

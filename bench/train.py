@@ -1,4 +1,4 @@
-"""How fast training is: python -m bench.train [--steps N] [--variants NAME,NAME] [--out FILE] [--limit-s SECONDS].
+"""How fast training is: python -m bench.train [--steps N] [--variants NAME ...] [--out FILE] [--limit-s SECONDS].
 
 Trains a Qwen2.5-VL-3B of full size and random weights on one GPU through LLaMA-Factory's run_exp: LLaMA-Factory's own
 example, recipes/storm_lite.yaml, and changes to it (VARIANTS), each in a process of its own. Without a GPU, or with
@@ -9,7 +9,6 @@ Tokens do not count padding, FLOPs not what gradient checkpointing computes agai
 reaches in a bf16 product of 8192 x 8192 matrices, not of its data sheet.
 """
 
-import json
 import os
 import resource
 import sys
@@ -22,13 +21,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.apart import run
+from bench.child_process import run
 from bench.flops import train_flops
 from data_prep.registry import stanza
 from storm.datasets import SCALES
 from storm.files import write_json, write_jsonl
-from storm.options import Parser, did_you_mean
+from storm.options import Parser, one_of, positive
 from storm.rows import Example, to_row
+from storm.text import Cell, table
 from train.recipe import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,6 @@ OURS = {"image_max_pixels": 1003520, "freeze_vision_tower": False, "freeze_multi
 # optimizer states that it spreads over 32 GPUs are then on one. So changes are tried with 30 GB of them, all in bf16
 # (which trains worse: it rounds small updates away): activations then have about the room that they have on 32.
 PURE = {"deepspeed": None, "bf16": None, "pure_bf16": True}
-UNCHECKED = PURE | {"disable_gradient_checkpointing": True}
 VARIANTS = {
     "stock": STOCK,
     "stock_same_work": STOCK | OURS,  # what ours is compared with
@@ -57,15 +56,12 @@ VARIANTS = {
     "fa2": PURE | {"flash_attn": "fa2"},  # the others: sdpa, the default
     "liger": PURE | {"enable_liger_kernel": True},
     "batch8": PURE | {"per_device_train_batch_size": 8},
-    "batch2": PURE | {"per_device_train_batch_size": 2},
     "batch1": PURE | {"per_device_train_batch_size": 1},
-    "unchecked_batch2": UNCHECKED | {"per_device_train_batch_size": 2},
-    "unchecked": UNCHECKED,
+    "unchecked": PURE | {"disable_gradient_checkpointing": True},
     "packed": PURE | {"neat_packing": True, "cutoff_len": 6656, "per_device_train_batch_size": 1},  # 4 samples
-    "fa2_liger": PURE | {"flash_attn": "fa2", "enable_liger_kernel": True},
 }
 PACKAGES = {"deepspeed": "deepspeed", "flash_attn": "flash_attn", "enable_liger_kernel": "liger_kernel"}
-HEAD = "| variant | samples/s | × stock_same_work | tokens/s | s/step | peak GB | TFLOP/s | of matmul peak |"
+HEAD = ("variant", "samples/s", "× stock_same_work", "tokens/s", "s/step", "peak GB", "TFLOP/s", "of matmul peak")
 
 
 def settings(name: str, work: Path, steps: int, cuda: bool = True, tiny: bool = False) -> dict:
@@ -89,6 +85,7 @@ def settings(name: str, work: Path, steps: int, cuda: bool = True, tiny: bool = 
 def prepare(work: Path, steps: int, tiny: bool) -> dict:
     """Write images, conversations and the model. Returns what measure must know of the machine; "peak" in FLOP/s."""
     import torch
+    from torch.utils.benchmark import Timer
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     from demo import model as demo
@@ -121,16 +118,10 @@ def prepare(work: Path, steps: int, tiny: bool) -> dict:
         model.save_pretrained(demo.OUT, max_shard_size="50GB")  # one file, over the small one
         del model
 
-    side, repeats = (8192, 200) if cuda else (1024, 20)
-    factors = torch.randn(2, side, side, device=device, dtype=dtype)
-    product = factors[0] @ factors[1]
-    for count in (10, repeats):  # the first warms up
-        torch.cuda.synchronize() if cuda else None
-        start = time.perf_counter()
-        for _ in range(count):
-            torch.mm(*factors, out=product)
-        torch.cuda.synchronize() if cuda else None
-    peak = 2 * side**3 * repeats / (time.perf_counter() - start)
+    side = 8192 if cuda else 1024
+    factors = {"a": torch.randn(side, side, device=device, dtype=dtype)}
+    product = Timer("a @ a", globals=factors, num_threads=torch.get_num_threads())  # waits for the GPU
+    peak = 2 * side**3 / product.blocked_autorange(min_run_time=1).median
     name = torch.cuda.get_device_name() if cuda else f"{os.cpu_count()} CPU cores, fp32"
     return {"device": name, "cuda": cuda, "tiny": tiny, "torch": torch.__version__, "peak": peak}
 
@@ -191,28 +182,26 @@ def measure(name: str, work: Path, steps: int, machine: dict) -> dict:
     return row | {"attention": attention, "steps_s": np.diff(ends).tolist(), "settings": keys}
 
 
-def line(name: str, row: dict, stock: float | None) -> str:
-    """A row of the table under HEAD; `stock` are the samples/s of stock_same_work, if known."""
+def cells(name: str, row: dict, stock: float | None) -> tuple[Cell, ...]:
+    """A row of the table under HEAD; `stock` are the samples/s of stock_same_work, if it ran."""
     if "error" in row:
-        return f"| {name} | {row['error']} |" + " |" * 6
-    ratio = f"{row['samples_per_s'] / stock:.2f}" if stock else ""
-    speed = f"{row['samples_per_s']:.2f} | {ratio} | {row['tokens_per_s']:,.0f} | {row['step_s']:.3f}"
-    return f"| {name} | {speed} | {row['peak_gb']:.1f} | {row['tflops']:.3g} | {row['of_peak']:.1%} |"
+        return name, row["error"], *[None] * 6
+    speed = f"{row['samples_per_s']:.2f}", stock and f"{row['samples_per_s'] / stock:.2f}", round(row["tokens_per_s"])
+    return name, *speed, row["step_s"], f"{row['peak_gb']:.1f}", f"{row['tflops']:.3g}", f"{row['of_peak']:.1%}"
 
 
 def main() -> None:
     start = time.monotonic()
     parser = Parser(prog="python -m bench.train", description=__doc__.split(": python")[0])
-    parser.add_argument("--steps", type=int, default=12, help="timed steps of each variant")
-    parser.add_argument("--variants", default=",".join(VARIANTS), metavar="NAME,NAME", help="default: %(default)s")
+    parser.add_argument("--steps", type=positive, default=12, help="timed steps of each variant (default: 12)")
+    text = f"{', '.join(VARIANTS)} (default: all)"
+    names = {"nargs": "+", "type": one_of(VARIANTS), "default": list(VARIANTS), "metavar": "NAME"}
+    parser.add_argument("--variants", help=text, **names)
     parser.add_argument("--out", type=Path, help="JSON with settings, losses and seconds of each step")
     parser.add_argument("--work", type=Path, help="folder for model, data and logs, 8 GB; default: a temporary one")
     parser.add_argument("--limit-s", type=float, default=540, help="seconds in all; variants that do not fit are named")
     parser.add_argument("--tiny", action="store_true", help="the demo's model even on a GPU")
     args, longest, rows = parser.parse_args(), 0.0, {}
-    names = args.variants.split(",")
-    if unknown := sorted(set(names) - set(VARIANTS)):
-        parser.error(f"no variant {unknown[0]!r}; {did_you_mean(unknown[0], VARIANTS)}")
     with tempfile.TemporaryDirectory() as temporary:
         work = (args.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
@@ -221,17 +210,19 @@ def main() -> None:
             sys.exit(machine["error"])
         model = "the demo's tiny model: no measure of training's speed" if machine["tiny"] else "Qwen2.5-VL-3B"
         print(f"{machine['device']}, torch {machine['torch']}; matmul peak {machine['peak'] / 1e12:.3g} TFLOP/s")
-        print(f"{model}; {args.steps} steps timed after {WARM_UP}", HEAD, "|---" * 8 + "|", sep="\n", flush=True)
-        for name in names:
+        print(f"{model}; {args.steps} steps timed after {WARM_UP}", flush=True)
+        for name in args.variants:
             begin = time.monotonic()
             left = start + args.limit_s - begin
             if left > longest:
                 rows[name] = run(left, work / f"{name}.log", measure, name, work, args.steps, machine)
-                print(line(name, rows[name], rows.get("stock_same_work", {}).get("samples_per_s")), flush=True)
+                print(name, rows[name].get("error") or f"{rows[name]['samples_per_s']:.2f} samples/s", flush=True)
                 longest = max(longest, time.monotonic() - begin)
                 if args.out:
-                    args.out.write_text(json.dumps({"machine": machine, "variants": rows}, indent=1) + "\n")
-    if late := [name for name in names if name not in rows]:
+                    write_json(args.out, {"machine": machine, "variants": rows})
+    stock = rows.get("stock_same_work", {}).get("samples_per_s")
+    print(table([HEAD, *(cells(name, row, stock) for name, row in rows.items())], "markdown"))
+    if late := [name for name in args.variants if name not in rows]:
         print(f"Not started, for lack of time: {', '.join(late)}")
 
 

@@ -7,31 +7,25 @@ from tqdm import tqdm
 
 from data_prep import own_ratings, registry, release
 from data_prep.build import Built, prepare
-from data_prep.finish import FAILURES, fail, finish
+from data_prep.finish import FAILURES, write_and_report
 from data_prep.options import Options, add_folders, add_options, options
 from data_prep.source import reader
 from storm.datasets import DATASETS
 from storm.files import locked
-from storm.options import Parser, describe, did_you_mean
+from storm.options import Parser, describe, did_you_mean, one_of, print_errors
 
 COMMANDS = {"release": release.main, "csv": own_ratings.main, "registry": registry.main}
 
 
 def arguments() -> Parser:
-    parser = Parser(
-        prog="python -m data_prep",
-        description="Turn the downloads of source datasets into conversations. Other commands, each with --help: "
-        "release (the authors' data release), csv (your own ratings), registry (writes dataset_info.json).",
-    )
-    names = ", ".join(DATASETS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{names}; none: every one with a folder in --media")
+    text = "Turn the downloads of source datasets into conversations. Other commands, each with --help: release (the "
+    text += "authors' data release), csv (your own ratings), registry (writes dataset_info.json)."
+    parser = Parser(prog="python -m data_prep", description=text)
+    text = f"{', '.join(DATASETS)}; none: every one with a folder in --media"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=text)
     add_folders(parser)
-    parser.add_argument(
-        "--split",
-        choices=("paper", "subject"),
-        default="paper",
-        help="subject: no subject in train and in test (default: paper)",
-    )
+    text = "paper, or subject: no subject in train and in test (default: paper)"
+    parser.add_argument("--split", type=one_of(("paper", "subject")), default="paper", metavar="SPLIT", help=text)
     add_options(parser)
     return parser
 
@@ -43,9 +37,7 @@ def chosen(names: list[str], media: Path) -> list[str]:
             raise ValueError(f"no dataset {name!r}; {did_you_mean(name, [*DATASETS, *COMMANDS])}")
     rows = [name for name in DATASETS if name in names or (not names and (media / name).is_dir())]
     if not rows:
-        raise ValueError(
-            f"{media}: no folder named like a dataset; put each download into one of {', '.join(DATASETS)}"
-        )
+        raise ValueError(f"{media}: no folder named like a dataset; put each download into one: {', '.join(DATASETS)}")
     return rows
 
 
@@ -64,9 +56,15 @@ def build(names: list[str], options: Options) -> tuple[list[Built], list[str]]:
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0, or 1 if a dataset failed (the others are written), 2 for wrong arguments."""
-    if argv and argv[0] in COMMANDS:
-        return COMMANDS[argv[0]](argv[1:])
+    """Exit code 0; 1 if something could not be built (all else is written); 2 for wrong arguments."""
+    try:
+        return COMMANDS[argv[0]](argv[1:]) if argv and argv[0] in COMMANDS else sources(argv)
+    except FAILURES as error:  # a missing file, or the folder cannot be written to, or another process does
+        return min(1, print_errors([error]))
+
+
+def sources(argv: list[str]) -> int:
+    """The command without a name: build datasets from the owners' downloads. Returns the exit code; raises OSError."""
     parser = arguments()
     args = parser.parse_args(argv)
     opts = options(parser, args, protocol=args.split)
@@ -74,13 +72,10 @@ def main(argv: list[str]) -> int:
         names = chosen(args.names, opts.media)
     except ValueError as error:
         parser.error(str(error))
-    try:
-        with locked(opts.out):
-            built, errors = build(names, opts)
-            settings = {"split": opts.protocol, "check": opts.check, "resize": opts.resize}
-            return finish(built, opts, settings, errors)
-    except OSError as error:  # the folder cannot be written to, or another process does
-        return fail(error)
+    with locked(opts.out):
+        built, errors = build(names, opts)
+        settings = {"split": opts.protocol, "check": opts.check, "resize": opts.resize}
+        return write_and_report(built, opts, settings, errors)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """From a dataset's folder to rated rows with usable images: read, check, label. Dropped rows are counted by reason."""
 
 import gc
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from data_prep.options import Options
 from data_prep.source import Drop, Reader, Row, same_rating
 from data_prep.split import Rated, Split, split
 from storm.datasets import DatasetFacts
+from storm.images import suffixes
 from storm.scales import Scale
 
 KINDS = ("rule", "missing", "unreadable", "duplicate", "leak")
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 @dataclass
@@ -37,18 +36,18 @@ class Built:
 def no_collection() -> Iterator[None]:
     """Garbage collection off: it walks through millions of rows, which hold no cycles, for a fifth of the time. Not
     while images are decoded."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 def prepare(facts: DatasetFacts, read: Reader, folder: str, options: Options) -> Built:
     """Read a dataset below media/folder, check its images, label and split it. Writes only the image cache and copies.
-
-    Raises OSError or ValueError, in one line, if the folder or label file is not what it should be or nothing is left.
-    """
+    Raises OSError or ValueError if the folder or label file is not what it should be or nothing is left."""
     files = Files(options.media / folder)
     below = f"{folder}/" if folder else ""
     with no_collection():
@@ -71,19 +70,12 @@ def prepare(facts: DatasetFacts, read: Reader, folder: str, options: Options) ->
             common = Counter(f"{drop.kind}: {drop.reason}" for drop in drops).most_common(1)
             why = f"; {len(drops)} dropped, most often {common[0][0]!r}" if common else ""
             raise ValueError(f"{files.root}: no usable row out of {len(items)}{why}")
-        out = os.path.realpath(options.out / "images")
-        copies = f"{os.path.relpath(out, os.path.realpath(options.media))}/"  # of an earlier run
-        images = {f"{below}{path}" for path in files.paths if path.lower().endswith(IMAGES)}
-        return Built(
-            name=facts.name,
-            scale=facts.scale,
-            read=len(items),
-            unlabeled=sum(not path.startswith(copies) for path in images - located.keys()),
-            split=split(facts, rated, options.protocol),
-            drops=drops,
-            checked={result.image: result for result in checked.values() if not result.reason},
-            facts=facts,
-        )
+        ends, copies = suffixes(), f"{options.copies}/"  # of an earlier run
+        images = {f"{below}{path}" for path in files.paths if path.lower().endswith(ends)}
+        unlabeled = sum(not path.startswith(copies) for path in images - located.keys())
+        divided = split(facts, rated, options.protocol)
+        sound = {result.image: result for result in checked.values() if not result.reason}
+        return Built(facts.name, facts.scale, len(items), unlabeled, divided, drops, sound, facts)
 
 
 def once(rows: Iterable[Row]) -> tuple[list[Row], list[Drop]]:
@@ -92,8 +84,7 @@ def once(rows: Iterable[Row]) -> tuple[list[Row], list[Drop]]:
     several: dict[str, set[str]] = {}
     drops = []
     for row in rows:
-        first = kept.setdefault(row.id, row)
-        if first is not row:
+        if (first := kept.setdefault(row.id, row)) is not row:
             if not same_rating(first.score, row.score):
                 several.setdefault(row.id, {str(first.score)}).add(str(row.score))
             drops.append(Drop(row.id, row.images[0], "duplicate", f"id {row.id!r} is there twice"))
@@ -128,8 +119,7 @@ def locate(files: Files, below: str, rows: list[Row]) -> tuple[dict[str, Row], l
         end = files.find(*row.images)
         path = f"{below}{end}"
         if end is None:
-            reason = f"no such image below {files.root.name or files.root}"
-            drops.append(Drop(row.id, row.images[0], "missing", reason))
+            drops.append(Drop(row.id, row.images[0], "missing", f"no such image below {files.root.name or files.root}"))
         elif path in located:
             drops.append(Drop(row.id, end, "duplicate", f"the image of {located[path].id!r}"))
         else:
@@ -139,13 +129,6 @@ def locate(files: Files, below: str, rows: list[Row]) -> tuple[dict[str, Row], l
 
 def without(built: Built, leaked: dict[str, str]) -> None:
     """Take train rows out of train and lite: id -> why."""
-    kept = [row for row in built.split.train if row.id not in leaked]
-    lite = [row for row in built.split.lite if row.id not in leaked]
     built.drops += [Drop(row.id, row.image, "leak", leaked[row.id]) for row in built.split.train if row.id in leaked]
-    built.split = Split(kept, lite, built.split.test)
-
-
-def dropped(built: Built) -> dict[str, int]:
-    """How many rows were dropped, by kind."""
-    counts = Counter(drop.kind for drop in built.drops)
-    return {kind: counts[kind] for kind in KINDS}
+    train, lite = ([row for row in part if row.id not in leaked] for part in (built.split.train, built.split.lite))
+    built.split = Split(train, lite, built.split.test)

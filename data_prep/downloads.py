@@ -16,8 +16,8 @@ def folded(name: str) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
-def _stem(path: str) -> str:
-    """The name of a file without its extension, as PurePosixPath.stem has it, which takes ten times as long."""
+def stem(path: str) -> str:
+    """The name of a file without folders and extension. PurePosixPath.stem is the same, and takes ten times as long."""
     name = path.rpartition("/")[2]
     dot = name.rfind(".")
     return name[:dot] if 0 < dot < len(name) - 1 else name
@@ -27,33 +27,28 @@ class Files:
     """All files below a folder, hidden ones (macOS' ._ files) left out. Paths are relative to it, with "/"."""
 
     def __init__(self, root: Path) -> None:
-        """Reads the folder once. Raises NotADirectoryError if there is none, PermissionError if it cannot be read,
-        ValueError for a name that is not UTF-8 (unpacked with the wrong encoding), which no row could hold."""
+        """Raises NotADirectoryError if there is no folder, ValueError for a name that is not UTF-8 (unpacked with the
+        wrong encoding), which no row could hold."""
         self.root = root
         if not root.is_dir():
             raise NotADirectoryError(f"{root}: no such folder")
         self.paths = sorted(_walk(root))
         for path in self.paths:
             if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
-                raise ValueError(
-                    f"{root}: the file name {ascii(path)} is not UTF-8; unpack again, or convmv -f latin1 -t utf8"
-                )
+                what = f"the file name {ascii(path)} is not UTF-8"
+                raise ValueError(f"{root}: {what}; unpack again, or convmv -f latin1 -t utf8")
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         index: dict[str, list[str]] = {}
         for path in self.paths:
-            index.setdefault(folded(_stem(path)), []).append(path)
+            index.setdefault(folded(stem(path)), []).append(path)
         return index
 
-    def one(self, *patterns: str) -> Path:
-        """The label file: the first pattern that some file name matches, the least nested if several do.
-
-        Raises FileNotFoundError, naming the patterns.
-        """
+    def label_file(self, *patterns: str) -> Path:
+        """The first pattern that a file name matches; the least nested if several do. Raises FileNotFoundError."""
         for pattern in patterns:
-            matches = self.all(pattern)
-            if matches:
+            if matches := self.all(pattern):
                 return self.root / min(matches, key=lambda path: (path.count("/"), path))
         raise FileNotFoundError(f"{self.root}: no file {' or '.join(patterns)} in this folder or below it")
 
@@ -70,15 +65,12 @@ class Files:
 
     def find(self, *ends: str) -> str | None:
         """The file at the end of a path, trying `ends` in turn. If several end so: the same extension goes before any
-        other, the same case before another, then the least nested.
-
-        Only files below the root are looked at, so no "../" in a label file leads out of it.
-        """
+        other, the same case before another, then the least nested. No "../" in a label file leads out of the root."""
         for end in ends:
             wanted = posixpath.normpath(end.replace("\\", "/")).lstrip("/")
             parts = [folded(part) for part in wanted.split("/")]
             matches = []
-            for path in self._by_stem.get(_stem(parts[-1]), ()):
+            for path in self._by_stem.get(stem(parts[-1]), ()):
                 have = [folded(part) for part in path.split("/")]
                 if have[-len(parts) : -1] == parts[:-1]:
                     same_case = ("/" + path).endswith("/" + wanted)
@@ -114,21 +106,19 @@ def _walk(folder: Path, below: str = "", seen: frozenset = frozenset()) -> Itera
                 yield below + entry.name
 
 
-def table(path: Path, *needed: str, delimiter: str | None = None) -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a text table with a header, as (line number, column -> text). All cells are text, stripped.
 
-    Takes a byte order mark, CRLF, quotes, and "," ";" or tabs (whichever the header holds, unless given). Raises
-    ValueError, naming the file, if it is not such a table, lacks a needed column (it is then not the file meant) or has
-    a row with more cells than columns (a decimal comma perhaps). A row cut short has "" in its last columns.
+    Takes a byte order mark, CRLF, quotes, and "," ";" or tabs (whichever the header holds most). Raises ValueError,
+    naming the file, if it is not such a table, lacks a needed column (it is then another file) or has a row with more
+    cells than columns (a decimal comma perhaps). A row cut short has "" in its last columns.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
-            if delimiter is None:
-                delimiter = max(",;\t", key=header.count)
+            delimiter = max(",;\t", key=header.count)
             columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
-            missing = [name for name in needed if name not in columns]
-            if missing:
+            if missing := [name for name in needed if name not in columns]:
                 have = ", ".join(columns) or "none"
                 raise ValueError(f"{path}: no column {missing[0]!r} (there are: {have}); is it another file?")
             reader = csv.reader(file, delimiter=delimiter)

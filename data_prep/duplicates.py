@@ -136,14 +136,9 @@ def compare(built: list[Built], out: Path, *, hashed: bool, drop: bool) -> str:
         write_leaks(path, sorted(earlier + found))
     else:  # an empty table would say that there is none
         path.unlink(missing_ok=True)
-    for b in built:
-        why = {
-            leak.train_id: f"{leak.kind} copy of {leak.test_dataset} {leak.test_id}"
-            for leak in found
-            if leak.train_dataset == b.name
-        }
-        if drop:
-            without(b, why)
+    for b in built if drop else ():
+        leaks = [leak for leak in found if leak.train_dataset == b.name]
+        without(b, {leak.train_id: f"{leak.kind} copy of {leak.test_dataset} {leak.test_id}" for leak in leaks})
     if not hashed:
         twice = f"{len(found)} images are in train and in test: {path}\n" if found else ""
         return f"{twice}no look for copies between train and test: that takes --check decode"

@@ -1,12 +1,12 @@
 """The end of all three commands: look for duplicates, write, summarize, print the table and what it does not show."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
-from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.build import KINDS, Built, dropped, no_collection
+from data_prep.build import KINDS, Built, no_collection
 from data_prep.duplicates import compare, compared
 from data_prep.options import Options
 from data_prep.split import shared_subjects
@@ -19,14 +19,14 @@ FAILURES = (OSError, ValueError, BrokenExecutor)  # the last: a worker was kille
 
 
 @no_collection()
-def finish(
+def write_and_report(
     built: Sequence[Built],
     options: Options,
     settings: dict,
     errors: Sequence[str] = (),
     refuse: Callable[[Built], None] = lambda _: None,
 ) -> int:
-    """Write the datasets that were built and say what became of them. Returns the exit code: 1 if there is an error.
+    """Write the datasets that were built and print their sizes. Returns the exit code: 1 if there is an error.
 
     settings: what summary.json keeps of the command. errors: of datasets that could not be built. refuse: raises
     ValueError for a dataset that must not be written as it is after duplicates were dropped.
@@ -42,8 +42,11 @@ def finish(
                 summaries[b.name] = summary(b)
             except FAILURES as error:
                 errors.append(f"{b.name}: {describe(error)}")
-        if summaries:
-            write_summary(options.out, summaries, settings | {"compared": compared(built, options.hashed)})
+        if summaries:  # they stand beside those of earlier runs, each with the settings it was built with
+            path, settings = options.out / "summary.json", settings | {"compared": compared(built, options.hashed)}
+            rows = read_json(path) if path.exists() else {}
+            rows |= {name: {**numbers, "settings": settings} for name, numbers in summaries.items()}
+            write_json(path, dict(sorted(rows.items())))
     except FAILURES as error:
         errors.append(f"{options.out}: {describe(error)}")
     if summaries:
@@ -54,9 +57,10 @@ def finish(
 def summary(built: Built) -> dict:
     """The numbers of a dataset, as summary.json keeps them."""
     sizes = {part: len(rows) for part, rows in built.split._asdict().items()}
+    drops = Counter(drop.kind for drop in built.drops)
     return {
         "read": built.read,
-        "dropped": dropped(built),
+        "dropped": {kind: drops[kind] for kind in KINDS},
         "images_without_label": built.unlabeled,
         "sizes": {"all": sizes["train"] + sizes["test"], **sizes},
         "paper": vars(built.facts.sizes) if built.facts else None,
@@ -65,39 +69,16 @@ def summary(built: Built) -> dict:
     }
 
 
-def write_summary(out: Path, summaries: dict[str, dict], settings: dict) -> None:
-    """summary.json: the datasets of this run beside those of earlier ones, each with the settings it was built with.
-
-    Raises OSError, and ValueError if there is a summary.json that is not JSON.
-    """
-    path = out / "summary.json"
-    rows = read_json(path) if path.exists() else {}
-    rows |= {name: {**numbers, "settings": settings} for name, numbers in summaries.items()}
-    write_json(path, dict(sorted(rows.items())))
-
-
 def sizes_table(summaries: dict[str, dict]) -> str:
     """One line a dataset: rows read and dropped, splits beside the paper's, subjects in both. Then reasons."""
-    sizes_head = ["train", "paper", "lite", "paper", "test", "paper", "off by", "subjects shared"]
-    lines, reasons = [["dataset", "read", *KINDS, "unlabeled", *sizes_head]], []
+    head = ["train", "paper", "lite", "paper", "test", "paper", "difference", "subjects shared"]
+    lines, reasons = [["dataset", "read", *KINDS, "unlabeled", *head]], []
     for name, numbers in summaries.items():
         sizes, paper = numbers["sizes"], numbers["paper"]
-        off = sizes["all"] - paper["train"] - paper["test"] if paper else None
+        difference = sizes["all"] - paper["train"] - paper["test"] if paper else None
         pairs = [size for part in ("train", "lite", "test") for size in (sizes[part], paper[part] if paper else None)]
-        counts = [numbers["dropped"][kind] for kind in KINDS]
-        unlabeled = numbers["images_without_label"]
-        lines.append([name, numbers["read"], *counts, unlabeled, *pairs, off, numbers["shared_subjects"]])
-        if numbers["difference"] and off > 0:  # all known differences are of more rows than the paper's
+        cells = [name, numbers["read"], *numbers["dropped"].values(), numbers["images_without_label"], *pairs]
+        lines.append([*cells, difference, numbers["shared_subjects"]])
+        if numbers["difference"] and difference > 0:  # all known differences are of more rows than the paper's
             reasons.append(f"{name}: {numbers['difference']}")
     return "\n".join([table(lines), *reasons])
-
-
-def fail(error: Exception) -> int:
-    """Print why a command cannot go on. Returns its exit code."""
-    return min(1, print_errors([error]))
-
-
-def need_file(path: Path, fix: str) -> None:
-    """Raises FileNotFoundError, in one line with the fix, if there is no such file."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; {fix}")

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import parent_process
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tqdm import tqdm
 
 from data_prep.options import Options
-from storm.files import cut_unfinished, read_jsonl, write_rows
-from storm.images import FAULTS, ImageFault, decode, read_with_status, stored_size, unusable
+from storm.files import cut_unfinished, read_jsonl, whole_files, write_rows
+from storm.images import ImageFault, decode, read_with_status, stored_size, unusable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +35,7 @@ UPRIGHT |= {6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 
 
 class Checked(NamedTuple):
-    """What was seen of an image. Both hashes are "" with --check exists and for what could not be read."""
+    """The result for an image. Both hashes are "" with --check exists and for what could not be read."""
 
     image: str  # what a row points to, relative to the image root, "/" between: the image itself or its copy
     reason: str  # "" if the image is usable, else why not, with the value
@@ -48,23 +47,19 @@ def check(images: Sequence[str], name: str, options: Options) -> dict[str, Check
     """Check the images of the dataset `name`, paths below the image root. Returns image -> result, in the order given.
 
     options.check "exists" asks whether each is a file that is not empty, "decode" decodes all of it. With
-    options.resize, the most pixels of an image, it is always decoded and an upright RGB JPEG written below
-    <out>/images, for small images too: the rows then point to one folder, which can be moved to a cluster, and to one
-    kind of file.
+    options.resize each is decoded and an upright RGB JPEG written below <out>/images, for small images too: the rows
+    then point to one folder, which can be moved to a cluster, and to one kind of file.
 
     Results are kept in <out>/.checked/<name>.jsonl and count as long as the file's size, its time of change and
     `resize` are the same and the copy is there. An image that cannot be used is a reason, not an exception. Raises
     ValueError for copies among the originals, OSError if `out` cannot be written to.
     """
-    media, out, resize = options.media, options.out, options.resize
+    media, out, resize = str(options.media), options.out, options.resize
     if not options.hashed:
-        root = str(media)
-        return {image: Checked(image, _absent(root, image), "", "") for image in images}
-    # Real paths: if the image root is a link, the system goes up ("..") from where the link leads to.
-    root, target = Path(os.path.realpath(media)), Path(os.path.realpath(out / "images"))
-    if resize and (root.is_relative_to(target) or root == target.parent):
+        return {image: Checked(image, _absent(media, image), "", "") for image in images}
+    copies = options.copies
+    if resize and ("/" not in copies or set(copies.split("/")) == {".."}):  # directly in the image root, or around it
         raise ValueError(f"--out {out}: the copies would be written over the originals in {media}: name another --out")
-    copies = Path(os.path.relpath(target, root)).as_posix()
     log = out / ".checked" / f"{name}.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.touch()
@@ -83,9 +78,8 @@ def check(images: Sequence[str], name: str, options: Options) -> dict[str, Check
             if _counts(line.row, options):
                 add(line.row)
     todo = [image for image, result in results.items() if result is None]
-    entries = _examined(todo, partial(_examine, media, out, resize), options.workers)
     with log.open("ab") as file:
-        for entry in tqdm(entries, name, len(results), initial=len(results) - len(todo), unit="image"):
+        for entry in tqdm(_examined(todo, options), name, len(results), initial=len(results) - len(todo), unit="image"):
             write_rows(file, [entry])
             file.flush()
             add(entry)
@@ -93,10 +87,8 @@ def check(images: Sequence[str], name: str, options: Options) -> dict[str, Check
 
 
 def copy_of(image: str) -> str:
-    """Where an image's copy lies below <out>/images: a.jpg of a.jpg, a.png.jpg of a.png.
-
-    A name keeps its .jpg only if it has no other dot: else a.png and a.png.jpg would share one copy.
-    """
+    """Path of an image's copy below <out>/images: a.jpg of a.jpg, a.png.jpg of a.png. A name keeps its .jpg only if it
+    has no other dot: else a.png and a.png.jpg would share one copy."""
     name = image.rpartition("/")[2]
     return image if name.endswith(".jpg") and name.count(".") == 1 else image + ".jpg"
 
@@ -109,11 +101,8 @@ def fit(width: int, height: int, pixels: int) -> tuple[int, int]:
 
 
 def upright(data: bytes, resize: int | None) -> "Image.Image":
-    """The image in a file's bytes: RGB, upright, at most `resize` pixels. Raises ImageFault or another of FAULTS.
-
-    A JPEG comes at 1/2, 1/4 or 1/8 of its size where that suffices: libjpeg shrinks while decoding, which is most of
-    the speed. Without `resize` what comes is large enough to hash.
-    """
+    """The image in a file's bytes: RGB, upright, at most `resize` pixels, or of any size that suffices to hash. Raises
+    ValueError. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that suffices, which is most of the speed."""
     from PIL import Image
 
     size = fit(*stored_size(data), resize) if resize else SKETCH
@@ -127,10 +116,8 @@ def upright(data: bytes, resize: int | None) -> "Image.Image":
 
 
 def rgb(image: "Image.Image") -> "Image.Image":
-    """Any loaded image as 8-bit RGB. What is transparent turns white (our choice, as on a page).
-
-    16-bit gray is scaled (Pillow clips it). Raises ValueError if the mode does not say which value is white.
-    """
+    """Any loaded image as 8-bit RGB. What is transparent turns white (our choice, as on a page), 16-bit gray is scaled
+    (Pillow clips it). Raises ValueError if the mode does not say which value is white."""
     from PIL import Image
 
     if image.mode[0] in "IF":
@@ -161,15 +148,16 @@ def _absent(media: str, image: str) -> str:
         return getattr(error, "strerror", None) or str(error)
 
 
-def _examine(media: Path, out: Path, resize: int | None, image: str) -> dict:
+def _examine(options: Options, image: str) -> dict:
     """Look at one image and write its copy. An entry without size and time (it was not read) never counts again."""
     import imagehash
 
-    entry = dict(image=image, size=None, mtime_ns=None, resize=resize, reason=_outside(image), digest="", phash="")
-    if entry["reason"]:
+    resize, reason = options.resize, _outside(image)
+    entry = dict(image=image, size=None, mtime_ns=None, resize=resize, reason=reason, digest="", phash="")
+    if reason:
         return entry
     try:
-        data, status = read_with_status(media / image)
+        data, status = read_with_status(options.media / image)
     except ImageFault as fault:
         return entry | {"reason": str(fault)}
     entry |= {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
@@ -183,14 +171,11 @@ def _examine(media: Path, out: Path, resize: int | None, image: str) -> dict:
             picture.save(jpeg, "JPEG", quality=QUALITY, comment=b"")  # a GIF's comment may be too long for a JPEG
     except ImageFault as fault:
         entry["reason"] = str(fault)
-    except FAULTS as error:
+    except (OSError, ValueError) as error:  # of saving, and of rgb(); what else is raised is a fault of ours
         entry["reason"] = f"{type(error).__name__}: {error}"
     if resize and not entry["reason"]:
-        path = out / "images" / copy_of(image)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_bytes(jpeg.getvalue())
-        os.replace(part, path)
+        with whole_files() as open_:
+            open_(options.out / "images" / copy_of(image)).write(jpeg.getvalue())
     return entry
 
 
@@ -204,13 +189,14 @@ def _counts(entry: dict, options: Options) -> bool:
     return same and (not options.resize or bool(entry["reason"]) or (options.out / "images" / copy_of(image)).is_file())
 
 
-def _examined(images: list[str], examine: partial, workers: int) -> Iterator[dict]:
-    """Entries of images in their order, from so many processes; in batches, as `map` takes all of its input at once."""
-    if workers <= 1:
+def _examined(images: list[str], options: Options) -> Iterator[dict]:
+    """Entries of images in their order; in batches, as `map` takes all of its input at once."""
+    examine = partial(_examine, options)
+    if options.workers <= 1:
         yield from map(examine, images)
         return
-    batch = 64 * CHUNK * workers
-    with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
+    batch = 64 * CHUNK * options.workers
+    with ProcessPoolExecutor(options.workers, initializer=_end_with_parent) as pool:
         for start in range(0, len(images), batch):
             yield from pool.map(examine, images[start : start + batch], chunksize=CHUNK)
 

@@ -6,16 +6,15 @@ subject (the person or thing shown) and split (train or test). SCALE.yaml says w
 """
 
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from data_prep.build import Built, prepare
-from data_prep.downloads import Files, table
-from data_prep.finish import FAILURES, fail, finish, need_file
-from data_prep.options import Options, add_options, options
+from data_prep.downloads import Files, read_csv
+from data_prep.finish import write_and_report
+from data_prep.options import Options, add_options, need_file, options
 from data_prep.registry import stanza
-from data_prep.source import Drop, Reader, Row
+from data_prep.source import Drop, Items, Reader, Row
 from storm.custom_scale import OwnScale, load
 from storm.datasets import DatasetFacts, Sizes
 from storm.files import locked, write_json
@@ -27,15 +26,14 @@ TEST = 10  # without a split column, one row in ten is for testing; with subject
 
 
 def dataset(ratings: Path, scale: OwnScale) -> tuple[DatasetFacts, Reader]:
-    """Facts and reader of a csv of ratings. Raises ValueError if a column is missing or a split is neither train nor
-    test."""
-    rows = list(table(ratings, "image", "rating"))
+    """Facts and reader of a csv of ratings. Raises ValueError if a column is missing or a split is another word."""
+    rows = list(read_csv(ratings, "image", "rating"))
     parts = {row.get("split", "") for _, row in rows}
     if not parts <= {"train", "test"} and parts != {""}:
         line, row = next((line, row) for line, row in rows if row["split"] not in ("train", "test"))
         raise ValueError(f"{ratings}, line {line}: split {row['split']!r} is neither train nor test")
 
-    def read(files: Files) -> Iterator[Row | Drop]:
+    def read(files: Files) -> Items:
         for line, row in rows:
             place, image = f"{ratings.name}, line {line}", files.exact(row["image"])
             try:
@@ -51,14 +49,10 @@ def dataset(ratings: Path, scale: OwnScale) -> tuple[DatasetFacts, Reader]:
     facts = DatasetFacts(
         name=scale.scale.name,
         title=scale.scale.title,
-        url="",
-        terms="",
-        download="",
-        domain="",
+        **dict.fromkeys(("url", "terms", "download", "domain"), ""),
         scale=scale.scale,
         label=lambda score, lo, hi: scale.label(score),
-        low=float("-inf"),
-        high=float("inf"),
+        ratings=(float("-inf"), float("inf")),
         sizes=Sizes(train=0, lite=None, test=0),
         test=None if parts <= {"train", "test"} else TEST,
     )
@@ -77,21 +71,18 @@ def arguments() -> Parser:
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0; 1, with one line, if nothing could be built."""
+    """Returns the exit code. Raises OSError or ValueError if nothing could be built."""
     parser = arguments()
     args = parser.parse_args(argv)
     args.media = args.media or args.ratings.parent
-    try:
-        need_file(args.ratings, f"write one with columns image and rating, as {EXAMPLE}/ratings.csv")
-        need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
-        need_file(args.media, "--media is the folder that image names start from")
-        scale = load(args.scale)
-        opts = options(parser, args, out=args.out or Path("data") / scale.scale.name, protocol="subject")
-        facts, read = dataset(args.ratings, scale)
-        with locked(opts.out):
-            return build(args.ratings, args.scale, facts, read, opts)
-    except FAILURES as error:
-        return fail(error)
+    need_file(args.ratings, f"write one with columns image and rating, as {EXAMPLE}/ratings.csv")
+    need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
+    need_file(args.media, "--media is the folder that image names start from")
+    scale = load(args.scale)
+    opts = options(parser, args, out=args.out or Path("data") / scale.scale.name, protocol="subject")
+    facts, read = dataset(args.ratings, scale)
+    with locked(opts.out):
+        return build(args.ratings, args.scale, facts, read, opts)
 
 
 def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options: Options) -> int:
@@ -100,7 +91,7 @@ def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options
     built.facts = None
     both_sides(ratings, built)
     settings = {"check": options.check, "resize": options.resize}
-    if finish([built], options, settings, refuse=partial(both_sides, ratings)):
+    if write_and_report([built], options, settings, refuse=partial(both_sides, ratings)):
         return 1
     if scale.resolve() != (options.out / "scale.yaml").resolve():
         shutil.copyfile(scale, options.out / "scale.yaml")

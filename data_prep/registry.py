@@ -1,9 +1,6 @@
-"""python -m data_prep registry: dataset_info.json, by which LLaMA-Factory finds the files of rows.
+"""python -m data_prep registry: dataset_info.json, by which LLaMA-Factory finds the files of rows. A test says when it
+is out of date."""
 
-A test says when it must be written anew.
-"""
-
-import sys
 from pathlib import Path
 
 from storm.datasets import DATASETS
@@ -11,20 +8,16 @@ from storm.files import write_json
 from storm.options import Parser
 from storm.prompts import STRATEGIES
 
-# LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
-_COLUMNS = {"messages": "conversations", "images": "images"}
-
 
 def stanza(file: str) -> dict:
     """How dataset_info.json describes a file of rows."""
-    return {"file_name": file, "formatting": "sharegpt", "columns": dict(_COLUMNS)}
+    # LLaMA-Factory resets every column that is not named (data/parser.py), so each stanza names both.
+    columns = {"messages": "conversations", "images": "images"}
+    return {"file_name": file, "formatting": "sharegpt", "columns": columns}
 
 
 def dataset_info() -> dict[str, dict]:
-    """What dataset_info.json must hold: stanza name -> file, relative to the repository's root.
-
-    storm_<dataset>_<train|lite|test> and the suffix of the strategy.
-    """
+    """What dataset_info.json must hold: storm_<dataset>_<train|lite|test><suffix of the strategy> -> stanza."""
     demo = [f"demo_{split}{strategy.suffix}" for strategy in STRATEGIES.values() for split in ("train", "test")]
     info = {name: stanza(f"data/demo/{name}.jsonl") for name in demo}
     for strategy in STRATEGIES.values():
@@ -43,7 +36,3 @@ def main(argv: list[str]) -> int:
     write_json(path, dataset_info())
     print(f"{path}: {len(dataset_info())} stanzas")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit("error: this command is now python -m data_prep registry")

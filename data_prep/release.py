@@ -9,48 +9,49 @@ quarantine/<dataset>.csv; a row whose path does not name one dataset, to quarant
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from data_prep.build import Built
 from data_prep.downloads import Files, folded
-from data_prep.finish import FAILURES, fail, finish, need_file
+from data_prep.finish import write_and_report
 from data_prep.images import check
-from data_prep.options import Options, add_folders, add_options, options
+from data_prep.options import Options, add_folders, add_options, need_file, options
 from data_prep.source import Drop
 from data_prep.split import Rated, Split
-from data_prep.write import write_quarantine
+from data_prep.write import quarantine
 from storm.datasets import SCALES
-from storm.files import locked, read_jsonl
-from storm.options import Parser
+from storm.files import locked, read_jsonl, whole_files
+from storm.options import Parser, one_of
 from storm.parse import parse
 from storm.prompts import STRATEGIES
 from storm.text import printable
 
 # Words in image paths that name a dataset, besides its name here: the owners' folder names.
-ALIASES = {
-    "livechallenge": "challengedb",
-    "cdb": "challengedb",
-    "koniq10k": "koniq",
-    "aesthetic": "aesthetics",
-    "aes": "aesthetics",
-    "cacd2000": "cacd",
-    "utkface": "utk",
-    "utkfaceinthewild": "utk",
-    "deepdrid": "deepdr",
-    "aptos2019": "aptos",
-    "historicalcolor": "hci",
-    "decadedatabase": "hci",
-} | {name: name for name in SCALES}
+ALIASES = {"livechallenge": "challengedb", "cdb": "challengedb", "koniq10k": "koniq", "aesthetic": "aesthetics"}
+ALIASES |= {"aes": "aesthetics", "cacd2000": "cacd", "utkface": "utk", "utkfaceinthewild": "utk", "deepdrid": "deepdr"}
+ALIASES |= {"aptos2019": "aptos", "historicalcolor": "hci", "decadedatabase": "hci"} | {name: name for name in SCALES}
 
 
-def dataset_of(image: str) -> str | None:
-    """The dataset that one folder of the path names, or None if none or several do."""
+@dataclass
+class Release:
+    """The rows of one dataset in all files."""
+
+    parts: dict[str, dict[str, Rated]] = field(default_factory=lambda: defaultdict(dict))  # train, ... -> id -> row
+    drops: list[Drop] = field(default_factory=list)
+
+
+def dataset_of(image: str) -> str:
+    """The dataset that one folder of the path names. Raises ValueError if none or several do."""
     names = set()
     for part in image.replace("\\", "/").split("/")[:-1]:
         words = [re.sub(r"[^a-z0-9]", "", folded(part)), *re.split(r"[^a-z0-9]+", folded(part))]
         names |= {ALIASES[word] for word in words if word in ALIASES}
-    return names.pop() if len(names) == 1 else None
+    if len(names) != 1:
+        raise ValueError("no one dataset in the path")
+    return names.pop()
 
 
 def part_of(path: Path) -> str:
@@ -82,116 +83,106 @@ def text_and_image(row: dict) -> tuple[str, str]:
     return answer, image
 
 
-def label_of(dataset: str, text: str) -> int | None:
-    """The label that a response states in one of the four strategies; None if none, or they disagree."""
+def label_of(dataset: str, text: str) -> int:
+    """The label that a response states in one of the strategies. Raises ValueError if in none, or they disagree."""
     ratings = {r.label for strategy in STRATEGIES if (r := parse(SCALES[dataset], strategy, text))}
-    return ratings.pop() if len(ratings) == 1 else None
+    if len(ratings) != 1:
+        raise ValueError(f"no label of {dataset} in {text[:60]!r}")
+    return ratings.pop()
 
 
-def rows(path: Path, media: Path, folders: dict[str, Files | None]) -> Iterator[tuple[str, Rated | Drop]]:
+def rows(path: Path, media: Path, files_of: Callable[[str], Files | None]) -> Iterator[tuple[str, Rated | Drop]]:
     """(dataset, row) of each line, or (dataset, Drop) if it cannot be used; the dataset is "" if the line names none.
 
-    `folders` is filled as needed. Raises OSError, or ValueError if the file is not UTF-8.
+    files_of: dataset -> the files of its folder. Raises OSError, or ValueError if the file is not UTF-8.
     """
     for line in read_jsonl(path):
         place = f"{path.name}, line {line.number}"
         if line.fault.startswith("not UTF-8"):
             raise ValueError(f"{path}, line {line.number}: {line.fault}; save it again as UTF-8")
+        name = image = ""
         try:
             if line.fault or not isinstance(line.row, dict):
                 raise ValueError(line.fault or "not an object")
             text, image = text_and_image(line.row)
+            name = dataset_of(image)
+            label = label_of(name, text)
         except ValueError as error:
-            yield "", Drop(place, "", "rule", str(error))
+            yield name, Drop(place, image, "rule", str(error))
             continue
-        name = dataset_of(image)
-        label = label_of(name, text) if name else None
-        if name is None or label is None:
-            what = "no one dataset in the path" if name is None else f"no label of {name} in {text[:60]!r}"
-            yield name or "", Drop(place, image, "rule", what)
-            continue
-        if name not in folders:
-            folders[name] = Files(media / name) if (media / name).is_dir() else None
-        ends = image.replace("\\", "/").split("/")
-        files = folders[name]
+        ends, files = image.replace("\\", "/").split("/"), files_of(name)
         end = files and files.find(*("/".join(ends[i:]) for i in range(len(ends))))
-        if not end:
-            yield name, Drop(place, image, "missing", f"no such image below {media / name}")
-        else:
+        if end:
             yield name, Rated(end.rpartition(".")[0], f"{name}/{end}", label, float(label), "", "")
+        else:
+            yield name, Drop(place, image, "missing", f"no such image below {media / name}")
 
 
 def arguments() -> Parser:
-    parser = Parser(
-        prog="python -m data_prep release",
-        description="Read the authors' data release. Give all its files to one command: what it writes replaces the "
-        "earlier files of a dataset. A command that would remove a part without replacing it is refused.",
-    )
+    text = "Read the authors' data release. Give all its files to one command: what it writes replaces the earlier "
+    text += "files of a dataset. A command that would remove a part without replacing it is refused."
+    parser = Parser(prog="python -m data_prep release", description=text)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.jsonl", help="all files of the release")
-    parser.add_argument(
-        "--part", choices=("train", "lite", "test"), help="what the files hold, if their names do not say"
-    )
+    text = "what the files hold, if their names do not say: train, lite or test"
+    parser.add_argument("--part", type=one_of(("train", "lite", "test")), metavar="PART", help=text)
     add_folders(parser)
     add_options(parser)
     return parser
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0; 1 if a file could not be read or no row of it could be used."""
+    """Returns the exit code. Raises OSError or ValueError if a file cannot be read or no row of any can be used."""
     parser = arguments()
     args = parser.parse_args(argv)
     opts = options(parser, args)
-    try:
-        for path in args.files:
-            need_file(path, "name the .jsonl files of the authors' release")
-        holds = [args.part or part_of(path) for path in args.files]
-        parts, drops = read(args.files, holds, opts.media)
-        with locked(opts.out):
-            refuse_to_remove(opts.out, parts, set(holds))
-            lost = {name or "no_dataset": drops[name] for name in drops if name not in parts}
-            for name, rest in ({"no_dataset": []} | lost).items():  # the former, so that none of an earlier run stays
-                write_quarantine(opts.out / "quarantine" / f"{name}.csv", rest)
-            if not parts:
-                first = next((rest[0] for rest in drops.values()), None)
-                why = f", for example {first.id}: {first.reason}" if first else ""
-                raise ValueError(f"no usable row in {', '.join(map(str, args.files))}{why}")
-            built = [checked(name, parts[name], drops[name], opts) for name in SCALES if name in parts]
-            settings = {"release": [printable(path.name) for path in args.files], "resize": opts.resize}
-            code = finish(built, opts, settings)
-    except FAILURES as error:
-        return fail(error)
-    for name, rest in lost.items():
+    for path in args.files:
+        need_file(path, "name the .jsonl files of the authors' release")
+    holds = [args.part or part_of(path) for path in args.files]
+    releases = read(args.files, holds, opts.media)
+    usable = [name for name in SCALES if name in releases and any(releases[name].parts.values())]
+    lost = {name or "no_dataset": release.drops for name, release in releases.items() if name not in usable}
+    with locked(opts.out):
+        refuse_to_remove(opts.out, usable, set(holds))
+        with whole_files() as open_:
+            for name, drops in ({"no_dataset": []} | lost).items():  # the former, so that none of an earlier run stays
+                quarantine(drops, open_(opts.out / "quarantine" / f"{name}.csv"))
+        if not usable:
+            first = next((drops[0] for drops in lost.values()), None)
+            why = f", for example {first.id}: {first.reason}" if first else ""
+            raise ValueError(f"no usable row in {', '.join(map(str, args.files))}{why}")
+        built = [checked(name, releases[name], opts) for name in usable]
+        settings = {"release": [printable(path.name) for path in args.files], "resize": opts.resize}
+        code = write_and_report(built, opts, settings)
+    for name, drops in lost.items():
         what = "no dataset" if name == "no_dataset" else f"{name}, which has no usable one"
-        example = printable(f"{rest[0].id}: {rest[0].reason} {rest[0].file}")
-        print(f"{len(rest)} rows of {what}, for example {example}; all: {opts.out / 'quarantine' / name}.csv")
+        example = printable(f"{drops[0].id}: {drops[0].reason} {drops[0].file}")
+        print(f"{len(drops)} rows of {what}, for example {example}; all: {opts.out / 'quarantine' / name}.csv")
     return code
 
 
-def read(
-    files: list[Path], holds: list[str], media: Path
-) -> tuple[dict[str, dict[str, dict[str, Rated]]], dict[str, list[Drop]]]:
-    """dataset -> part -> id -> row of all files, each with the part it holds, and dataset -> dropped rows.
+def read(files: list[Path], holds: list[str], media: Path) -> dict[str, Release]:
+    """dataset ("" for rows that name none) -> its rows in all files, each file with the part that it holds.
 
     An id with several labels, in one part or in two, is dropped from all. Raises OSError or ValueError for a file.
     """
-    parts: dict[str, dict[str, dict[str, Rated]]] = defaultdict(lambda: defaultdict(dict))
-    drops: dict[str, list[Drop]] = defaultdict(list)
+    releases: dict[str, Release] = defaultdict(Release)
     labels: dict[tuple[str, str], set[int]] = defaultdict(set)
-    folders: dict[str, Files | None] = {}
+    files_of = cache(lambda name: Files(media / name) if (media / name).is_dir() else None)
     for path, part in zip(files, holds):
-        for name, row in rows(path, media, folders):
+        for name, row in rows(path, media, files_of):
             if isinstance(row, Drop):
-                drops[name].append(row)
+                releases[name].drops.append(row)
                 continue
             labels[name, row.id].add(row.label)
-            if parts[name][part].setdefault(row.id, row) is not row:
-                drops[name].append(Drop(row.id, row.image, "duplicate", f"id {row.id!r} is there twice in {part}"))
+            if releases[name].parts[part].setdefault(row.id, row) is not row:
+                twice = f"id {row.id!r} is there twice in {part}"
+                releases[name].drops.append(Drop(row.id, row.image, "duplicate", twice))
     for (name, id), stated in labels.items():
-        for part, of_part in parts[name].items() if len(stated) > 1 else ():
+        for part, of_part in releases[name].parts.items() if len(stated) > 1 else ():
             if row := of_part.pop(id, None):
-                several = " and ".join(map(str, sorted(stated)))
-                drops[name].append(Drop(id, row.image, "duplicate", f"id {id!r} is labelled {several}, here in {part}"))
-    return {name: of_name for name, of_name in parts.items() if any(of_name.values())}, drops
+                several = f"id {id!r} is labeled {' and '.join(map(str, sorted(stated)))}, here in {part}"
+                releases[name].drops.append(Drop(id, row.image, "duplicate", several))
+    return releases
 
 
 def refuse_to_remove(out: Path, names: Iterable[str], given: set[str]) -> None:
@@ -201,27 +192,23 @@ def refuse_to_remove(out: Path, names: Iterable[str], given: set[str]) -> None:
             for strategy in STRATEGIES:
                 path = out / strategy / f"{name}_{part}.jsonl"
                 if path.exists():
-                    raise ValueError(
-                        f"{path} is of another command, and this one, without a {part} file, would remove it; give "
-                        "all files to one command, or name another --out"
-                    )
+                    what = f"is of another command, and this one, without a {part} file, would remove it"
+                    raise ValueError(f"{path} {what}; give all files to one command, or name another --out")
 
 
-def checked(name: str, parts: dict[str, dict[str, Rated]], drops: list[Drop], options: Options) -> Built:
+def checked(name: str, release: Release, options: Options) -> Built:
     """The dataset with only usable images, in the release's order and split. A lite row is a train row, too."""
-    read = sum(map(len, parts.values())) + len(drops)
-    results = check(sorted({row.image for of_part in parts.values() for row in of_part.values()}), name, options)
+    read = sum(map(len, release.parts.values())) + len(release.drops)
+    images = sorted({row.image for of_part in release.parts.values() for row in of_part.values()})
+    results, drops = check(images, name, options), release.drops
     usable: dict[str, list[Rated]] = defaultdict(list)
-    unreadable = []
-    for part, of_part in parts.items():
+    for part, of_part in release.parts.items():
         for row in of_part.values():
-            result = results[row.image]
-            if result.reason:
-                unreadable.append(Drop(row.id, row.image, "unreadable", result.reason))
+            if reason := results[row.image].reason:
+                drops.append(Drop(row.id, row.image, "unreadable", reason))
             else:
-                usable[part].append(row._replace(image=result.image))
+                usable[part].append(row._replace(image=results[row.image].image))
     ids = {row.id for row in usable["train"]}
     train = usable["train"] + [row for row in usable["lite"] if row.id not in ids]
-    split = Split(train, usable["lite"], usable["test"])
     sound = {result.image: result for result in results.values() if not result.reason}
-    return Built(name, SCALES[name], read, 0, split, drops + unreadable, sound)
+    return Built(name, SCALES[name], read, 0, Split(train, usable["lite"], usable["test"]), drops, sound)

@@ -15,7 +15,7 @@ from data_prep.downloads import Files
 class Row(NamedTuple):
     """One rated image, as a label file or a file name gives it.
 
-    `images`: where it may lie, best guess first; each is the end of a path below the dataset's folder.
+    `images`: paths it may have, best guess first; each is the end of a path below the dataset's folder.
     `score`: the raw rating, a number or its text; build.py makes a label of it and drops what is not a number.
     `subject`: the person or patient, "" if unknown. `part`: "train" or "test" if the owner splits, else "".
     """
@@ -37,7 +37,8 @@ class Drop(NamedTuple):
     reason: str
 
 
-Reader = Callable[[Files], Iterator[Row | Drop]]
+Items = Iterator[Row | Drop]
+Reader = Callable[[Files], Items]
 
 
 def reader(dataset: str) -> Reader:

@@ -6,7 +6,7 @@ rows sorted by id, then shuffled by random.Random(0). The same rows give the sam
 
 import math
 import random
-from collections import defaultdict
+from collections import Counter
 from typing import NamedTuple
 
 from storm.datasets import DatasetFacts
@@ -54,21 +54,17 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str) -> Split:
 
 
 def _by_subject(rows: list[Rated], wanted: int, rng: random.Random) -> tuple[list[Rated], list[Rated]]:
-    """Whole subjects, drawn one by one until the test set has the wanted size or just over. Our choice.
-
-    A row without a subject is one of its own: it may show anyone.
-    """
-    of_subject = defaultdict(int)
-    for row in rows:
-        of_subject[_who(row)] += 1
-    subjects = sorted(of_subject)
+    """Whole subjects, drawn one by one until the test set has the wanted size or just over. Our choice. A row without a
+    subject is one of its own: it may show anyone."""
+    sizes = Counter(map(_who, rows))
+    subjects = sorted(sizes)
     rng.shuffle(subjects)
     chosen, count = set(), 0
     for subject in subjects:
         if count >= wanted:
             break
         chosen.add(subject)
-        count += of_subject[subject]
+        count += sizes[subject]
     return [row for row in rows if _who(row) not in chosen], [row for row in rows if _who(row) in chosen]
 
 
@@ -77,10 +73,8 @@ def _who(row: Rated) -> tuple[str, str]:
 
 
 def _by_class(rows: list[Rated], rng: random.Random) -> tuple[list[Rated], list[Rated]]:
-    """Ten folds class by class, n // 10 to each and what is left to the last, which is the test set.
-
-    Gives EyePACS' 31,599 and 3,527 exactly; the rule is that of Ord2Seq, an earlier repository of the same group.
-    """
+    """Ten folds class by class, n // 10 to each and what is left to the last, which is the test set. Gives EyePACS'
+    31,599 and 3,527 exactly; the rule is that of Ord2Seq, an earlier repository of the same group."""
     train, test = [], []
     for label in sorted({row.label for row in rows}):
         of_class = [row for row in rows if row.label == label]

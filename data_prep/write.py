@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -10,67 +10,53 @@ import orjson
 
 from data_prep.build import Built
 from data_prep.source import Drop
+from data_prep.split import Rated
 from storm.files import whole_files, write_rows
 from storm.prompts import STRATEGIES
 from storm.rows import Example, to_row
 
 
 def write(built: Built, out: Path, strategies: Iterable[str]) -> None:
-    """<out>/<strategy>/<name>_<train|lite|test>.jsonl, manifest/<name>.csv and quarantine/<name>.csv.
-
-    Files of the same dataset in other strategies are removed: they would be of another build. Raises OSError; the
-    earlier files are then unchanged.
-    """
+    """Write <out>/<strategy>/<name>_<train|lite|test>.jsonl, manifest/<name>.csv and quarantine/<name>.csv. Files in
+    other strategies, of another build, are removed. Raises OSError; the earlier files are then unchanged."""
     splits = {part: rows for part, rows in built.split._asdict().items() if rows}
     with whole_files() as open_:
         for strategy in strategies:
-            shared = _shared(built, strategy)
             for part, rows in splits.items():
-                written = (
-                    shared[row.label]
-                    | {"images": [row.image], "id": row.id, "score": row.score, "subject": row.subject}
-                    for row in rows
-                )
-                write_rows(open_(out / strategy / f"{built.name}_{part}.jsonl"), written)
+                write_rows(open_(out / strategy / f"{built.name}_{part}.jsonl"), _lines(built, strategy, rows))
         _manifest(built, open_(out / "manifest" / f"{built.name}.csv"))
-        _quarantine(built.drops, open_(out / "quarantine" / f"{built.name}.csv"))
+        quarantine(built.drops, open_(out / "quarantine" / f"{built.name}.csv"))
     for strategy in STRATEGIES:
         for part in ("train", "lite", "test"):
             if strategy not in strategies or part not in splits:
                 (out / strategy / f"{built.name}_{part}.jsonl").unlink(missing_ok=True)
 
 
-def _shared(built: Built, strategy: str) -> dict[int, dict]:
-    """label -> a row with all that rows of this label share; its conversation, the longest part, is JSON already."""
+def _lines(built: Built, strategy: str, rows: list[Rated]) -> Iterator[dict]:
+    """Rows as files hold them. What rows of a label share is made once; the conversation, the longest part, as JSON."""
     shared = {}
     for label in range(built.scale.lo, built.scale.hi + 1):
         row = to_row(Example("", built.name, "", label, built.scale, strategy), score=0.0)
         shared[label] = row | {"conversations": orjson.Fragment(orjson.dumps(row["conversations"]))}
-    return shared
+    for row in rows:
+        yield shared[row.label] | {"images": [row.image], "id": row.id, "score": row.score, "subject": row.subject}
 
 
 def _manifest(built: Built, file: IO[bytes]) -> None:
     lite = {row.id for row in built.split.lite}
     both = [(row, "train") for row in built.split.train] + [(row, "test") for row in built.split.test]
-    cells = (
-        (row.id, row.image, row.label, row.score, row.subject, part, int(row.id in lite)) for row, part in sorted(both)
-    )
-    write_csv(file, ("id", "image", "label", "score", "subject", "split", "lite"), cells)
+    cells = ([*row[:5], part, int(row.id in lite)] for row, part in sorted(both))
+    write_csv(file, (*Rated._fields[:5], "split", "lite"), cells)
 
 
-def write_quarantine(path: Path, drops: list[Drop]) -> None:
-    """Write dropped rows, with reasons, where no dataset is written with them."""
-    with whole_files() as open_:
-        _quarantine(drops, open_(path))
-
-
-def _quarantine(drops: list[Drop], file: IO[bytes]) -> None:
+def quarantine(drops: list[Drop], file: IO[bytes]) -> None:
+    """Write dropped rows with their reasons to an open file."""
     cells = sorted((drop.id, drop.file, f"{drop.kind}: {drop.reason}") for drop in drops)
     write_csv(file, ("id", "file", "reason"), cells)
 
 
 def write_csv(file: IO[bytes], head: Iterable[str], rows: Iterable[Iterable]) -> None:
-    """Write a table to an open binary file, in UTF-8."""
+    """Write a table to an open file, in UTF-8."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)

@@ -53,14 +53,14 @@ def tokenizer() -> "Qwen2Tokenizer":
     return learned
 
 
-def config(words: "Qwen2Tokenizer") -> "Qwen2_5_VLConfig":
+def config(tokenizer: "Qwen2Tokenizer") -> "Qwen2_5_VLConfig":
     """The shape of the model. initializer_range 0.06: with the usual 0.02 so small a model does not learn in time."""
     from transformers import Qwen2_5_VLConfig
 
-    ids = {token: words.convert_tokens_to_ids(token) for token in SPECIAL}
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
     return Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(words),
+            "vocab_size": len(tokenizer),
             "hidden_size": 128,
             "intermediate_size": 256,
             "num_hidden_layers": 2,
@@ -105,14 +105,14 @@ def main(argv: list[str] | None = None) -> None:
     )
 
     logging.disable_progress_bar()
-    words = tokenizer()
+    learned = tokenizer()
     torch.manual_seed(SEED)
-    model = Qwen2_5_VLForConditionalGeneration(config(words))
-    model.generation_config.eos_token_id = [words.eos_token_id, words.pad_token_id]
-    model.generation_config.pad_token_id = words.pad_token_id
+    model = Qwen2_5_VLForConditionalGeneration(config(learned))
+    model.generation_config.eos_token_id = [learned.eos_token_id, learned.pad_token_id]
+    model.generation_config.pad_token_id = learned.pad_token_id
     processor = Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(),
-        tokenizer=words,
+        tokenizer=learned,
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=CHAT_TEMPLATE,
     )
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     part.rename(OUT)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{OUT}: Qwen2.5-VL, random weights, {parameters / 1e6:.2f} M parameters, {len(words)} tokens")
+    print(f"{OUT}: Qwen2.5-VL, random weights, {parameters / 1e6:.2f} M parameters, {len(learned)} tokens")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from storm.files import write_jsonl
 from storm.prompts import STRATEGIES
 from storm.rows import Example, to_row
 from storm.scales import IQA
+from storm.text import table
 
 OUT = Path("data/demo")
 SIZE = 112  # pixels; 4 x 4 image tokens for Qwen2.5-VL
-SIGMA = (60, 34, 18, 8, 0)  # noise of level 0 (Bad) .. 4 (Excellent), in grey values of 255
+SIGMA = (60, 34, 18, 8, 0)  # noise of level 0 (Bad) .. 4 (Excellent), in gray values of 255
 TRAIN_CROPS, TEST_CROPS = 50, 12  # of each photograph at each level: 3,000 and 240 crops
 SEED = 0
 
@@ -64,9 +65,9 @@ def crop(photo: Image.Image, rng: np.random.Generator) -> np.ndarray:
 
 
 def recolor(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror, turn, swap the colours and change the light at random: what must not matter to the rating of noise.
+    """Mirror, turn, swap the colors and change the light at random: what must not matter to the rating of noise.
 
-    A dozen photographs show few colours; without this a clear sky, which none of them has, looks like a fault.
+    A dozen photographs show few colors; without this a clear sky, which none of them has, looks like a fault.
     """
     pixels = np.rot90(pixels, rng.integers(4))[:, :: rng.choice([1, -1])][:, :, rng.permutation(3)]
     gain, shade = rng.uniform(0.5, 1.2), rng.uniform(-40, 100)
@@ -92,25 +93,22 @@ def examples(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: P
                 if split == "train":
                     pixels = recolor(pixels, rng)
                 Image.fromarray(distort(pixels, level, rng)).save(out / image)
-                yield Example(
-                    id, "demo", image, level, IQA, next(iter(STRATEGIES)), stem
-                )  # crops of one photograph are alike
+                # The photograph is the subject: its crops are alike.
+                yield Example(id, "demo", image, level, IQA, next(iter(STRATEGIES)), stem)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.photographs", description="Write the data of the demo.")
     parser.parse_args(argv)
-    table = []
+    rows = [["part", "crops", "photographs", "file, and one for each other prompt strategy"]]
     for split, photos, crops in (("train", TRAIN, TRAIN_CROPS), ("test", TEST, TEST_CROPS)):
         (OUT / "images" / split).mkdir(parents=True, exist_ok=True)
         crop_rows = list(examples(split, photos, crops, OUT))
         for strategy in reversed(STRATEGIES):  # cot comes last: make takes demo_test.jsonl for the end of all this
             path = OUT / f"demo_{split}{STRATEGIES[strategy].suffix}.jsonl"
             write_jsonl(path, (to_row(row._replace(strategy=strategy)) for row in crop_rows))
-        table.append(
-            f"  {split:5s}  {len(crop_rows):5d} crops of {len(photos):2d} photographs  {path} and three like it"
-        )
-    print("\n".join(table))
+        rows.append([split, len(crop_rows), len(photos), str(path)])
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Any of the paper's scales, or levels that you type: the coarse prediction, the rating, and the probability of every
 level, the same numbers as eval/predict.py's. Photographs stay on this machine: no analytics, no share link, and the
-browser loads no font or script from another server. Uploads are deleted an hour later and when the program ends.
-Ctrl-C ends it.
+browser loads no font or script from another server (app_page/policy.py: but for two bare connections of browsers other
+than Chromium). Uploads are deleted an hour later and when the program ends. Ctrl-C ends it.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.app_page.page import MOST_LEVELS, MOST_RATES, Shown, page, shown_of
+from eval.app_page.page import MAX_LEVELS, MAX_RATES, Result, page, result_of
 from eval.inference.settings import Settings
 from storm.datasets import BY_SCALE_NAME
-from storm.options import Parser, positive, print_errors
-from storm.prompts import STRATEGIES
+from storm.images import suffixes
+from storm.options import Parser, one_of, positive, print_errors
+from storm.prompts import STRATEGIES, strategy_of
 from storm.rows import Example
 from storm.scales import Scale
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 SCALES = {scale.title: scale for scale in BY_SCALE_NAME.values()}  # the choices of the page
 EXAMPLES = Path("data/demo/images/test")
 CLICKABLE = 5  # examples; of the demo's crops, the first five by name are one of each level
-PHOTOGRAPHS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 UPLOAD = "20mb"
 CUTOFF = 8192  # tokens; more than the longest question about 50 typed levels and a photograph
 
@@ -41,8 +41,8 @@ def arguments() -> Parser:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
     add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
-    text = "prompt strategy, as in training: %(choices)s (default: %(default)s)"
-    add("--strategy", choices=STRATEGIES, default="cot", metavar="NAME", help=text)
+    text = f"prompt strategy, as in training: {', '.join(STRATEGIES)} (default: %(default)s)"
+    add("--strategy", type=one_of(STRATEGIES), default=strategy_of("").name, metavar="NAME", help=text)
     text = "most pixels of an image, as in training (default: %(default)s, our recipes')"
     add("--image-max-pixels", type=positive, default=Settings.image_max_pixels, metavar="N", help=text)
     add("--examples", type=Path, metavar="FOLDER", help=f"photographs to click (default: {EXAMPLES})")
@@ -58,8 +58,8 @@ def typed_scale(rates: str, levels: str) -> Scale:
 
     from storm.custom_scale import load
 
-    if len(rates) > MOST_RATES or len(levels) > MOST_LEVELS:
-        raise ValueError(f"too long: at most {MOST_RATES} letters for what is rated and {MOST_LEVELS} for the levels")
+    if len(rates) > MAX_RATES or len(levels) > MAX_LEVELS:
+        raise ValueError(f"too long: at most {MAX_RATES} letters for what is rated and {MAX_LEVELS} for the levels")
     words = [word.strip() for word in levels.splitlines() if word.strip()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scale.yaml"
@@ -70,7 +70,7 @@ def typed_scale(rates: str, levels: str) -> Scale:
             raise ValueError(str(error).removeprefix(f"{path}: ")) from None
 
 
-def rate(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Shown:
+def rate(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Result:
     """The prediction for one photograph. Raises ValueError, in one line, for one that cannot be read or rated."""
     if not photo:
         raise ValueError("choose a photograph first")
@@ -86,14 +86,15 @@ def rate(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Show
     if "error" in row:
         name = f"{Path(photo).name}: "  # without the folder, which is ours
         raise ValueError(name + row["error"].partition(name)[2])
-    return shown_of(row, scale, strategy)
+    return result_of(row, scale, strategy)
 
 
 def photographs(folder: Path | None) -> list[Path]:
     """The first examples of a folder, by name; without one of the demo's, if there are any. Raises ValueError."""
     if folder and not folder.is_dir():
         raise ValueError(f"--examples {folder}: no such folder")
-    paths = (path for path in (folder or EXAMPLES).glob("*") if path.suffix.lower() in PHOTOGRAPHS)
+    shown = {*suffixes()} - {".tif", ".tiff"}  # browsers do not show these two
+    paths = (path for path in (folder or EXAMPLES).glob("*") if path.suffix.lower() in shown)
     return sorted(paths)[:CLICKABLE]
 
 
@@ -109,7 +110,7 @@ def load_rater(args: argparse.Namespace, uploads: Path) -> "Rater":
         from eval.inference.rater import Rater
 
         size = {"image_max_pixels": args.image_max_pixels, "cutoff_len": CUTOFF}
-        settings = Settings(args.model, args.adapter, media=uploads, **size)
+        settings = Settings(args.model, adapter=args.adapter, media=uploads, **size)
         rater = Rater(load(settings, torch.device("cuda" if torch.cuda.is_available() else "cpu")), settings)
     log.unlink()
     return rater
@@ -128,15 +129,10 @@ def serve(args: argparse.Namespace) -> None:
 
         rater = load_rater(args, Path(uploads))
         copies = [Path(shutil.copy(example, uploads)) for example in examples]  # Gradio shows no files from elsewhere
-        page(lambda photo, scale: rate(rater, photo, scale, args.strategy), typed_scale, SCALES, copies).launch(
-            server_name=args.host,
-            server_port=args.port,
-            share=False,
-            show_api=False,
-            ssr_mode=False,
-            max_file_size=UPLOAD,
-            app_kwargs={"middleware": [Middleware(OnlyThisServer)]},
-        )
+        blocks = page(lambda photo, scale: rate(rater, photo, scale, args.strategy), typed_scale, SCALES, copies)
+        local = {"share": False, "show_api": False, "ssr_mode": False, "max_file_size": UPLOAD}
+        local |= {"app_kwargs": {"middleware": [Middleware(OnlyThisServer)]}}
+        blocks.launch(server_name=args.host, server_port=args.port, **local)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

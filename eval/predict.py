@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.inference.run import Done, predict
+from eval.inference.run import FileResult, predict
 from eval.inference.settings import DECODES, Settings
-from storm.options import Parser, positive, print_errors
+from storm.options import Parser, one_of, positive, print_errors
 from storm.text import table
 
 
@@ -28,7 +28,7 @@ def arguments() -> Parser:
     add("--out", required=True, type=Path, metavar="FOLDER", help="folder of the predictions")
     add("--media", type=Path, default=Settings.media, metavar="FOLDER", help="the image root (default: %(default)s)")
     text = "exact: probabilities of all valid answers; generate: greedy text (default: %(default)s)"
-    add("--decode", choices=DECODES, default=Settings.decode, help=text)
+    add("--decode", type=one_of(DECODES), default=Settings.decode, metavar="|".join(DECODES), help=text)
     add("--bf16", action="store_true", help="cast the weights to bfloat16 (bf16_full_eval in our recipes)")
     text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
@@ -54,24 +54,24 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(**vars(args) | {"data": tuple(args.data), "excluded": tuple(args.excluded)})
 
 
-def report(settings: Settings, done: list[Done]) -> int:
+def report(settings: Settings, results: list[FileResult]) -> int:
     """Print what was done with each file, and the next command. Returns the exit code."""
-    if not any(file.answered for file in done):
+    if not any(file.answered for file in results):
         print(f"{settings.out}: every row was finished already; the model was not loaded")
     rows = [["file", "rows", "finished before", "answered", "unreadable", "images/s"]]
-    for file in done:
+    for file in results:
         rate = round(file.answered / file.seconds, 2) if file.answered else None
         rows.append([file.name, file.rows, file.before, file.answered, file.errors, rate])
     print(table(rows))
     print(f"\npython eval/score.py {settings.out}" + (f" --scale {settings.scale}" if settings.scale else ""))
-    return 2 if any(file.errors for file in done) else 0
+    return 2 if any(file.errors for file in results) else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     settings = settings_of(arguments().parse_args(argv))
     try:
-        done = predict(settings)
-        return report(settings, done) if done else 0  # only the first process has something to report
+        results = predict(settings)
+        return report(settings, results) if results else 0  # only the first process has something to report
     except (ValueError, OSError) as error:
         return print_errors([error])
     except KeyboardInterrupt:

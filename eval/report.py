@@ -9,14 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from storm.files import write_text
-from storm.options import Parser, print_errors
+from storm.options import Parser, describe, print_errors
 from storm.text import table
-
-if TYPE_CHECKING:
-    from eval.report_page.page import Page
 
 MEDIA = (Path("data/raw"), Path("data/demo"))
 MOST = 300  # rows in the gallery
@@ -24,15 +20,14 @@ LIMIT = 5_000_000  # bytes of a page; above it, the gallery gets smaller
 
 
 def arguments() -> Parser:
+    from eval.scoring.testsets import add_inputs
+
     parser = Parser(prog="eval/report.py", description="Show the results of one or several runs on one HTML page.")
+    add_inputs(parser)
     add = parser.add_argument
-    add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or folders of them")
     add("--out", type=Path, required=True, metavar="report.html", help="the page to write")
-    text = "test files (default: those in data/storm and data/demo)"
-    add("--data", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help=text)
     text = f"the image root, or several (default: {' '.join(map(str, MEDIA))})"
     add("--media", type=Path, nargs="+", default=MEDIA, metavar="FOLDER", help=text)
-    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)")
     return parser
 
 
@@ -43,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from eval.report_page.page import add_cards, gather, render
     from eval.scoring import runs, testsets
 
-    scales, tests, errors = testsets.known(args.scale, args.data)
+    scales, tests, errors = testsets.scales_and_test_files(args.scale, args.data)
     predictions, unread = runs.load(tqdm(args.paths, "predictions", disable=None), scales, tests)
     errors = [*errors, *unread]
     if not predictions:
@@ -54,26 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         html = render(page)
         if len(html.encode()) <= LIMIT:
             break
-    errors = page.errors
+    errors, size, seconds = page.errors, len(html.encode()) / 1e6, time.perf_counter() - start
     try:
         write_text(args.out, html)
-        print(
-            f"{args.out}: {len(html.encode()) / 1e6:.1f} MB, {page.rows:,} rows, {time.perf_counter() - start:.0f} s\n"
-        )
-        print(_summary(page))
+        print(f"{args.out}: {size:.1f} MB, {page.rows:,} rows, {seconds:.0f} s\n")
+        print(table([["", "run", "strategy", "decode", "datasets", "rows", "unparsed"], *page.summary]))
     except OSError as error:
-        errors = [*errors, f"--out: {error}"]
+        errors = [*errors, f"--out {describe(error)}"]
     return print_errors(errors)
-
-
-def _summary(page: "Page") -> str:
-    """A table of the runs, as text."""
-    rows = [["", "run", "strategy", "decode", "datasets", "rows", "unparsed"]]
-    for number, key in enumerate(page.runs):
-        scores = [score for score in page.scores if score.key == key]
-        counts = (len(scores), sum(score.n for score in scores), sum(score.unparsed for score in scores))
-        rows.append([str(number + 1), *key, *counts])
-    return table(rows)
 
 
 if __name__ == "__main__":

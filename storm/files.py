@@ -1,6 +1,8 @@
 """Files: written whole or not at all, one reader and writer of JSON lines, and the lock of an output folder."""
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +23,15 @@ class Line(NamedTuple):
     fault: str = ""
 
 
+def open_regular(path: Path, buffering: int = -1) -> IO[bytes]:
+    """Open a regular file to read. Raises OSError for anything else: a pipe would wait for a writer for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb", buffering)
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is not a regular file", str(path))
+
+
 class Locked(OSError):
     """Another process writes to this folder; says which folder, in one line."""
 
@@ -33,6 +44,8 @@ def whole_files() -> Iterator[Callable[[Path], IO[bytes]]]:
         with ExitStack() as stack:
 
             def open_(path: Path) -> IO[bytes]:
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(path.name + ".part")
                 parts.append((part, path))
@@ -65,7 +78,8 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises OSError, or ValueError naming the file, if it is not JSON."""
     try:
-        return orjson.loads(path.read_bytes())
+        with open_regular(path) as file:
+            return orjson.loads(file.read())
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
 
@@ -84,7 +98,7 @@ def read_jsonl(path: Path) -> Iterator[Line]:
             yield line
 
     # The host's predictions have lines of 10 kB; a large buffer saves an eighth of the time to score them.
-    with path.open("rb", buffering=1 << 20) as file, jsonlines.Reader(lines(file), loads=orjson.loads) as reader:
+    with open_regular(path, 1 << 20) as file, jsonlines.Reader(lines(file), loads=orjson.loads) as reader:
         number = 0
         while True:
             number += 1
@@ -101,7 +115,9 @@ def _fault(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8: {error.line[:60]!r}"
-    return f"not JSON: {cause or error}"
+    if not isinstance(cause, orjson.JSONDecodeError):  # jsonlines does not take null for a row
+        return "not a row: null"
+    return f"not JSON: {cause.msg} at character {cause.pos + 1}"
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> int:

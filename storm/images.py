@@ -28,6 +28,13 @@ FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, 
 FAULTS += (AttributeError, RuntimeError, struct.error, zlib.error)
 
 
+def suffixes() -> tuple[str, ...]:
+    """How the names of such files end, in lower case: ".jpg", ".jpeg", ".png" ..."""
+    from PIL import Image
+
+    return tuple(suffix for suffix, format in Image.registered_extensions().items() if format in FORMATS)
+
+
 class ImageFault(ValueError):
     """Why an image cannot be used, in one line without the path."""
 

@@ -80,6 +80,7 @@ def tree(tmp_path, monkeypatch) -> Path:
     from tests.helpers.fake_host import forget, make_tree
 
     make_tree(tmp_path)
+    monkeypatch.setattr("sys.executable", f"{tmp_path}/bin/python")  # the sweep starts the programs beside it
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name in ("FORCE_TORCHRUN", "NPROC_PER_NODE", "NNODES", "SLURM_JOB_ID", "FAKE"):
         monkeypatch.delenv(name, raising=False)

@@ -63,6 +63,14 @@ def test_every_writer_has_a_place():
     assert {table for text in TEXTS.values() for _, table, _ in MARKED.findall(text)} == set(WRITERS)
 
 
+def test_no_cell_is_how_python_writes_an_object():
+    from train.docs import WRITERS
+
+    for name, write in WRITERS.items():
+        shown = re.search(r"<(lambda|function|class|\w+ object)|Scale\(|DatasetFacts\(|\{'", write())
+        assert not shown, f"{name}: {shown[0]}"
+
+
 def test_a_stale_table_is_found_and_written(tmp_path, monkeypatch, capsys):
     page = tmp_path / "README.md"
     page.write_text("# Title\n<!-- table: strategies -->\nold\n<!-- end -->\nrest\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from storm.files import read_json
+from storm.files import read_json, whole_files
 from storm.models import FAMILIES
 from storm.options import Parser, print_errors
 
@@ -43,11 +43,6 @@ def pickled(path: Path) -> None:
             raise ValueError("its directory does not fit its size")
 
 
-def _latest(path: Path) -> None:
-    if not path.read_text() or not (path.parent / path.read_text()).is_dir():
-        raise ValueError(f"DeepSpeed's folder {path.read_text()!r}, which it names, is missing")
-
-
 def _numbers(folder: Path, pattern: str) -> set[int]:
     return {int(match.group(1)) for path in folder.iterdir() if (match := re.fullmatch(pattern, path.name))}
 
@@ -57,18 +52,17 @@ def _parts(folder: Path) -> Iterator[tuple[Path, Callable]]:
 
     Without DeepSpeed, a training whose optimizer, scheduler or random state is gone would silently go on with new ones.
     """
-    yield folder / "trainer_state.json", lambda path: json.loads(path.read_bytes())["global_step"]  # written last
-    adapter = (folder / "adapter_config.json").exists()
-    names = [WEIGHTS[adapter]]
-    if (folder / INDEX).exists():
-        yield folder / INDEX, lambda path: json.loads(path.read_bytes())["weight_map"].values()
-        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
-    for name in names:
+    # Written last. By json: it may hold NaN, which orjson does not read.
+    yield folder / "trainer_state.json", lambda path: json.loads(path.read_bytes())["global_step"]
+    adapter, index = (folder / "adapter_config.json").exists(), folder / INDEX
+    if index.exists():
+        yield index, lambda path: read_json(path)["weight_map"].values()
+    for name in sorted(set(read_json(index)["weight_map"].values())) if index.exists() else [WEIGHTS[adapter]]:
         yield folder / name, tensors
-    yield folder / ("adapter_config.json" if adapter else "config.json"), lambda path: json.loads(path.read_bytes())
+    yield folder / ("adapter_config.json" if adapter else "config.json"), read_json
     ranks = _numbers(folder, r"rng_state_(\d+)\.pth")  # of one process: rng_state.pth
     if (folder / "latest").exists() or any(folder.glob("global_step*")):  # DeepSpeed
-        yield folder / "latest", _latest
+        yield folder / "latest", lambda path: (folder / (path.read_text() or "?")).resolve(strict=True)
         states = folder / (folder / "latest").read_text()
         written = _numbers(states, OPTIMIZER)
         ranks |= written if len(written) > 1 else set()
@@ -125,27 +119,23 @@ def _rename_tensors(checkpoint: Path) -> None:
     keys and go on with the model that the training began with, or (5.3 and later) with its language model
     (huggingface/transformers#43701).
     """
-    weights, part = checkpoint / WEIGHTS[0], checkpoint / f"{WEIGHTS[0]}.part"
+    weights = checkpoint / WEIGHTS[0]
     if (checkpoint / "latest").exists() or not weights.exists():
         return
     family = FAMILIES.get(read_json(checkpoint / "config.json").get("model_type"))
     with weights.open("rb") as old:
-        spans = json.loads(old.read(int.from_bytes(old.read(8), "little")))
-        renamed = {_in_memory(name, family.in_memory if family else ()): span for name, span in spans.items()}
+        spans, renamed = json.loads(old.read(int.from_bytes(old.read(8), "little"))), {}
+        for name, span in spans.items():
+            for pattern, replacement in family.in_memory if family else ():
+                name = re.sub(pattern, replacement, name)
+            renamed[name] = span
         if renamed != spans:
             header = json.dumps(renamed).encode()
             header += b" " * (-len(header) % 8)
-            with part.open("wb") as new:
+            with whole_files() as open_:
+                new = open_(weights)
                 new.write(len(header).to_bytes(8, "little") + header)
                 shutil.copyfileobj(old, new, 2**24)
-            part.replace(weights)
-
-
-def _in_memory(name: str, patterns: Sequence[tuple[str, str]]) -> str:
-    """The name in memory of a tensor in a file."""
-    for pattern, replacement in patterns:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
@@ -171,7 +161,6 @@ def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Before LLaMA-Factory is started again by hand."""
     parser = Parser(prog="python -m train.checkpoints", description="Rename the broken checkpoints of a training.")
     parser.add_argument("folder", type=Path, metavar="OUTPUT_DIR", help="its output_dir; it need not exist")
     folder = parser.parse_args(argv).folder

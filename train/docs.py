@@ -25,12 +25,8 @@ from train.recipe import header
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/*.md", "recipes/README.md")
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-LITE = {
-    "train": "lite is train",
-    "ninth": "lite is a ninth of train",
-    "quarter": "lite is a quarter of train",
-    "none": "no lite",
-}
+LITE = {"train": "lite is train", "none": "no lite"}
+LITE |= {part: f"lite is a {part} of train" for part in ("ninth", "quarter")}
 # What `make demo` prints, and what others have measured with a recipe: stem -> (ACC, MAE).
 OURS = {"demo": (0.779, 0.254)}
 
@@ -44,14 +40,13 @@ def datasets() -> str:
 
 def splits() -> str:
     rows = [
-        (f"`{row.name}`", f"`{row.scale.name}`", LABEL_RULES[row.label], *_sizes(row), _split_rule(row), row.difference)
+        (
+            *(f"`{row.name}`", f"`{row.scale.name}`", LABEL_RULES[row.label]),
+            *(row.sizes.train, row.sizes.lite, row.sizes.test, _split_rule(row), row.difference),
+        )
         for row in DATASETS.values()
     ]
     return _table(("dataset", "scale", "label", "train", "lite", "test", "split", "differs from the paper"), rows)
-
-
-def _sizes(row: DatasetFacts) -> tuple[int, int | None, int]:
-    return row.sizes.train, row.sizes.lite, row.sizes.test
 
 
 def _split_rule(row: DatasetFacts) -> str:
@@ -72,19 +67,12 @@ def sources() -> str:
 
 
 def strategies() -> str:
-    rows = [
-        (
-            f"`{row.name}`",
-            row.paper,
-            "yes" if row.coarse else "no",
-            f"`{answer(IQA, row.name, 3)}`",
-            row.suffix or "none",
-        )
-        for row in STRATEGIES.values()
-    ]
-    return _table(
-        ("strategy", "row of Table 4", "coarse step", "answer for image quality 3", "suffix of its files"), rows
-    )
+    head = ("strategy", "row of Table 4", "coarse step", "answer for image quality 3", "suffix of its files")
+    rows = []
+    for row in STRATEGIES.values():
+        facts = "yes" if row.coarse else "no", f"`{answer(IQA, row.name, 3)}`", row.suffix or "none"
+        rows.append((f"`{row.name}`", row.paper, *facts))
+    return _table(head, rows)
 
 
 def scales() -> str:
@@ -100,11 +88,8 @@ def _users(scale: Scale) -> str:
 
 
 def metrics() -> str:
-    rows = [
-        (row.label, f"`{row.name}`", row.better, row.applies.__name__.strip("_").replace("_", " "), row.legend)
-        for row in METRICS.values()
-    ]
-    return _table(("metric", "key in --json", "better", "applies", "what it is"), rows)
+    rows = [(row.label, f"`{row.name}`", row.better, row.when, row.legend) for row in METRICS.values()]
+    return _table(("metric", "key in --json", "better", "when", "what it is"), rows)
 
 
 def families() -> str:

@@ -1,6 +1,7 @@
 """Predictions that an earlier sweep left, saves/predict/<run>/<dataset>/generated_predictions.jsonl without ids.
 
-LLaMA-Factory wrote them, a folder for each test set. They are converted once, if they are of this run.
+LLaMA-Factory wrote them, a folder for each test set. They are converted if they are of this run. Either way the file is
+renamed: scores of the folder would read it beside the new predictions.
 """
 
 import sys
@@ -12,22 +13,32 @@ from storm import provenance
 from storm.files import read_jsonl, write_jsonl
 from storm.options import describe
 from storm.rows import Example
-from train.plan import Run, dataset_of
+from train.plan import Run
+from train.stanzas import split
 
 EARLIER = "generated_predictions.jsonl"
 
 
+def put_aside(path: Path) -> Path:
+    """Rename a file to <name>.old, or .old2 ..., so that nothing reads it any more. Returns its new path."""
+    old, number = path.with_name(f"{path.name}.old"), 2
+    while old.exists():
+        old, number = path.with_name(f"{path.name}.old{number}"), number + 1
+    return path.rename(old)
+
+
 def take_earlier(run: Run, settings: Settings, recipe: dict, rows: dict[Path, list[Example]], any_commit: bool) -> None:
-    """Convert them for the test sets that have no predictions yet; say which, or why not.
+    """Convert them for the test sets that have no predictions yet, and put them aside; say which, or why not.
 
     recipe: the keys of a prediction, by which LLaMA-Factory was started. rows: those to predict of each test file.
     """
     for stanza, file in run.files(run.test).items():
-        earlier = run.predicted / dataset_of(stanza) / EARLIER
-        path = settings.out / f"{file.stem}.jsonl"
-        if not earlier.exists() or path.exists() or resume.parts(settings.out, file.stem):
+        earlier, path = run.predicted / split(stanza)[0] / EARLIER, settings.out / f"{file.stem}.jsonl"
+        if not earlier.exists():
             continue
         try:
+            if path.exists() or resume.parts(settings.out, file.stem):
+                raise ValueError(f"{path} was predicted since")
             facts = _provenance(run, recipe, stanza, any_commit)
             predictions = _joined(earlier, rows[file])
             now = provenance_of(settings)
@@ -38,17 +49,18 @@ def take_earlier(run: Run, settings: Settings, recipe: dict, rows: dict[Path, li
                     raise ValueError(f"{changed} than the other test sets")
                 now = old | {"data": old["data"] | now["data"]}
         except (ValueError, OSError) as error:
-            print(f"{run.name}: does not take {earlier}: {describe(error)}", file=sys.stderr)
+            about = f"{run.name}: does not take {earlier}: {describe(error)}"
+            print(f"{about}; it is now called {put_aside(earlier).name}", file=sys.stderr)
             continue
-        # Rows first: after a kill between the two, they are of unknown settings and predicted again.
+        # Rows first: after a kill between the two, they are of unknown settings and converted again.
         write_jsonl(path, predictions)
         provenance.write(settings.out, now)
-        print(f"{run.name}: takes the predictions of an earlier sweep: {earlier}", file=sys.stderr)
+        print(f"{run.name}: takes the predictions of an earlier sweep: {put_aside(earlier)}", file=sys.stderr)
 
 
 def _provenance(run: Run, recipe: dict, stanza: str, any_commit: bool) -> dict:
     """The provenance of an earlier sweep's predictions. Raises ValueError if they are not of this run."""
-    folder, file = run.predicted / dataset_of(stanza), run.files([stanza])[stanza]
+    folder, file = run.predicted / split(stanza)[0], run.files([stanza])[stanza]
     old = provenance.read(folder)
     recipe = recipe | {"eval_dataset": stanza, "output_dir": str(folder)}
     recipe = {key: value for key, value in recipe.items() if key not in provenance.GPU_KEYS}

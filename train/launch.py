@@ -3,25 +3,23 @@
 python -m train.launch FOLDER -- COMMAND...: the same for one command by hand. Its output goes to FOLDER/output.log.
 """
 
-import io
 import json
 import math
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import jsonlines
 import psutil
 from tqdm import tqdm
 
+from eval.inference.run import LOG
 from storm.files import locked
 from storm.options import Parser, print_errors
 
-LOG = "output.log"
 LOSSES = "trainer_log.jsonl"  # LLaMA-Factory's: a line for each logged step
 PATIENCE = 30  # seconds that a process has to end itself after a polite signal
 
@@ -35,11 +33,11 @@ class Watch(NamedTuple):
 
     title: str
     unit: str
-    look: Callable[[tqdm], None]  # called every second; may raise Stopped
+    update: Callable[[tqdm], None]  # called every second; may raise Stopped
     locks: bool = True  # whether we hold the folder's lock: eval/predict.py holds it by itself
 
 
-def sick(loss: float) -> str | None:
+def loss_fault(loss: float) -> str | None:
     """Why a logged training loss means that nothing is learned: NaN, infinite or exactly 0 (DeepSpeed with garbage)."""
     if loss == 0:
         return "the loss is exactly 0, so nothing is being learned (a known fault of DeepSpeed before 0.19.8)"
@@ -49,31 +47,43 @@ def sick(loss: float) -> str | None:
 
 
 def steps_of(folder: Path, title: str) -> Watch:
-    """Watch a training of the host: its steps and its loss. Raises Stopped for a sick loss."""
+    """Watch a training of the host: its steps and its loss. Raises Stopped for a loss that means a fault."""
     path = folder / LOSSES
     position = path.stat().st_size if path.exists() else 0
 
-    def look(bar: tqdm) -> None:
+    def update(bar: tqdm) -> None:
         nonlocal position
         grown = _grown(path, position)
         position += len(grown)
-        # json, since orjson does not read the NaN that the host writes.
-        for row in jsonlines.Reader(io.BytesIO(grown), loads=json.loads):
-            bar.total = row.get("total_steps")
-            if (loss := row.get("loss")) is not None:
+        for row in map(_logged, grown.splitlines()):
+            step, loss = row.get("current_steps", bar.n), row.get("loss")
+            bar.total = row.get("total_steps", bar.total)
+            if loss is not None:
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-                if reason := sick(loss):
-                    raise Stopped(f"stopped at step {row.get('current_steps')}: {reason}")
-            bar.update(row.get("current_steps", 0) - bar.n)
+                if reason := loss_fault(loss):
+                    raise Stopped(f"stopped at step {step}: {reason}")
+            bar.update(step - bar.n)
 
-    return Watch(title, "step", look)
+    return Watch(title, "step", update)
+
+
+def _logged(line: bytes) -> dict[str, float]:
+    """The numbers in a line of the host's log; none in a damaged line, which must not end a training.
+
+    By json: the host writes NaN, which orjson does not read.
+    """
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return {key: value for key, value in row.items() if isinstance(value, int | float)} if isinstance(row, dict) else {}
 
 
 def rows_of(folder: Path, stems: Collection[str], title: str, total: int) -> Watch:
     """Watch eval/predict.py: the rows of <stem>.jsonl and its parts in a folder, those of an earlier start, too."""
     counts: dict[Path, tuple[int, int]] = {}  # file -> bytes that were read, rows in them
 
-    def look(bar: tqdm) -> None:
+    def update(bar: tqdm) -> None:
         bar.total = total
         files = [*folder.glob("*.jsonl"), *folder.glob("*.*.part")]
         for path in [path for path in files if path.name.split(".")[0] in stems]:
@@ -82,7 +92,7 @@ def rows_of(folder: Path, stems: Collection[str], title: str, total: int) -> Wat
             counts[path] = position + len(grown), rows + grown.count(b"\n")
         bar.update(sum(rows for path, (_, rows) in counts.items() if path in files) - bar.n)
 
-    return Watch(title, "image", look, locks=False)
+    return Watch(title, "image", update, locks=False)
 
 
 def _grown(path: Path, position: int) -> bytes:
@@ -103,7 +113,7 @@ def launch(
 
     session: in one of its own, so that Ctrl-C reaches it only through us. The child inherits the folder's lock: a
     training that outlives a killed sweep keeps the next one out. Raises Locked; raises Stopped if the command fails,
-    cannot be started, or is sick: then its whole tree of processes is ended first, as it is on any exception.
+    cannot be started, or logs such a loss: then its whole tree of processes is ended first, as it is on any exception.
     """
     log = folder / LOG
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,46 +128,29 @@ def launch(
         interval = 0.1 if sys.stderr.isatty() else 30
         try:
             with tqdm(desc=watch.title, unit=watch.unit, leave=False, mininterval=interval, miniters=1) as bar:
-                while _running(process):
-                    watch.look(bar)
-                watch.look(bar)
+                while psutil.wait_procs([process], timeout=1)[1]:
+                    watch.update(bar)
+                watch.update(bar)
         finally:
             end(process)
         if process.returncode:
-            raise Stopped(f"exit code {process.returncode}: {_last_words(log, begin)} (all of it: {log})")
-
-
-def _running(process: psutil.Popen) -> bool:
-    """Wait for a second at most; is it still running?"""
-    try:
-        process.wait(1)
-    except psutil.TimeoutExpired:
-        return True
-    return False
+            raise Stopped(f"exit code {process.returncode}: {_last_error_line(log, begin)} (all of it: {log})")
 
 
 def end(process: psutil.Popen) -> None:
     """End a process and all its descendants: politely, then by force. torchrun gives its workers their own sessions."""
     try:
-        tree = [process, *process.children(recursive=True)]
+        alive = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    for member in tree:
-        _send(member, "terminate")
-    _, alive = psutil.wait_procs(tree, timeout=PATIENCE)
-    for member in alive:
-        _send(member, "kill")
-    psutil.wait_procs(alive, timeout=PATIENCE)
+    for send in (psutil.Process.terminate, psutil.Process.kill):
+        for member in alive:
+            with suppress(psutil.NoSuchProcess):
+                send(member)
+        _, alive = psutil.wait_procs(alive, timeout=PATIENCE)
 
 
-def _send(process: psutil.Process, name: str) -> None:
-    try:
-        getattr(process, name)()
-    except psutil.NoSuchProcess:
-        return
-
-
-def _last_words(log: Path, begin: int) -> str:
+def _last_error_line(log: Path, begin: int) -> str:
     """The last error line of a log, without torchrun's own report, which comes after it."""
     with log.open("rb") as file:
         file.seek(max(begin, log.stat().st_size - 200_000))
@@ -194,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _summary(folder: Path) -> str:
     try:
-        state = json.loads((folder / "trainer_state.json").read_bytes())
+        state = json.loads((folder / "trainer_state.json").read_bytes())  # may hold NaN, too
         losses = [row["loss"] for row in state["log_history"] if "loss" in row]
         return f"{state['global_step']:,} steps, last loss {losses[-1]:.3f}"
     except (OSError, ValueError, LookupError, TypeError):

@@ -1,7 +1,11 @@
 """How a sweep starts its steps: on how many machines, with how many processes."""
 
 import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
+PROGRAMS = ("python", "torchrun", "llamafactory-cli")
 # What each task of a Slurm step tells the host and torchrun: which machine it is.
 TASK = 'export NODE_RANK=$SLURM_NODEID PET_NODE_RANK=$SLURM_NODEID; exec "$@"'
 
@@ -24,15 +28,24 @@ def on_all_machines(command: list[str], nodes: int) -> list[str]:
     return [*step, "bash", "-c", TASK, "-", *command]
 
 
+def installed(command: Sequence[str]) -> list[str]:
+    """A command as it is started: with the programs of this Python, whatever the first ones on PATH are."""
+    folder = Path(sys.executable).parent
+    return [str(folder / word) if word in PROGRAMS and (folder / word).exists() else word for word in command]
+
+
 def on_all_gpus(script: list[str], gpus: int, nodes: int) -> list[str]:
     """The command of a Python script of ours and its arguments: a process for each GPU, under torchrun if several."""
     if gpus * nodes <= 1:
         return ["python", *script]
-    meet = ["--standalone"]  # a free port of this machine
+    rendezvous = ["--standalone"]  # a free port of this machine
     if nodes > 1:  # the rank of the machine: TASK
         names = ("MASTER_ADDR", "MASTER_PORT")
-        meet = [f"--nnodes={nodes}", *(f"--{name.lower()}={os.environ[name]}" for name in names if name in os.environ)]
-    return on_all_machines(["torchrun", *meet, f"--nproc_per_node={max(gpus, 1)}", *script], nodes)
+        rendezvous = [
+            f"--nnodes={nodes}",
+            *(f"--{name.lower()}={os.environ[name]}" for name in names if name in os.environ),
+        ]
+    return on_all_machines(["torchrun", *rendezvous, f"--nproc_per_node={max(gpus, 1)}", *script], nodes)
 
 
 def environment(gpus: int, nodes: int, deepspeed: bool) -> dict[str, str]:
@@ -44,7 +57,6 @@ def environment(gpus: int, nodes: int, deepspeed: bool) -> dict[str, str]:
 
 
 def visible_gpus() -> int:
-    """The GPUs that torch sees."""
     import torch  # seconds; a sweep that is finished does not need it
 
     return torch.cuda.device_count()

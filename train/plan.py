@@ -1,18 +1,16 @@
 """What one run of a sweep is: its recipe, training sets and test sets, its provenance, and how it is trained."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from storm import provenance
 from storm.datasets import SCALES
-from storm.files import read_json
-from storm.options import describe, did_you_mean
+from storm.options import did_you_mean
 from storm.prompts import strategy_of
 from train.checks.finding import names
-from train.recipe import Header, header, load
+from train.recipe import Header, header, load, share
+from train.stanzas import facts_of, registry, split
 
 RECIPES, SAVES, RESULTS = Path("recipes"), Path("saves"), Path("results")
 OURS = ("dataset", "eval_dataset", "output_dir")  # keys that the sweep sets itself
@@ -20,8 +18,6 @@ OURS = ("dataset", "eval_dataset", "output_dir")  # keys that the sweep sets its
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep runs its runs."""
-
     gpus: int | None = None  # of this machine; None: all that are visible
     nodes: int = 1  # machines
     any_commit: bool = False  # take what other commits and versions of packages made
@@ -35,8 +31,6 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """One recipe with its settings, training sets and test sets."""
-
     name: str  # the recipe's stem
     settings: tuple[str, ...]  # key=value of the user
     recipe: dict  # keys after the settings
@@ -52,7 +46,6 @@ class Run:
 
     @property
     def saved(self) -> Path:
-        """Folder of the training."""
         return self.saves / self.name
 
     @property
@@ -67,8 +60,9 @@ class Run:
     def files(self, stanzas: Sequence[str]) -> dict[str, Path]:
         """The files of rows of stanzas. Raises ValueError naming the registry and the stanza."""
         folder = Path(self.recipe["dataset_dir"])
+        info = registry(folder)
         try:
-            return {name: folder / registry(folder)[name]["file_name"] for name in stanzas}
+            return {name: folder / info[name]["file_name"] for name in stanzas}
         except (KeyError, TypeError):
             raise ValueError(f"{folder}/dataset_info.json: a stanza of {', '.join(stanzas)} names no file") from None
 
@@ -89,79 +83,50 @@ def results_in(saves: Path) -> Path:
     return RESULTS if saves == SAVES else saves / "results"
 
 
-def dataset_of(stanza: str) -> str:
-    """The dataset in a stanza's name: storm_spaq_test_num -> spaq, demo_test -> demo."""
-    name = stanza.removesuffix(strategy_of(stanza).suffix)
-    return re.sub(r"_(train|lite|test)$", "", name).removeprefix("storm_")
-
-
-@cache
-def registry(folder: Path) -> dict[str, dict]:
-    """The dataset_info.json of a dataset_dir, stanza by stanza. Raises ValueError naming the file."""
-    path = folder / "dataset_info.json"
-    try:
-        stanzas = read_json(path)
-        if not isinstance(stanzas, dict):
-            raise ValueError(f"{path}: holds no stanzas")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{describe(error)}; dataset_dir must be the folder it is in") from None
-    return stanzas
-
-
 def plan(name: str, settings: Sequence[str], datasets: Sequence[str], saves: Path = SAVES) -> Run:
     """The run of a recipe. Raises ValueError in one line for a setting, recipe or dataset that cannot be."""
     path = RECIPES / f"{name}.yaml"
     if taken := [setting for setting in settings if setting.split("=")[0] in OURS]:
         raise ValueError(f"{taken[0]}: the sweep sets {', '.join(OURS)} itself; for some datasets only: --datasets")
     recipe = load(path, settings)
-    if not recipe.get("do_train") and not recipe.get("do_predict"):
+    trains, folder = bool(recipe.get("do_train")), recipe.get("dataset_dir")
+    if not trains and not recipe.get("do_predict"):
         raise ValueError(f"{path}: neither trains nor predicts")
-    key = "dataset" if recipe.get("do_train") else "eval_dataset"
+    key = "dataset" if trains else "eval_dataset"
     used = tuple(names(recipe.get(key)))
     if not used:
-        raise ValueError(f"{path}: no {key}, so there is nothing to {'train on' if key == 'dataset' else 'predict'}")
-    if not isinstance(recipe.get("dataset_dir"), str) or not recipe["dataset_dir"]:
-        raise ValueError(f"{path}: dataset_dir={recipe.get('dataset_dir')}: name the folder of dataset_info.json")
-    trained = used if recipe.get("do_train") else ()
-    if used[0].startswith("storm_"):
+        raise ValueError(f"{path}: no {key}, so there is nothing to {'train on' if trains else 'predict'}")
+    if not isinstance(folder, str) or not folder:
+        raise ValueError(f"{path}: dataset_dir={folder}: name the folder of dataset_info.json")
+    if facts_of(used[0]):
         test = tuple(f"storm_{dataset}_test{strategy_of(used[0]).suffix}" for dataset in SCALES)
     else:
-        test = tuple(stanza.replace("_train", "_test") for stanza in trained or used[:1])
+        test = tuple(stanza.replace("_train", "_test") for stanza in (used if trains else used[:1]))
+    trained = used if trains else ()
     if datasets:
-        trained, test = _only(name, datasets, trained, test)
-    stanzas = registry(Path(recipe["dataset_dir"]))
+        tested = [split(stanza)[0] for stanza in test]
+        if unknown := sorted(set(datasets) - set(tested)):
+            raise ValueError(f"--datasets {unknown[0]}: not a test set of {name}; {did_you_mean(unknown[0], tested)}")
+        trained, test = (tuple(stanza for stanza in part if split(stanza)[0] in datasets) for part in (trained, test))
+        if trains and not trained:
+            raise ValueError(f"--datasets {', '.join(datasets)}: {name} trains on none of them")
+    stanzas = registry(Path(folder))
     if missing := [stanza for stanza in (*trained, *test) if stanza not in stanzas]:
-        raise ValueError(f"{recipe['dataset_dir']}/dataset_info.json: no stanza {missing[0]}, which {path} needs")
-    recipe = recipe | ({"dataset": ",".join(trained)} if trained else {"eval_dataset": test[0]})
+        raise ValueError(f"{folder}/dataset_info.json: no stanza {missing[0]}, which {path} needs")
+    recipe = recipe | ({"dataset": ",".join(trained)} if trains else {"eval_dataset": test[0]})
     return Run(name, tuple(settings), recipe, header(path), tuple(datasets), trained, test, saves)
-
-
-def _only(name: str, datasets: Sequence[str], *parts: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The training sets and test sets of some datasets. Raises ValueError for a dataset that the run lacks."""
-    tested = [dataset_of(stanza) for stanza in parts[1]]
-    if wrong := sorted(set(datasets) - set(tested)):
-        raise ValueError(f"--datasets {wrong[0]}: not a test set of {name}; {did_you_mean(wrong[0], tested)}")
-    trained, test = (tuple(stanza for stanza in part if dataset_of(stanza) in datasets) for part in parts)
-    if parts[0] and not trained:
-        raise ValueError(f"--datasets {', '.join(datasets)}: {name} trains on none of them")
-    return [trained, test]
 
 
 def batch(run: Run, processes: int) -> list[str]:
     """Settings that keep the header's global batch on this many GPUs; none for a recipe that promises no batch.
 
-    The batch of one GPU is the recipe's, or the largest below it that divides. Raises ValueError if none does.
+    Raises ValueError if the GPUs cannot share it.
     """
-    promised, steps = run.header, "gradient_accumulation_steps"
-    if promised.gpus is None or any(setting.split("=")[0] == steps for setting in run.settings):
+    steps = "gradient_accumulation_steps"
+    if not run.header.global_batch or any(setting.split("=")[0] == steps for setting in run.settings):
         return []
-    total = promised.gpus * promised.batch * promised.accumulation
-    if total % processes:
-        few = max(n for n in range(1, processes) if total % n == 0)
-        raise ValueError(f"{processes} GPUs cannot share a batch of {total} evenly: use {few} (--gpus {few})")
-    most = run.recipe["per_device_train_batch_size"]
-    size = max(size for size in range(1, most + 1) if total // processes % size == 0)
-    return [f"per_device_train_batch_size={size}", f"{steps}={total // processes // size}"]
+    size, accumulation = share(run.header.global_batch, processes, run.recipe["per_device_train_batch_size"])
+    return [f"per_device_train_batch_size={size}", f"{steps}={accumulation}"]
 
 
 def preflight_arguments(run: Run, processes: int, gpus: int) -> list[str]:

@@ -4,50 +4,64 @@ import sys
 from pathlib import Path
 
 from eval.inference import resume
+from eval.inference.run import LOG, scales_of
 from eval.inference.settings import Settings, provenance_of
 from eval.inference.settings import command as arguments
 from storm import provenance
-from storm.custom_scale import load as load_scale
-from storm.datasets import SCALES
 from storm.files import locked, read_jsonl
 from storm.rows import Example, read_examples
-from storm.scales import Scale
-from train.earlier import take_earlier
-from train.launch import LOG, Stopped, launch, rows_of
-from train.machines import on_all_gpus
+from train.earlier import put_aside, take_earlier
+from train.launch import Stopped, launch, rows_of
+from train.machines import installed, on_all_gpus
 from train.plan import RECIPES, Options, Run
 from train.recipe import load
+from train.stanzas import split
 
 # What a prediction must see as its training did.
-SHARED = ("image_max_pixels", "image_min_pixels", "dataset_dir", "media_dir", "template", "cutoff_len")
-# What else of a training's settings a prediction takes, beside the keys of its own recipe. Not what trains.
-PREDICTS = ("max_samples", "max_new_tokens", "per_device_eval_batch_size", "preprocessing_num_workers", "seed")
-PREDICTS += ("preprocessing_batch_size", "dataloader_num_workers", "overwrite_cache", "flash_attn", "use_cpu", "fp16")
-PREDICTS += ("bf16", "fp16_full_eval", "bf16_full_eval", "tf32", "cache_dir", "model_revision", "use_fast_tokenizer")
-PREDICTS += ("low_cpu_mem_usage", "quantization_bit", "quantization_method", "ddp_timeout")
-UNKNOWN = ("do_sample", "image_min_pixels", "quantization_bit")  # change answers, and eval/predict.py lacks them
+SHARED = ("image_max_pixels", "dataset_dir", "media_dir", "template", "cutoff_len")
+# What else of a training's settings a prediction obeys.
+OBEYED = ("max_samples", "max_new_tokens", "per_device_eval_batch_size", "bf16_full_eval")
+# Without effect on greedy answers, but for rounding (flash_attn).
+IGNORED = ("preprocessing_num_workers", "preprocessing_batch_size", "dataloader_num_workers", "overwrite_cache", "seed")
+IGNORED += ("ddp_timeout", "low_cpu_mem_usage", "flash_attn")
+# Keys of a training that would change answers, and that eval/predict.py lacks (LLaMA-Factory 0.9.5, hparams/).
+UNKNOWN = (
+    "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_length", "repetition_penalty", "length_penalty",
+    "skip_special_tokens", "default_system", "enable_thinking", "image_min_pixels", "crop_to_patches", "rope_scaling",
+    "quantization_bit", "quantization_method", "quantization_type", "double_quantization", "use_fast_tokenizer",
+    "resize_vocab", "split_special_tokens", "add_tokens", "add_special_tokens", "infer_dtype", "fp16_full_eval",
+    "use_cpu",
+)  # fmt: skip
+UNKNOWN_OF_BASE = ("model_revision", "cache_dir")  # where the prediction loads the base model, too
 
 
 def recipe_of(run: Run) -> dict:
     """The keys of a prediction with what the run trained, or with the recipe's own model."""
     if not run.train:
         return run.recipe
-    base = RECIPES / f"{'demo_predict' if run.name.startswith('demo') else 'predict'}.yaml"
+    base = RECIPES / f"{split(run.test[0])[0]}_predict.yaml"
+    base = base if base.exists() else RECIPES / "predict.yaml"
     weights = [f"model_name_or_path={run.saved}"]
     if run.recipe.get("finetuning_type") == "lora":
         adapter = [f"adapter_name_or_path={run.saved}", "finetuning_type=lora"]
         weights = [f"model_name_or_path={run.recipe['model_name_or_path']}", *adapter]
     shared = [f"{key}={run.recipe[key]}" for key in SHARED if key in run.recipe]
-    allowed = {*load(base), *PREDICTS} - {"model_name_or_path", *SHARED}
-    kept = [setting for setting in run.settings if setting.split("=")[0] in allowed]
+    kept = [setting for setting in run.settings if setting.split("=")[0] in (*OBEYED, *IGNORED)]
     return load(base, [*kept, *shared, *weights])
 
 
 def settings_of(run: Run) -> Settings:
     """What eval/predict.py gets. Raises ValueError for a key of the recipe that it cannot obey."""
     recipe = recipe_of(run)
-    if wrong := [key for key in UNKNOWN if recipe.get(key)]:
-        raise ValueError(f"{wrong[0]}={recipe[wrong[0]]}: eval/predict.py does not know it; leave it out")
+    keys = [key for key, value in run.recipe.items() if value is not None and (key != "do_sample" or value)]
+    if run.train:
+        unknown = UNKNOWN + (UNKNOWN_OF_BASE if "adapter_name_or_path" in recipe else ())
+        keys = [key for key in keys if key in unknown]
+    else:
+        allowed = {*load(RECIPES / "predict.yaml"), *OBEYED, *IGNORED, "adapter_name_or_path", "do_train"}
+        keys = [key for key in keys if key not in allowed or key == "do_sample"]
+    if keys:
+        raise ValueError(f"{keys[0]}={run.recipe[keys[0]]}: eval/predict.py does not know it; leave it out")
     scale = Path(recipe["dataset_dir"]) / "scale.yaml"
     return Settings(
         model=str(recipe["model_name_or_path"]),
@@ -67,47 +81,36 @@ def settings_of(run: Run) -> Settings:
     )
 
 
-def scales_of(settings: Settings) -> dict[str, Scale]:
-    """All scales that the test files may be of."""
-    custom = [load_scale(settings.scale).scale] if settings.scale else []
-    return SCALES | {scale.name: scale for scale in custom}
-
-
 def prediction(run: Run, options: Options) -> list[str]:
-    """The command that predicts all test sets of a run."""
     return on_all_gpus(["eval/predict.py", *arguments(settings_of(run))], options.gpus or 0, options.nodes)
 
 
 def predict(run: Run, options: Options) -> None:
     """Predict what is left of the test sets; starts no process if nothing is. Raises Stopped, ValueError or OSError."""
     settings = settings_of(run)
-    rows = {file: list(read_examples(file, scales_of(settings)))[: settings.limit] for file in settings.data}
+    scales = scales_of(settings)
+    rows = {file: list(read_examples(file, scales))[: settings.limit] for file in settings.data}
     with locked(settings.out):
-        _discard(run, settings, options.any_commit)
+        _put_others_aside(run, settings, options.any_commit)
         take_earlier(run, settings, recipe_of(run), rows, options.any_commit)
         if _finished(settings, rows):
             return
     stems, total = {file.stem for file in rows}, sum(map(len, rows.values()))
     watch = rows_of(settings.out, stems, f"{run.name}: predict", total)
     try:
-        launch(prediction(run, options), settings.out, watch)
+        launch(installed(prediction(run, options)), settings.out, watch)
     except Stopped:
-        _report_unreadable(settings)
-        raise
+        unread = [(file, row) for file in settings.data for row in _rows(settings, file) if "error" in row]
+        if not unread:
+            raise
+        file, row = unread[0]
+        text = f"{len(unread):,} images cannot be read; {file}, id {row.get('id')}: {row['error']}"
+        raise Stopped(text) from None
     if not _finished(settings, rows):
         raise Stopped(f"{settings.out}: not all rows have a prediction; output: {settings.out / LOG}")
 
 
-def _report_unreadable(settings: Settings) -> None:
-    """Raises Stopped with the first image that could not be read."""
-    bad = [(file, row) for file in settings.data for row in _rows(settings, file) if "error" in row]
-    if bad:
-        file, row = bad[0]
-        raise Stopped(f"{len(bad):,} images cannot be read; {file}, id {row.get('id')}: {row['error']}")
-
-
 def _rows(settings: Settings, file: Path) -> list[dict]:
-    """The whole rows of the predictions of a test file."""
     path = settings.out / f"{file.stem}.jsonl"
     return [line.row for line in read_jsonl(path) if isinstance(line.row, dict)] if path.exists() else []
 
@@ -125,14 +128,13 @@ def _finished(settings: Settings, rows: dict[Path, list[Example]]) -> bool:
     return done
 
 
-def _discard(run: Run, settings: Settings, any_commit: bool) -> None:
-    """Delete predictions of another provenance, which eval/predict.py would refuse, and say so.
+def _put_others_aside(run: Run, settings: Settings, any_commit: bool) -> None:
+    """Rename predictions of another provenance, which eval/predict.py would refuse, and say so.
 
-    Raises ValueError for those that only a user can have made.
+    Raises ValueError for exact ones: no sweep makes them.
     """
-    out, now = settings.out, provenance_of(settings)
+    out, now, old, reason = settings.out, provenance_of(settings), {"data": {}}, None
     files = {file.stem: file for file in settings.data}
-    old, reason = {"data": {}}, None
     try:
         old = provenance.read(out)
         reason = provenance.difference(old | {"data": {}}, now | {"data": {}}, any_commit)
@@ -141,19 +143,21 @@ def _discard(run: Run, settings: Settings, any_commit: bool) -> None:
     except ValueError as error:
         reason = str(error)
     if reason and old.get("decode", "generate") != "generate":
-        provenance.refuse(out, "predictions", f"--decode {old['decode']}, which no sweep made")
+        provenance.refuse(out, "predictions", f"--decode {old['decode']}, which no sweep makes")
     if reason:
-        wrong = {stem: reason for stem in {**files, **old["data"]}}
+        others = dict.fromkeys([*files, *old["data"]], reason)
     else:
         pairs = [(stem, {stem: old["data"][stem]}, {stem: now["data"][stem]}) for stem in files if stem in old["data"]]
-        wrong = {stem: "another data build" for stem, *both in pairs if not provenance.same_data(*both, files)}
-    for stem, why in wrong.items():
+        others = {stem: "another data build" for stem, *both in pairs if not provenance.same_data(*both, files)}
+    for stem, why in others.items():
         for path in (out / f"{stem}.jsonl", *resume.parts(out, stem)):
             if path.exists():
-                print(f"{run.name}: predicts {stem} again: {path} is of {why}", file=sys.stderr)
-                path.unlink()
+                about = f"{run.name}: predicts {stem} again: {path} is of {why}"
+                print(f"{about}; it is now called {put_aside(path).name}", file=sys.stderr)
     if reason:
-        (out / provenance.FILE).unlink(missing_ok=True)
-    elif wrong:
-        kept = {stem: value for stem, value in old["data"].items() if stem not in wrong}
+        for path in (out / name for name in (provenance.FILE, *provenance.EARLIER)):
+            if path.exists():
+                put_aside(path)
+    elif others:
+        kept = {stem: value for stem, value in old["data"].items() if stem not in others}
         provenance.write(out, old | {"data": kept})

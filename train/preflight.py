@@ -1,4 +1,4 @@
-"""Find what would waste a cluster night: python train/preflight.py RECIPE [key=value ...] [--gpus N] [--memory GB]
+"""Find problems before a long training: python train/preflight.py RECIPE [key=value ...] [--gpus N] [--memory GB]
 
 Checks keys and values, versions, datasets, every row and image path, a sample of the images, the longest row, the
 model and how much of it is trained, that transformers decodes as it should, GPUs, batch, memory, port and disk.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from storm.options import Parser, print_errors
-from storm.text import printable
+from storm.text import table
 from train.checks.finding import Finding, names
 from train.checks.job import Checked, Job
 from train.recipe import header, load
@@ -22,12 +22,12 @@ LEVELS = ("ok", "warning", "error")
 
 def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     """The checks in order, with the names that the report calls them by. Each may use what earlier ones filled."""
-    from train.checks import data, disk, images, keys, length, machine, memory, model, self_check, sizes, steps
+    from train.checks import data, disk, images, keys, length, machine, memory, model, self_check
 
     return [
         ("datasets", data.check_datasets),
         ("rows", data.check_rows),
-        ("rows", sizes.check_sizes),
+        ("rows", data.check_sizes),
         ("images", images.check_images),
         ("keys", keys.check_keys),  # imports torch and LLaMA-Factory, 20 s the first time
         ("versions", machine.check_versions),
@@ -36,7 +36,7 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("model", model.check_model),
         ("cutoff_len", length.check_length),
         ("parameters", model.check_parameters),
-        ("steps", steps.check_steps),
+        ("steps", disk.check_steps),
         ("memory", memory.check_memory),
         ("disk", disk.check_written),
         ("disk", disk.check_disk),
@@ -60,20 +60,18 @@ def preflight(job: Job) -> list[Finding]:
 def report(findings: Sequence[Finding]) -> str:
     """A line for each finding, errors last, where they are seen."""
     lines = sorted(findings, key=lambda finding: LEVELS.index(finding.level))
-    widths = [max(len(finding[i]) for finding in findings) for i in (0, 1)]
-    return "\n".join(
-        f"{level.ljust(widths[0])}  {check.ljust(widths[1])}  {printable(text)}" for level, check, text in lines
-    )
+    # Without the header and the line below it, which is as long as the longest text.
+    return "\n".join(line.rstrip() for line in table([Finding._fields, *lines]).splitlines()[2:])
 
 
 def parser() -> Parser:
-    options = Parser(prog="train/preflight.py", description="Find what would waste a cluster night.")
+    options = Parser(prog="train/preflight.py", description="Find problems before a long training.")
     options.add_argument("recipe", type=Path, metavar="RECIPE", help="such as recipes/storm_lite.yaml")
-    options.add_argument(
-        "settings", nargs="*", default=[], metavar="key=value", help="override a key, as for llamafactory-cli"
-    )
+    text = "override a key, as for llamafactory-cli"
+    options.add_argument("settings", nargs="*", default=[], metavar="key=value", help=text)
     options.add_argument("--gpus", type=int, metavar="N", help="GPUs of each machine (default: all that are visible)")
-    options.add_argument("--memory", type=float, metavar="GB", help="of one GPU (default: of the visible one, or 80)")
+    text = "memory of one GPU in GB (default: that of the visible one, or 80)"
+    options.add_argument("--memory", type=float, metavar="GB", help=text)
     options.add_argument("--all-images", action="store_true", help="decode all images, not a sample")
     options.add_argument("--tests", metavar="NAME,NAME", help="datasets to predict later: check their rows, too")
     return options
@@ -84,16 +82,8 @@ def checked(argv: Sequence[str] | None = None) -> tuple[Path, list[Finding]]:
     args = parser().parse_intermixed_args(argv)
     if min(args.gpus or 0, args.memory or 0) < 0:
         parser().error("--gpus and --memory cannot be negative")
-    job = Job(
-        recipe=load(args.recipe, args.settings),
-        header=header(args.recipe),
-        settings=tuple(args.settings),
-        tests=tuple(names(args.tests)),
-        all_images=args.all_images,
-        gpus=args.gpus,
-        gpu_memory=args.memory,
-    )
-    return args.recipe, preflight(job)
+    what = (load(args.recipe, args.settings), header(args.recipe), tuple(args.settings), tuple(names(args.tests)))
+    return args.recipe, preflight(Job(*what, all_images=args.all_images, gpus=args.gpus, gpu_memory=args.memory))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,10 +1,11 @@
-"""A recipe as LLaMA-Factory reads it, and what its header promises."""
+"""A recipe as LLaMA-Factory reads it, what its header promises, and its DeepSpeed file."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from storm.files import read_json
 from storm.options import describe, did_you_mean
 
 
@@ -18,6 +19,25 @@ class Header(NamedTuple):
     accumulation: int | None = None
     memory: int | None = None  # GB of one GPU
     parameters: int | None = None  # trainable ones
+
+    @property
+    def global_batch(self) -> int:
+        """0 if the header promises none."""
+        return self.gpus * self.batch * self.accumulation if self.gpus else 0
+
+
+def share(batch: int, processes: int, most: int) -> tuple[int, int]:
+    """(batch of one GPU, accumulation) that give a global batch on so many GPUs.
+
+    The batch of one GPU is `most`, or the largest below it that divides. Raises ValueError with the number of GPUs that
+    would do.
+    """
+    if batch % processes:
+        few = max(number for number in range(1, processes) if batch % number == 0)
+        fix = f"use {few} GPUs (--gpus {few}; by hand CUDA_VISIBLE_DEVICES, too)"
+        raise ValueError(f"{processes} GPUs cannot share a batch of {batch} evenly; {fix}")
+    size = max(size for size in range(1, max(most, 1) + 1) if batch // processes % size == 0)
+    return size, batch // processes // size
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> dict:
@@ -46,20 +66,38 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
 
 
 def header(path: Path) -> Header:
-    """The header of a recipe file, see Header."""
     top = path.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     lines = [line.removeprefix("#").strip() for line in top if line.startswith("#")]
     text = " ".join(lines)
-    batch = re.search(r"(\d+) GPUs? x (\d+) x (\d+) = \d+", text)
-    gpus, per_gpu, accumulation = (int(number) for number in batch.groups()) if batch else (None, None, None)
-    memory = re.search(r"GPUs? of (\d+) GB", text)
-    parameters = re.search(r"Trains ([\d,]+) parameters", text)
-    return Header(
-        title=lines[0] if lines else "",
-        command=re.split(r"\s{2,}", lines[1])[0] if len(lines) > 1 else "",
-        gpus=gpus,
-        batch=per_gpu,
-        accumulation=accumulation,
-        memory=int(memory.group(1)) if memory else None,
-        parameters=int(parameters.group(1).replace(",", "")) if parameters else None,
-    )
+
+    def numbers(pattern: str) -> list[int]:
+        match = re.search(pattern, text)
+        return [int(digits.replace(",", "")) for digits in match.groups()] if match else [None] * 3
+
+    command = re.split(r"\s{2,}", lines[1])[0] if len(lines) > 1 else ""
+    batch, memory = numbers(r"(\d+) GPUs? x (\d+) x (\d+) = \d+"), numbers(r"GPUs? of (\d+) GB")
+    return Header(lines[0] if lines else "", command, *batch, memory[0], numbers(r"Trains ([\d,]+) parameters")[0])
+
+
+class Zero(NamedTuple):
+    """The part of a DeepSpeed configuration that memory depends on."""
+
+    stage: int = 0  # 0: no DeepSpeed
+    offloads: bool = False  # the optimizer is kept out of the GPU
+
+
+def read_zero(recipe: dict) -> Zero:
+    """Read the recipe's DeepSpeed file. Raises ValueError naming the file and the fix."""
+    if not (value := recipe.get("deepspeed")):
+        return Zero()
+    try:
+        config = value if isinstance(value, dict) else read_json(Path(value))
+        config = config.get("zero_optimization", {})
+        offload = config.get("offload_optimizer") or {}
+        return Zero(int(config.get("stage", 0)), offload.get("device", "none") != "none")
+    except FileNotFoundError:
+        files = ", ".join(sorted(map(str, Path("ds_configs").glob("*.json")))) or "none in the folder ds_configs/"
+        raise ValueError(f"deepspeed={value}: no such file; there are {files}") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        text = f"deepspeed={value}: not a DeepSpeed configuration ({describe(error)}); see ds_configs/"
+        raise ValueError(text) from None

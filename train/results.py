@@ -7,17 +7,21 @@ from eval.scoring.paper import SINGLE, TABLES
 from eval.scoring.paper_tables import paper_table, values_of_line, with_averages
 from storm import provenance
 from storm.files import read_json
+from storm.prompts import STRATEGIES
 from storm.text import table as draw
 from train.plan import RESULTS
 
-DEMO = {"demo_direct": "w/o CoT", "demo_num": "Only Num.", "demo_text": "Only Text", "demo": "Num. + Text"}
+DEMO = {f"demo{row.suffix}": row.paper for row in STRATEGIES.values()}
 # What `sweep.py TABLE` runs. Single (Table 5) is five runs, one a domain.
 RUNS = {
     table: tuple(dict.fromkeys(run for line in lines for run in ([line.run] if line.run else SINGLE.values())))
     for table, lines in TABLES.items()
 }
 RUNS |= {"all": tuple(dict.fromkeys(run for runs in RUNS.values() for run in runs)), "demo": tuple(DEMO)}
-KINDS = {"dataset": str, "n": int, "n_test": int, "unparsed": int, "acc": float | int | None, "mae": float | int | None}
+# Types of the keys of a result and of its scores; an earlier version called n_test "of", and left keys out.
+KINDS = {"settings": list, "datasets": list, "recipe": dict, "data": dict, "versions": dict}
+KINDS |= {"trained_with": dict, "predicted_with": dict}
+SCORE = {"dataset": str, "n": int, "n_test": int, "unparsed": int, "acc": float | int | None, "mae": float | int | None}
 
 
 def read_results(runs: Iterable[str], folder: Path = RESULTS) -> dict[str, dict]:
@@ -26,24 +30,17 @@ def read_results(runs: Iterable[str], folder: Path = RESULTS) -> dict[str, dict]
     for run in runs:
         path = folder / f"{run}.json"
         try:
-            results[run] = _current(read_json(path))
+            result = read_json(path)
+            scores = [score | {"n_test": score.get("n_test", score.get("of"))} for score in result["scores"]]
+            whole = all(isinstance(score[key], kind) for score in scores for key, kind in SCORE.items())
+            if not whole or not all(isinstance(result.get(key, kind()), kind) for key, kind in KINDS.items()):
+                raise TypeError
+            results[run] = result | {"scores": scores}
         except FileNotFoundError:
             continue
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{path}: not a results file; mv {path} {path}.old and run the sweep again") from None
     return results
-
-
-def _current(result: dict) -> dict:
-    """A result as this version writes it. Raises ValueError, KeyError, TypeError or AttributeError if it is damaged."""
-    lists, dicts = ("settings", "datasets"), ("recipe", "data", "versions", "trained_with", "predicted_with")
-    kinds = dict.fromkeys(lists, list) | dict.fromkeys(dicts, dict)
-    scores = [score | {"n_test": score.get("n_test", score.get("of"))} for score in result["scores"]]
-    if not all(isinstance(score[key], kind) for score in scores for key, kind in KINDS.items()):
-        raise TypeError
-    if not all(isinstance(result.get(key, kind()), kind) for key, kind in kinds.items()):
-        raise TypeError
-    return result | {"scores": scores}
 
 
 def markdown(table: str, folder: Path = RESULTS) -> str:
@@ -52,7 +49,7 @@ def markdown(table: str, folder: Path = RESULTS) -> str:
         return "\n\n".join(markdown(name, folder) for name in TABLES)
     results = read_results(RUNS[table], folder)
     parts = [_demo(results, metric) if table == "demo" else _paper(table, results, metric) for metric in ("acc", "mae")]
-    return "\n\n".join([*parts, *_notes(results)])
+    return "\n\n".join([*parts, *notes(results)])
 
 
 def _paper(table: str, results: dict[str, dict], metric: str) -> str:
@@ -72,7 +69,7 @@ def _values(result: dict | None, metric: str) -> dict[str, float | None]:
     return {score["dataset"]: score[metric] for score in scores if score["n"] == score["n_test"]}
 
 
-def _notes(results: dict[str, dict]) -> list[str]:
+def notes(results: dict[str, dict]) -> list[str]:
     """What a reader must know of a row beside its numbers."""
     notes, now, changes = [], provenance.tools(), {}
     for run, result in results.items():

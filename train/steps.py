@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from eval.inference.run import LOG, scales_of
 from storm import provenance
 from train.checkpoints import discard_broken, last, other_ranks
-from train.launch import LOG, Stopped, launch, steps_of
-from train.machines import environment, on_all_machines
-from train.plan import Options, Run, dataset_of, training
-from train.predictions import scales_of, settings_of
+from train.launch import Stopped, launch, steps_of
+from train.machines import environment, installed, on_all_machines
+from train.plan import Options, Run, training
+from train.predictions import settings_of
+from train.stanzas import split
 
 DONE = "train_results.json"  # what the host writes at the end of a training
 
@@ -35,7 +37,7 @@ def train(run: Run, options: Options) -> str:
         provenance.write(run.saved, now)
     elif "deepspeed" in run.recipe and (reason := other_ranks(resumed, options.processes)):
         raise ValueError(reason)
-    command = on_all_machines(training(run, options.processes), options.nodes)
+    command = installed(on_all_machines(training(run, options.processes), options.nodes))
     env = environment(options.gpus or 0, options.nodes, "deepspeed" in run.recipe)
     launch(command, run.saved, steps_of(run.saved, f"{run.name}: train"), env)
     if not (run.saved / DONE).exists():
@@ -65,7 +67,7 @@ def other_tools(run: Run, now: dict) -> dict:
     if run.train and provenance.exists(run.saved) and (tools := differing(run.saved)):
         other["trained_with"] = tools
     if tools := differing(run.predicted):
-        other["predicted_with"] = {dataset_of(stanza): tools for stanza in run.test}
+        other["predicted_with"] = {split(stanza)[0]: tools for stanza in run.test}
     return other
 
 

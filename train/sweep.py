@@ -25,7 +25,7 @@ from train.launch import Stopped, end_on_sigterm
 from train.machines import environment, machines, on_all_machines, visible_gpus
 from train.plan import RECIPES, SAVES, Options, Run, batch, plan, preflight_arguments, results_in, training
 from train.predictions import predict, prediction, settings_of
-from train.results import RUNS, markdown, read_results
+from train.results import RUNS, markdown, notes, read_results
 from train.steps import other_tools, refuse_other, score, train
 
 
@@ -38,17 +38,17 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--datasets", **datasets, help="train and predict only these datasets")
     text = "GPUs of this machine (default: all that are visible)"
     parser.add_argument("--gpus", type=positive, metavar="N", help=text)
-    text = "of trainings and predictions (default: saves); the results of another one are in it, too"
+    text = "folder of models and predictions (default: saves); any other folder also holds its results"
     parser.add_argument("--saves", type=Path, default=SAVES, metavar="FOLDER", help=text)
-    parser.add_argument("--dry-run", action="store_true", help="print what would be run")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     parser.add_argument("--show", action="store_true", help="print the table as it stands")
-    parser.add_argument("--any-commit", action="store_true", help="take what other commits and versions made, too")
-    parser.add_argument("--by-hand", action="store_true", help="take trainings that no sweep began, too")
+    parser.add_argument("--any-commit", action="store_true", help="accept results of other commits and versions")
+    parser.add_argument("--by-hand", action="store_true", help="accept trainings that no sweep began")
     add_old_name(parser, "--table", "--show")
     return parser
 
 
-def finish(run: Run, options: Options) -> str:
+def run_all_steps(run: Run, options: Options) -> str:
     """Do what is left of a run and write its results; returns what was done. Raises Stopped, ValueError or OSError."""
     if is_finished(run, options):
         return "was finished"
@@ -104,7 +104,7 @@ def sweep(runs: Sequence[Run], options: Options) -> list[list]:
         try:
             if options.gpus is None and not run.results.exists():
                 options = replace(options, gpus=visible_gpus())
-            outcome = finish(run, options)
+            outcome = run_all_steps(run, options)
         except (Stopped, ValueError, OSError) as error:
             outcome, failed = describe(error), True
         except Exception as error:  # a fault of this program: the other runs need not wait until it is mended
@@ -117,7 +117,6 @@ def sweep(runs: Sequence[Run], options: Options) -> list[list]:
 
 
 def dry_run(runs: Sequence[Run], options: Options) -> None:
-    """Print the commands of what is left."""
     gpus, nodes = options.gpus or 0, options.nodes
     for run in runs:
         try:
@@ -184,8 +183,9 @@ def _table(name: str, folder: Path) -> str:
     """The table as Markdown; for a single recipe that stands in none, its scores."""
     if name in RUNS:
         return markdown(name, folder)
-    scores = [score for result in read_results([name], folder).values() for score in result["scores"]]
-    return draw([["dataset", "n", "ACC", "MAE"], *([s["dataset"], s["n"], s["acc"], s["mae"]] for s in scores)])
+    results = read_results([name], folder)
+    rows = [[s["dataset"], s["n"], s["acc"], s["mae"]] for result in results.values() for s in result["scores"]]
+    return "\n\n".join([draw([["dataset", "n", "ACC", "MAE"], *rows]), *notes(results)])
 
 
 if __name__ == "__main__":

@@ -11,25 +11,20 @@ Terms: research only; the authors give a password on request. The owner's split 
 them: by subject, folds 0-3 are for training and fold 4 is for testing (our choice).
 """
 
-from collections.abc import Iterator
-
-from data_prep.downloads import Files, table
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, read_csv
+from data_prep.source import Drop, Items, Row
 
 FOLDS = tuple(f"fold_{fold}_data.txt" for fold in range(5))
 COLUMNS = ("user_id", "original_image", "face_id", "age")
 GROUPS = ("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)")
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    missing = [name for name in FOLDS if not files.all(name)]
-    if missing:
-        raise FileNotFoundError(
-            f"{files.root}: no {', '.join(missing)} in this folder or below it; all five folds are needed"
-        )
+def read(files: Files) -> Items:
+    if missing := [name for name in FOLDS if not files.all(name)]:
+        raise FileNotFoundError(f"{files.root}: no {', '.join(missing)} in it or below it; all five folds are needed")
     seen: set[str] = set()
     for name in FOLDS:
-        for line, row in table(files.one(name), *COLUMNS):
+        for line, row in read_csv(files.label_file(name), *COLUMNS):
             user, image, face, age = (row.get(column, "") for column in COLUMNS)
             id = f"{user}/{face}.{image.rpartition('.')[0]}"
             if age not in GROUPS:

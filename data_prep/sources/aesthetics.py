@@ -10,17 +10,16 @@ Terms: the photographs are under Creative Commons licenses, the votes are for re
 """
 
 import re
-from collections.abc import Iterator
 
-from data_prep.downloads import Files, table
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, read_csv
+from data_prep.source import Drop, Items, Row
 
 _VOTES = re.compile("[1-5](,[1-5])*")
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    path = files.one("beauty-icwsm15-dataset.tsv", "beauty*.tsv")
-    for line, row in table(path, "#flickr_photo_id", "beauty_scores"):
+def read(files: Files) -> Items:
+    path = files.label_file("beauty-icwsm15-dataset.tsv", "beauty*.tsv")
+    for line, row in read_csv(path, "#flickr_photo_id", "beauty_scores"):
         photo, text = row["#flickr_photo_id"], row["beauty_scores"]
         image = f"{photo}.jpg"
         if _VOTES.fullmatch(text):

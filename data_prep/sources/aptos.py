@@ -8,15 +8,13 @@ id_code is text, even 232549883508 or 0709652336e2: a file that a spreadsheet pr
 images. It has 143 groups of identical images, 96 of them with different stages; the paper keeps them, and so do we.
 """
 
-from collections.abc import Iterator
-
-from data_prep.downloads import Files, table
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, read_csv
+from data_prep.source import Drop, Items, Row
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    path = files.one("train.csv")
-    for line, row in table(path, "id_code", "diagnosis"):
+def read(files: Files) -> Items:
+    path = files.label_file("train.csv")
+    for line, row in read_csv(path, "id_code", "diagnosis"):
         id = row["id_code"]
         if id:
             yield Row(id=id, images=(f"train_images/{id}.png", f"{id}.png"), score=row["diagnosis"])

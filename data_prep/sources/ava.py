@@ -9,15 +9,14 @@ Terms: the photographers keep all rights; AVA asks users not to pass on images o
 test images are not used: the paper tests on a tenth of its own.
 """
 
-from collections.abc import Iterator
 from operator import mul
 
 from data_prep.downloads import Files
-from data_prep.source import Drop, Row
+from data_prep.source import Drop, Items, Row
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    path = files.one("AVA.txt")
+def read(files: Files) -> Items:
+    path = files.label_file("AVA.txt")
     rated = 0
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, start=1):
@@ -29,14 +28,14 @@ def read(files: Files) -> Iterator[Row | Drop]:
         raise ValueError(f"{path}: no line of 15 numbers with votes; is it the AVA.txt of AVA_dataset?")
 
 
-def _row(cells: list[str], where: str) -> Row | Drop:
+def _row(cells: list[str], place: str) -> Row | Drop:
     photo, counts = cells[:2][-1], cells[2:12]  # a line cut short may end before the id
     image = f"{photo}.jpg"
     if len(cells) != 15:
-        return Drop(photo, image, "rule", f"{where}: {len(cells)} columns instead of 15")
+        return Drop(photo, image, "rule", f"{place}: {len(cells)} columns instead of 15")
     if not "".join(cells[1:12]).isdecimal():
-        return Drop(photo, image, "rule", f"{where}: {' '.join(cells[1:12])!r} is not an id and ten counts")
+        return Drop(photo, image, "rule", f"{place}: {' '.join(cells[1:12])!r} is not an id and ten counts")
     votes = [int(count) for count in counts]
     if not any(votes):
-        return Drop(photo, image, "rule", f"{where}: no votes ({' '.join(counts)})")
+        return Drop(photo, image, "rule", f"{place}: no votes ({' '.join(counts)})")
     return Row(id=photo, images=(image,), score=sum(map(mul, votes, range(1, 11))) / sum(votes))

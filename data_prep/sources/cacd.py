@@ -12,21 +12,16 @@ Terms: research only. The owner's split, by rank of celebrity, is used neither b
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data_prep.downloads import Files
-from data_prep.source import Drop, Row
-
-if TYPE_CHECKING:
-    import h5py
+from data_prep.source import Drop, Items, Row
 
 NAME = re.compile(r"(?:.*/)?((\d+)_([^/]+)_\d{4})\.jpg", re.IGNORECASE)
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    path = files.one("celebrity2000_meta.mat", "*.jpg")
+def read(files: Files) -> Items:
+    path = files.label_file("celebrity2000_meta.mat", "*.jpg")
     listed = _meta(path) if path.suffix.lower() == ".mat" else ((image, None) for image in files.all("*.jpg"))
     for image, age in listed:
         name = unicodedata.normalize("NFC", image)
@@ -45,29 +40,22 @@ def _meta(path: Path) -> list[tuple[str, float]]:
     import numpy as np
     from scipy.io import loadmat
 
+    def text(cell: h5py.Reference) -> str:  # UTF-16; low-level calls, since file[cell][()] takes three times as long
+        codes = h5py.h5r.dereference(cell, file.id)
+        letters = np.empty(codes.shape, "<u2")
+        codes.read(h5py.h5s.ALL, h5py.h5s.ALL, letters)
+        return letters.tobytes().decode("utf-16-le")
+
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
                 data = file["celebrityImageData"]
-                names = [_text(file, cell) for cell in data["name"][()].ravel()]
+                names = [text(cell) for cell in data["name"][()].ravel()]
                 ages = data["age"][()]
         else:
             data = loadmat(path, variable_names=["celebrityImageData"], simplify_cells=True)["celebrityImageData"]
             names, ages = np.ravel(data["name"]).tolist(), data["age"]
         return list(zip(names, np.ravel(ages).tolist(), strict=True))
     except Exception as error:  # a damaged file makes h5py and scipy raise nearly anything
-        what = "cannot read name and age of celebrityImageData"
-        raise ValueError(
-            f"{path}: {what} ({error}); download it again, or remove it to use the file names alone"
-        ) from error
-
-
-def _text(file: "h5py.File", cell: "h5py.Reference") -> str:
-    """A cell of text, which MATLAB v7.3 keeps as UTF-16. Low-level calls: file[cell][()] takes three times as long."""
-    import h5py
-    import numpy as np
-
-    codes = h5py.h5r.dereference(cell, file.id)
-    text = np.empty(codes.shape, "<u2")
-    codes.read(h5py.h5s.ALL, h5py.h5s.ALL, text)
-    return text.tobytes().decode("utf-16-le")
+        what = f"cannot read name and age of celebrityImageData ({error})"
+        raise ValueError(f"{path}: {what}; download it again, or remove it to use the file names alone") from error

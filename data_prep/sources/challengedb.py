@@ -8,29 +8,25 @@ Terms: any purpose; keep the copyright notice and cite the papers. No owner's sp
 is enough: meta_info_LIVEChallengeDataset.csv or another *challenge*.csv with columns img_name and mos.
 """
 
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from data_prep.downloads import Files, table
-from data_prep.source import Row
+from data_prep.downloads import Files, read_csv, stem
+from data_prep.source import Items, Row
 
 
-def read(files: Files) -> Iterator[Row]:
-    path = files.one("AllImages_release.mat", "*challenge*.csv")
+def read(files: Files) -> Items:
+    path = files.label_file("AllImages_release.mat", "*challenge*.csv")
     if path.suffix.lower() == ".csv":
-        pairs = [(row["img_name"], row["mos"]) for _, row in table(path, "img_name", "mos")]
+        pairs = [(row["img_name"], row["mos"]) for _, row in read_csv(path, "img_name", "mos")]
     else:
-        images, scores = _values(path, "AllImages_release"), _values(files.one("AllMOS_release.mat"), "AllMOS_release")
+        images = _values(path, "AllImages_release")
+        scores = _values(files.label_file("AllMOS_release.mat"), "AllMOS_release")
         if len(images) != len(scores):
             raise ValueError(f"{path}: {len(images)} names but {len(scores)} ratings; take both files of one release")
         pairs = [(str(image).strip(), score) for image, score in zip(images, scores)]
     for image, score in pairs:
-        yield Row(
-            id=PurePosixPath(image).stem,
-            images=(f"Images/{image}", f"Images/trainingImages/{image}", image),
-            score=score,
-        )
+        yield Row(stem(image), images=(f"Images/{image}", f"Images/trainingImages/{image}", image), score=score)
 
 
 def _values(path: Path, variable: str) -> list[Any]:
@@ -41,6 +37,4 @@ def _values(path: Path, variable: str) -> list[Any]:
     try:
         return np.ravel(loadmat(path, squeeze_me=True)[variable]).tolist()
     except Exception as error:  # for a damaged file scipy raises OSError, TypeError, IndexError and more
-        raise ValueError(
-            f"{path}: cannot read MATLAB variable {variable!r} ({error}); download the file again"
-        ) from error
+        raise ValueError(f"{path}: cannot read MATLAB variable {variable!r} ({error}); download it again") from error

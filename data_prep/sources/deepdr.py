@@ -11,18 +11,16 @@ Not used: the 400 evaluation images (the paper's Table 1 counts them), ultra-wid
 Terms: CC BY-SA 4.0.
 """
 
-from collections.abc import Iterator
-
-from data_prep.downloads import Files, table
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, read_csv
+from data_prep.source import Drop, Items, Row
 
 LEFT, RIGHT = "left_eye_DR_Level", "right_eye_DR_Level"
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
+def read(files: Files) -> Items:
     for part, folder in (("train", "regular-fundus-training"), ("test", "regular-fundus-validation")):
-        path = files.one(f"{folder}.csv")
-        for line, row in table(path, "patient_id", "image_id", LEFT, RIGHT):
+        path = files.label_file(f"{folder}.csv")
+        for line, row in read_csv(path, "patient_id", "image_id", LEFT, RIGHT):
             patient, image = row["patient_id"], row["image_id"]
             left, right = row[LEFT], row[RIGHT]
             if not (patient and image):

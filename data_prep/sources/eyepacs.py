@@ -8,15 +8,13 @@ The paper's 35,127 (Table 1) counts the header. Files with ";" or CRLF are in ci
 competition's test images (graded later) are not used; their numbers differ.
 """
 
-from collections.abc import Iterator
-
-from data_prep.downloads import Files, table
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, read_csv
+from data_prep.source import Drop, Items, Row
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    path = files.one("trainLabels.csv")
-    for line, row in table(path, "image", "level"):
+def read(files: Files) -> Items:
+    path = files.label_file("trainLabels.csv")
+    for line, row in read_csv(path, "image", "level"):
         image = row["image"]
         patient, _, eye = image.rpartition("_")
         if patient.isdecimal() and eye in ("left", "right"):

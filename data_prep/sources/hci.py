@@ -6,24 +6,20 @@ Terms: the page names none; academic. No owner's split, no label file. The tar a
 macOS wrote and which is not an image (hidden files are never read).
 """
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-
-from data_prep.downloads import Files
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, stem
+from data_prep.source import Drop, Items, Row
 
 DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
+def read(files: Files) -> Items:
     dated = False
     for path in files.all("*.jpg"):
-        image = PurePosixPath(path)
-        decade = next((folder.name.lower() for folder in image.parents if folder.name.lower() in DECADES), None)
-        if decade:
+        folders = path.lower().split("/")[:-1]
+        if decade := next((folder for folder in reversed(folders) if folder in DECADES), None):
             dated = True
-            yield Row(id=f"{decade}/{image.stem}", images=(path,), score=DECADES.index(decade))
+            yield Row(id=f"{decade}/{stem(path)}", images=(path,), score=DECADES.index(decade))
         else:
-            yield Drop(image.stem, path, "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
+            yield Drop(stem(path), path, "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
     if not dated:
         raise FileNotFoundError(f"{files.root}: no .jpg below a folder {', '.join(DECADES)}; unpack the tar file here")

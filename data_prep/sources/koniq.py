@@ -9,16 +9,13 @@ Terms: photographs from YFCC100M under Creative Commons licenses; the authors' r
 (7,058, 1,000 and 2,015) is not used: the paper tests on 2,014.
 """
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-
-from data_prep.downloads import Files, table
-from data_prep.source import Row
+from data_prep.downloads import Files, read_csv, stem
+from data_prep.source import Items, Row
 
 
-def read(files: Files) -> Iterator[Row]:
-    path = files.one("koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv", "koniq*.csv")
-    rows = [row for _, row in table(path, "image_name", "MOS")]
+def read(files: Files) -> Items:
+    path = files.label_file("koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv", "koniq*.csv")
+    rows = [row for _, row in read_csv(path, "image_name", "MOS")]
     column = "MOS_zscore" if any("MOS_zscore" in row for row in rows) else "MOS"
     if column == "MOS" and not any(_above_5(row["MOS"]) for row in rows):
         raise ValueError(
@@ -27,11 +24,7 @@ def read(files: Files) -> Iterator[Row]:
         )
     for row in rows:
         image = row["image_name"]
-        yield Row(
-            id=PurePosixPath(image).stem,
-            images=(f"1024x768/{image}", f"512x384/{image}", image),
-            score=row[column],
-        )
+        yield Row(stem(image), images=(f"1024x768/{image}", f"512x384/{image}", image), score=row[column])
 
 
 def _above_5(text: str) -> bool:

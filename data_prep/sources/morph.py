@@ -10,18 +10,17 @@ Terms: an academic or a paid license from UNC Wilmington. No owner's split.
 """
 
 import re
-from collections.abc import Iterator
 
-from data_prep.downloads import Files, table
-from data_prep.source import Drop, Row, same_rating
+from data_prep.downloads import Files, read_csv
+from data_prep.source import Drop, Items, Row, same_rating
 
 NAME = re.compile(r"(?:.*[/\\])?((\d{6})_\d{1,2}[MF](\d+))\.jpg", re.IGNORECASE)
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
-    path = files.one("morph_2008_nonCommercial.csv", "*.jpg")
+def read(files: Files) -> Items:
+    path = files.label_file("morph_2008_nonCommercial.csv", "*.jpg")
     if path.suffix.lower() == ".csv":
-        listed = ((row.get("photo", ""), row.get("age", "")) for _, row in table(path, "age", "photo"))
+        listed = ((row.get("photo", ""), row.get("age", "")) for _, row in read_csv(path, "age", "photo"))
     else:
         listed = ((image, None) for image in files.all("*.jpg"))
     for image, age in listed:

@@ -9,21 +9,21 @@ write its name with underscores, or have a .csv: columns are found by name.
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zipfile import BadZipFile
 
-from data_prep.downloads import Files, table
-from data_prep.source import Row
+from data_prep.downloads import Files, read_csv, stem
+from data_prep.source import Items, Row
 
 
-def read(files: Files) -> Iterator[Row]:
-    path = files.one("MOS*Image attribute scores.xlsx", "MOS*Image*attribute*scores.xlsx", "MOS*.csv")
+def read(files: Files) -> Items:
+    path = files.label_file("MOS*Image attribute scores.xlsx", "MOS*Image*attribute*scores.xlsx", "MOS*.csv")
     if path.suffix.lower() == ".csv":
-        pairs = ((row["Image name"], row["MOS"]) for _, row in table(path, "Image name", "MOS"))
+        pairs = ((row["Image name"], row["MOS"]) for _, row in read_csv(path, "Image name", "MOS"))
     else:
         pairs = _sheet(path)
     for image, score in pairs:
-        yield Row(id=PurePosixPath(image).stem, images=(f"TestImage/{image}", image), score=score)
+        yield Row(id=stem(image), images=(f"TestImage/{image}", image), score=score)
 
 
 def _sheet(path: Path) -> Iterator[tuple[str, float | str]]:

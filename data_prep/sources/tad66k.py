@@ -7,19 +7,11 @@ Names are text: 136 begin with "-" or "_", 99 are all digits. The owner's split 
 by theme, 478 of these test images are for training. Terms: labels and code Apache-2.0; the photographs are from Flickr.
 """
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-
-from data_prep.downloads import Files, table
-from data_prep.source import Row
+from data_prep.downloads import Files, read_csv, stem
+from data_prep.source import Items, Row
 
 
-def read(files: Files) -> Iterator[Row]:
+def read(files: Files) -> Items:
     for part in ("train", "test"):
-        for _, row in table(files.one(f"merge/{part}.csv", f"{part}.csv"), "image", "score"):
-            yield Row(
-                id=PurePosixPath(row["image"]).stem,
-                images=(row["image"],),
-                score=row["score"],
-                part=part,
-            )
+        for _, row in read_csv(files.label_file(f"merge/{part}.csv", f"{part}.csv"), "image", "score"):
+            yield Row(stem(row["image"]), images=(row["image"],), score=row["score"], part=part)

@@ -12,25 +12,21 @@ Terms: non-commercial research only. No owner's split.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from data_prep.downloads import Files
-from data_prep.source import Drop, Row
+from data_prep.source import Drop, Items, Row
 
 NAME = re.compile(r"(?:.*/)?(?P<id>(?P<age>\d+)_[^/]*?)\s*(?P<aligned>(?:\.jpg)?\.chip)?\.jpg", re.IGNORECASE)
 
 
-def read(files: Files) -> Iterator[Row | Drop]:
+def read(files: Files) -> Items:
     named = [(path, NAME.fullmatch(path)) for path in files.all("*.jpg")]
     if not named:
-        raise FileNotFoundError(
-            f"{files.root}: no .jpg in this folder or below it; unpack part1.tar.gz to part3.tar.gz there"
-        )
+        raise FileNotFoundError(f"{files.root}: no .jpg in it or below it; unpack part1.tar.gz to part3.tar.gz there")
     wild = Counter(match["id"] for _, match in named if match and not match["aligned"])
     for path, match in named:
         if match is None:
             yield Drop(path, path, "rule", f"{path!r} does not begin with an age and '_'")
         elif not (wild and match["aligned"]):
-            folder = f"{PurePosixPath(path).parent.name}/" if wild[match["id"]] > 1 else ""
+            folder = f"{path.rpartition('/')[0].rpartition('/')[2]}/" if wild[match["id"]] > 1 else ""
             yield Row(id=folder + match["id"], images=(path,), score=int(match["age"]))

@@ -32,32 +32,21 @@ def trie(answers: Mapping[int, Sequence[int]], device: torch.device | str = "cpu
     """From label -> token ids with the end token. Raises ValueError for no answers or one that begins another."""
     if not answers:
         raise ValueError("the set of valid answers is empty")
-    nodes: dict[tuple[int, ...], int] = {}  # prefix -> inner node
-    edges: dict[tuple[int, ...], int] = {}  # prefix and next token -> edge
-    for ids in answers.values():
-        for length in range(1, len(ids)):
-            nodes.setdefault(tuple(ids[:length]), len(nodes))
-        for length in range(1, len(ids) + 1):
-            edges.setdefault(tuple(ids[:length]), len(edges))
-    wholes = {tuple(ids) for ids in answers.values()}
-    if len(wholes) < len(answers) or wholes & nodes.keys():
+    wholes = [tuple(ids) for ids in answers.values()]
+    begun = dict.fromkeys(ids[:length] for ids in wholes for length in range(1, len(ids)))
+    nodes = {prefix: number for number, prefix in enumerate(begun)}  # of all inner nodes, parents first
+    edges = list(dict.fromkeys(ids[:length] for ids in wholes for length in range(1, len(ids) + 1)))
+    if len(set(wholes)) < len(answers) or nodes.keys() & set(wholes):
         raise ValueError("an answer is another one's beginning: the tokens must end with an end token")
-    sees = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
-    for prefix, node in nodes.items():
-        for length in range(1, len(prefix) + 1):
-            sees[node, nodes[prefix[:length]]] = True
-    path = torch.zeros(len(answers), len(edges))
-    for row, ids in enumerate(answers.values()):
-        for length in range(1, len(ids) + 1):
-            path[row, edges[tuple(ids[:length])]] = 1
+    sees = [[prefix[: len(other)] == other for other in nodes] for prefix in nodes]
     whole = Trie(
         labels=tuple(answers),
         tokens=torch.tensor([prefix[-1] for prefix in nodes], dtype=torch.long),
         depth=torch.tensor([len(prefix) - 1 for prefix in nodes], dtype=torch.long),
-        sees=sees,
-        source=torch.tensor([nodes[prefix[:-1]] + 1 if len(prefix) > 1 else 0 for prefix in edges]),
+        sees=torch.tensor(sees, dtype=torch.bool).view(len(nodes), len(nodes)),
+        source=torch.tensor([nodes.get(prefix[:-1], -1) + 1 for prefix in edges]),
         token=torch.tensor([prefix[-1] for prefix in edges]),
-        path=path,
+        path=torch.tensor([[ids[: len(prefix)] == prefix for prefix in edges] for ids in wholes]).float(),
     )
     return Trie(whole.labels, *(tensor.to(device) for tensor in whole[1:]))
 
@@ -95,11 +84,9 @@ def _grow(model, cache, mask: torch.Tensor, following: torch.Tensor, answers: Tr
     rows, nodes = len(mask), len(answers.tokens)
     allowed = torch.cat([mask[:, None].expand(-1, nodes, -1), answers.sees.expand(rows, -1, -1)], 2)[:, None]
     dtype = next(model.parameters()).dtype
-    tree_mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(
-        ~allowed, torch.finfo(dtype).min
-    )
-    positions = following[:, None] + answers.depth
-    family = family_of(model.config)
+    tree_mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    tree_mask.masked_fill_(~allowed, torch.finfo(dtype).min)
+    positions, family = following[:, None] + answers.depth, family_of(model.config)
     if family.mrope:
         positions = positions.expand(3, -1, -1)
     return getattr(model.model, family.text)(
@@ -114,23 +101,15 @@ def _grow(model, cache, mask: torch.Tensor, following: torch.Tensor, answers: Tr
 def _edges(model: torch.nn.Module, hidden: torch.Tensor, answers: Trie) -> torch.Tensor:
     """log P(next token) of each row and edge, in float32, without keeping the scores of the whole vocabulary."""
     head, (rows, sources, size) = model.get_output_embeddings(), hidden.shape
+    slot = (answers.source[:, None] == answers.source).tril(-1).sum(1)  # which of its source's edges an edge is
+    # The tokens that follow each source, (sources, most followers), filled up with 0.
+    followers = torch.zeros(sources, int(slot.max()) + 1, dtype=torch.long, device=answers.token.device)
+    followers[answers.source, slot] = answers.token
     picked, total = [], []
-    wanted = _columns(answers, sources)
-    for part, columns in zip(
-        hidden.reshape(-1, size).split(ROWS), wanted.expand(rows, -1, -1).flatten(0, 1).split(ROWS)
-    ):
+    parts = hidden.reshape(-1, size).split(ROWS)
+    for part, columns in zip(parts, followers.expand(rows, -1, -1).flatten(0, 1).split(ROWS)):
         scores = head(part).float()
         total.append(scores.logsumexp(1))
         picked.append(scores.gather(1, columns))
     logp = torch.cat(picked).view(rows, sources, -1) - torch.cat(total).view(rows, sources, 1)
-    slot = (answers.source[:, None] == answers.source).tril(-1).sum(1)  # which of its source's edges an edge is
     return logp[:, answers.source, slot]
-
-
-def _columns(answers: Trie, sources: int) -> torch.Tensor:
-    """The tokens that follow each source, (sources, most followers), filled up with 0."""
-    counts = torch.bincount(answers.source, minlength=sources)
-    columns = torch.zeros(sources, int(counts.max()), dtype=torch.long, device=answers.token.device)
-    slot = (answers.source[:, None] == answers.source).tril(-1).sum(1)
-    columns[answers.source, slot] = answers.token
-    return columns

@@ -24,8 +24,6 @@ PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred si
 
 
 class Loaded(NamedTuple):
-    """What asking a model takes."""
-
     model: torch.nn.Module
     tokenizer: Any
     encoder: UnsupervisedDatasetProcessor
@@ -34,13 +32,9 @@ class Loaded(NamedTuple):
 
 
 def load(settings: Settings, device: torch.device) -> Loaded:
-    """Load for prediction, in the precision of the weights or in bfloat16. What the libraries print: see quiet.py.
-
-    Raises ValueError naming a model that cannot be loaded and the fix; RuntimeError for what nobody foresaw.
-    """
+    """Load for prediction. Raises ValueError naming a model that cannot be loaded and the fix; else RuntimeError."""
     name, adapter = settings.model, settings.adapter
-    shape = config(name)
-    template = family_of(shape, name).template
+    template = family_of(config(name), name).template
     processors = (Path(name) / f"{kind}_config.json" for kind in ("preprocessor", "processor"))
     if Path(name).is_dir() and not any(path.is_file() for path in processors):
         raise ValueError(f"{name}: no preprocessor_config.json; copy it from the base model's folder")
@@ -68,12 +62,8 @@ def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded
     model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False)
     model = model.to(device, dtype).eval()  # as transformers' Trainer does for bf16_full_eval
     encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
-    collator = SFTDataCollatorWith4DAttentionMask(
-        template=template,
-        attn_implementation="sdpa",
-        compute_dtype=next(model.parameters()).dtype,
-        **modules,
-    )
+    precision = {"attn_implementation": "sdpa", "compute_dtype": next(model.parameters()).dtype}
+    collator = SFTDataCollatorWith4DAttentionMask(template=template, **precision, **modules)
     return Loaded(model, modules["tokenizer"], encoder, collator, {})
 
 
@@ -83,10 +73,8 @@ def _check_adapter(adapter: str, model: str) -> None:
     try:
         base = PeftConfig.from_pretrained(adapter).base_model_name_or_path
     except (ValueError, OSError, KeyError, TypeError):
-        raise ValueError(
-            f"{adapter}: no adapter_config.json of peft in it, so it is not an adapter; name its folder, or leave "
-            "out --adapter"
-        ) from None
+        fix = "name an adapter's folder, or leave out --adapter"
+        raise ValueError(f"{adapter}: not an adapter, as it has no adapter_config.json of peft; {fix}") from None
     if base and Path(base).name != Path(model).name:
         raise ValueError(f"{adapter}: an adapter of {base}, not of {model}; write --model {base}")
 
@@ -97,29 +85,20 @@ def batch(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image
     for question, image in zip(questions, images):
         ids = _prompt(loaded, question, image)
         rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [], "images": [image]})
-    inputs = loaded.collator(rows)
     device = next(loaded.model.parameters()).device
-    return {key: value.to(device) for key, value in inputs.items() if key not in ("labels", "rope_deltas")}
+    inputs = loaded.collator(rows).items()
+    return {key: value.to(device) for key, value in inputs if key not in ("labels", "rope_deltas")}
 
 
 def _prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     """The tokens of a prompt, which depend on the image's size only: encoded once, by the host, for each of them."""
     key = question, image.size
     if key not in loaded.prompts:
-        encoded = loaded.encoder.preprocess_dataset(
-            {
-                "_prompt": [[{"role": "user", "content": question}]],
-                "_response": [[]],
-                "_system": [""],
-                "_tools": [""],
-                "_images": [[image]],
-                "_videos": [None],
-                "_audios": [None],
-            }
-        )
+        row = {"_prompt": [[{"role": "user", "content": question}]], "_response": [[]], "_images": [[image]]}
+        row |= {"_system": [""], "_tools": [""], "_videos": [None], "_audios": [None]}
         if len(loaded.prompts) >= PROMPTS:
             loaded.prompts.clear()
-        loaded.prompts[key] = encoded["input_ids"][0]
+        loaded.prompts[key] = loaded.encoder.preprocess_dataset(row)["input_ids"][0]
     return list(loaded.prompts[key])
 
 
@@ -139,11 +118,12 @@ def answer_ids(loaded: Loaded, scale: Scale, strategy: str) -> dict[int, list[in
 
 def stops(loaded: Loaded) -> list[int]:
     """The tokens that end an answer, as the host's do_predict has them: end of turn and every special token."""
-    words = loaded.tokenizer
-    extra = getattr(words, "additional_special_tokens_ids", None)
+    tokenizer = loaded.tokenizer
+    extra = getattr(tokenizer, "additional_special_tokens_ids", None)
     if not isinstance(extra, list):  # transformers 5
-        extra = words.convert_tokens_to_ids([str(token) for token in getattr(words, "_extra_special_tokens", [])])
-    return list(dict.fromkeys([words.eos_token_id, *(token for token in extra if token != -1)]))
+        texts = [str(token) for token in getattr(tokenizer, "_extra_special_tokens", [])]
+        extra = tokenizer.convert_tokens_to_ids(texts)
+    return list(dict.fromkeys([tokenizer.eos_token_id, *(token for token in extra if token != -1)]))
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ def normalize(logp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mode(probs: np.ndarray) -> np.ndarray:
-    """The likeliest column: best for accuracy. The lowest of equals."""
+    """The likeliest column, the lowest one of several: best for accuracy."""
     return probs.argmax(1)
 
 
@@ -34,14 +34,12 @@ def mean(probs: np.ndarray) -> np.ndarray:
 
 def entropy(probs: np.ndarray) -> np.ndarray:
     """In nats: 0 for certainty, log K for no idea."""
-    safe = np.where(probs > 0, probs, 1)
-    return -(probs * np.log(safe)).sum(1)
+    return -(probs * np.log(np.where(probs > 0, probs, 1))).sum(1)
 
 
 def temper(probs: np.ndarray, temperature: float) -> np.ndarray:
     """Flattened (temperature above 1) or sharpened, and normalized again. The mode stays."""
-    logp = np.log(np.maximum(probs, 1e-12)) / temperature
-    return normalize(logp)[0]
+    return normalize(np.log(np.maximum(probs, 1e-12)) / temperature)[0]
 
 
 def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
@@ -55,10 +53,15 @@ def fit_temperature(probs: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(surprise, bounds=np.log([0.05, 20]), method="bounded").x))
 
 
+def bins_of(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence, 0 .. BINS - 1."""
+    return np.minimum((confidence * BINS).astype(int), BINS - 1)
+
+
 def reliability(probs: np.ndarray, labels: np.ndarray) -> list[dict]:
     """For each bin of confidence in the mode that has rows: n, mean confidence and accuracy."""
     confidence, correct = probs.max(1), mode(probs) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = bins_of(confidence)
     return [
         {"n": int(rows.sum()), "confidence": float(confidence[rows].mean()), "accuracy": float(correct[rows].mean())}
         for rows in (bins == number for number in range(BINS))
@@ -75,15 +78,3 @@ def diagram(bins: list[dict], width: int = 50) -> str:
         bar = bar.ljust(width)[:place] + "|" + bar.ljust(width)[place + 1 :]
         lines.append(f"  confidence {bin['confidence']:.2f}, accuracy {bin['accuracy']:.2f}  {bar}  n {bin['n']:,}")
     return "\n".join(lines)
-
-
-def expected_calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Mean distance of confidence and accuracy over the bins, 0..1, weighted by their rows. 0 is best."""
-    return sum(bin["n"] * abs(bin["confidence"] - bin["accuracy"]) for bin in reliability(probs, labels)) / len(labels)
-
-
-def ranked_probability_score(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Mean squared distance of the cumulative distributions, over K-1: 0 best, 1 worst (Epstein 1969)."""
-    columns = np.arange(probs.shape[1])
-    reached = columns >= labels[:, None]
-    return float(((probs.cumsum(1) - reached) ** 2).sum(1).mean() / max(1, len(columns) - 1))

@@ -15,8 +15,8 @@ from storm.text import printable
 def quiet(log: Path) -> Iterator[TextIO]:
     """Send everything that this process prints to the end of a log. Yields a stream to the terminal (stderr).
 
-    ValueErrors and OSErrors, which name what is wrong and the fix, pass. Any other error leaves its traceback in the
-    log and becomes a ValueError of one line that names the log.
+    An error leaves its traceback in the log. A ValueError or OSError that our code raises says what is wrong and the
+    fix, and passes. Any other one becomes a ValueError of one line that names the log.
     """
     # Never closed: the handlers that transformers and LLaMA-Factory set up go on writing to it.
     output = log.open("a", encoding="utf-8", errors="replace", buffering=1)
@@ -29,10 +29,12 @@ def quiet(log: Path) -> Iterator[TextIO]:
         with redirect_stdout(output), redirect_stderr(output):
             try:
                 yield terminal
-            except (ValueError, OSError):
-                raise
             except Exception as error:
                 traceback.print_exc()
+                *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+                ours = str(frame.f_globals.get("__name__")).partition(".")[0] in ("storm", "eval")
+                if ours and isinstance(error, (ValueError, OSError)):
+                    raise
                 first = printable((str(error).splitlines() or [type(error).__name__])[0])
                 raise ValueError(f"{first}; the whole error: {log}") from error
     finally:

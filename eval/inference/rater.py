@@ -25,7 +25,7 @@ class Rater:
     def __init__(self, loaded: Loaded, settings: Settings):
         self.loaded, self.settings = loaded, settings
         self.tries: dict[tuple[Scale, str], Trie] = {}
-        self.most = sys.maxsize  # rows that fit the memory
+        self.max_batch = sys.maxsize  # rows that fit the memory
 
     def rate(self, block: Sequence[Example]) -> list[dict]:
         """A row for each example, in order; one whose image cannot be read has an error and no answer."""
@@ -43,19 +43,19 @@ class Rater:
 
     def _answers(self, block: Sequence[Example], images: dict[str, Image.Image]) -> list[dict]:
         """Answers, in as many pieces as the memory makes necessary."""
-        if len(block) > self.most:
-            return self._answers(block[: self.most], images) + self._answers(block[self.most :], images)
+        if len(block) > (size := self.max_batch):
+            return self._answers(block[:size], images) + self._answers(block[size:], images)
         try:
-            return self._ask(block, [images[example.id] for example in block])
+            return self._predict_batch(block, [images[example.id] for example in block])
         except torch.OutOfMemoryError:
             if len(block) == 1:
                 raise
-            self.most = len(block) // 2
+            self.max_batch = len(block) // 2
         torch.cuda.empty_cache()
-        print(f"out of memory with {len(block)} rows at once: goes on with {self.most}", file=sys.stderr)
+        print(f"out of memory with {len(block)} rows at once: goes on with {self.max_batch}", file=sys.stderr)
         return self._answers(block, images)
 
-    def _ask(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
+    def _predict_batch(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
         inputs = batch(self.loaded, [example.question for example in block], images)
         if self.settings.decode == "generate":
             return [{"predict": text} for text in generate(self.loaded, inputs, self.settings.max_new_tokens)]

@@ -13,11 +13,11 @@ from storm import provenance
 from storm.files import cut_unfinished, read_jsonl, write_jsonl
 
 
-def claim(settings: Settings) -> None:
+def check_or_write_provenance(settings: Settings) -> None:
     """Write <out>/provenance.json, or check that it says the same. Raises ValueError naming the first difference.
 
-    Another commit is not a difference, and other data files may be added: the commit stays that of the first rows. A
-    run that ended before its first row has claimed nothing.
+    Another commit is not a difference, and other data files may be added: the commit stays that of the first rows. The
+    provenance of a folder without rows is written anew.
     """
     out, now = settings.out, provenance_of(settings)
     if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
@@ -37,12 +37,10 @@ def claim(settings: Settings) -> None:
 def _difference(old: dict, now: dict, settings: Settings) -> str | None:
     """What tells the provenance of a folder from the present one, in words."""
     files = {file.stem: file for file in settings.data}
-    data = now["data"] | {name: value for name, value in old["data"].items() if name in files}
-    old = old | {"data": data}
+    old = old | {"data": now["data"] | {name: value for name, value in old["data"].items() if name in files}}
     if settings.excluded and old.get("except") == [provenance.earlier_hash(file) for file in settings.excluded]:
         old |= {"except": now["except"]}
-    same_commit = now | {"commit": old.get("commit")}
-    return provenance.difference(old, same_commit, files=files)
+    return provenance.difference(old, now | {"commit": old.get("commit")}, files=files)
 
 
 def parts(out: Path, name: str) -> list[Path]:
@@ -50,29 +48,26 @@ def parts(out: Path, name: str) -> list[Path]:
     return sorted(path for path in out.glob("*.part") if re.fullmatch(re.escape(name) + r"\.\d+\.part", path.name))
 
 
-def tidy(out: Path, name: str) -> None:
-    """Put all rows with an answer into <name>.jsonl, so that the next run asks for the others and the parts go.
+def merge_parts_before_run(out: Path, name: str) -> None:
+    """Put all rows with a prediction into <name>.jsonl; then the parts go.
 
-    A row without one has an image that could not be read: it is asked for again.
+    A row without one has an image that could not be read: this run tries it again.
     """
     whole, pieces = out / f"{name}.jsonl", parts(out, name)
-    if not pieces and not any("error" in row for row in _rows([whole])):
-        return
-    # By id: a kill after parts were put together, and before they went, leaves rows twice.
-    finished = {row["id"]: row for row in _rows([whole, *pieces]) if "error" not in row}
-    _replace(whole, pieces, list(finished.values()))
+    if pieces or any("error" in row for row in _rows([whole])):
+        # By id: a kill after parts were put together, and before they went, leaves rows twice.
+        rows = {row["id"]: row for row in _rows([whole, *pieces]) if "error" not in row}
+        _replace(whole, pieces, list(rows.values()))
 
 
 def finished(out: Path, name: str) -> set[str]:
-    """The ids of the rows in <name>.jsonl."""
     return {row["id"] for row in _rows([out / f"{name}.jsonl"])}
 
 
 def merge(out: Path, name: str, order: Sequence[str]) -> tuple[int, int]:
-    """Put the rows of <name>.jsonl and of all parts into <name>.jsonl in the order of the ids; then the parts go.
+    """Put the rows of <name>.jsonl and of all parts into <name>.jsonl; then the parts go. Returns (rows, errors).
 
-    order: all rows of the data, as an earlier run with another --limit may have answered more.
-    Returns how many rows there are, and how many of them have an error.
+    order: the ids of all rows of the data, as an earlier run with another --limit may have predicted more.
     """
     whole, pieces = out / f"{name}.jsonl", parts(out, name)
     place = {id: number for number, id in enumerate(order)}.get
@@ -85,10 +80,7 @@ def merge(out: Path, name: str, order: Sequence[str]) -> tuple[int, int]:
 
 
 def _replace(whole: Path, pieces: list[Path], rows: list[dict]) -> None:
-    if rows:
-        write_jsonl(whole, rows)
-    else:
-        whole.unlink(missing_ok=True)
+    write_jsonl(whole, rows) if rows else whole.unlink(missing_ok=True)
     for path in pieces:
         path.unlink()
 

@@ -1,10 +1,13 @@
-"""What eval/predict.py was asked for, and the provenance of the predictions that follow from it. Imports no torch."""
+"""The settings of eval/predict.py, and the provenance of predictions with them. Imports no torch."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from storm import provenance
+from storm.custom_scale import load
+from storm.datasets import SCALES
+from storm.scales import Scale
 
 PACKAGES = ("llamafactory", "transformers", "torch")  # whose versions may change a prediction
 DECODES = ("exact", "generate")
@@ -15,32 +18,37 @@ class Settings:
     """One command of eval/predict.py. The defaults of pixels and tokens are those of our recipes."""
 
     model: str  # a folder, or a name on the hub
-    adapter: str | None = None  # a folder with a LoRA adapter of the model
     decode: str = "exact"  # or "generate"
+    media: Path = Path("data/raw")  # the image root
+    out: Path = Path("predictions")
     image_max_pixels: int = 1003520
     cutoff_len: int = 2048  # tokens of a prompt
     max_new_tokens: int = 96  # of a generated answer
-    bf16: bool = False  # cast the weights to bfloat16, as bf16_full_eval of LLaMA-Factory; else as they are
-    media: Path = Path("data/raw")  # the image root
+    batch_size: int = 0  # rows at once; 0: chosen by device
     data: tuple[Path, ...] = ()  # built test files
+    adapter: str | None = None  # a folder with a LoRA adapter of the model
+    bf16: bool = False  # cast the weights to bfloat16, as bf16_full_eval of LLaMA-Factory; else as they are
     excluded: tuple[Path, ...] = ()  # built files whose rows are left out
     scale: Path | None = None  # a scale of the user's own
-    out: Path = Path("predictions")
     limit: int | None = None  # the first rows of each file
-    batch_size: int = 0  # rows at once; 0: chosen by device
+
+
+def scales_with(scale: Path | None) -> dict[str, Scale]:
+    """All scales, by name or dataset, and that of a --scale file. Raises ValueError or OSError for a bad file."""
+    custom = [load(scale).scale] if scale else []
+    return SCALES | {scale.name: scale for scale in custom}
 
 
 def command(settings: Settings) -> list[str]:
     """The arguments of eval/predict.py that give these settings."""
-    words = ["--model", settings.model, "--decode", settings.decode, "--media", str(settings.media)]
-    words += ["--out", str(settings.out), "--image-max-pixels", str(settings.image_max_pixels)]
-    words += ["--cutoff-len", str(settings.cutoff_len), "--max-new-tokens", str(settings.max_new_tokens)]
-    words += ["--batch-size", str(settings.batch_size or "auto"), "--data", *map(str, settings.data)]
-    words += ["--adapter", settings.adapter] if settings.adapter else []
-    words += ["--bf16"] if settings.bf16 else []
-    words += ["--except", *map(str, settings.excluded)] if settings.excluded else []
-    words += ["--scale", str(settings.scale)] if settings.scale else []
-    return words + (["--limit", str(settings.limit)] if settings.limit else [])
+    words = []
+    for name, value in vars(settings).items():
+        option = "--except" if name == "excluded" else f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value:
+            words += [option, *map(str, value if isinstance(value, tuple) else [value])]
+    return words
 
 
 def provenance_of(settings: Settings) -> dict:

@@ -4,7 +4,8 @@ import base64
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from eval.report_page.sampling import Pick
 from eval.report_page.sections import age_groups
-from eval.scoring.metrics import UNPARSED
+from eval.scoring.metrics import CLOSE, UNPARSED
 from eval.scoring.runs import Predictions
 from storm.files import read_jsonl
 from storm.images import ImageFault, as_rgb, locate, read_bytes
@@ -26,10 +27,6 @@ from storm.scales import Scale
 SIDE, QUALITY = 160, 70  # of a thumbnail: pixels at most, JPEG
 CUT, CUT_PROMPT = 300, 4000  # letters shown of a prediction and of a prompt
 NO_NAME = "the row names no image (--data names the test files, which do)"
-SIZES = {  # of errors, by the scale's unit: (from, to, name)
-    "level": ((0, 0, "none"), (1, 1, "1 level"), (2, np.inf, "2 levels or more")),
-    "years": ((0, 0, "none"), (1, 5, "1–5 years"), (6, np.inf, "6 years or more")),
-}
 
 
 class Thumbnail(NamedTuple):
@@ -52,14 +49,12 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of one row of a run."""
-
     key: tuple[str, str, str]  # the run's
     dataset: str
     place: str  # file and line
     line: int
     id: str | None
-    image: str | None
+    source: Source
     thumbnail: Thumbnail
     label: str
     pred: str
@@ -67,8 +62,6 @@ class Card:
     error: str
     hit: bool  # whether prediction and label are the same
     size: str  # of the error: the value of a filter
-    text: str
-    prompt: str
     confidence: float | None
     bars: list[Bar]
     likeliest: str
@@ -105,14 +98,17 @@ def thumbnail(image: str | None, media: Sequence[Path], built: Path | None) -> T
 
 def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]:
     """What the predictions files, and for images the test files, say of each row."""
-    lines = _by_file((run.path, int(run.line[at])) for run, at in picks)
+    lines, ids = defaultdict(set), defaultdict(set)
+    for run, at in picks:
+        lines[run.path].add(int(run.line[at]))
+        if run.data:
+            ids[run.data].add(run.id[at])
     rows = {
         (path, line.number): line.row
         for path, numbers in lines.items()
         for line in read_jsonl(path)
         if line.number in numbers
     }
-    ids = _by_file((run.data, run.id[at]) for run, at in picks if run.data)
     images = {
         (file, example.id): example.image
         for file, chosen in ids.items()
@@ -123,8 +119,7 @@ def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]
     for run, at in picks:
         row = rows[run.path, int(run.line[at])]
         image = images.get((run.data, run.id[at])) if run.data else row.get("image")
-        text = row.get("predict", row.get("answer"))
-        prompt = row.get("prompt")
+        text, prompt = row.get("predict", row.get("answer")), row.get("prompt")
         prompt = prompt if isinstance(prompt, str) else question(run.scale, run.strategy)
         prompt = re.sub(r"(<\|?image(?:_pad)?\|?>)\1+", r"\1 …", prompt)  # a place for each of hundreds of patches
         text = text[0] if isinstance(text, list) else text
@@ -132,52 +127,50 @@ def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]
     return sources
 
 
-def _by_file(pairs: Iterable[tuple]) -> dict[Path, set]:
-    values: dict[Path, set] = {}
-    for path, value in pairs:
-        values.setdefault(path, set()).add(value)
-    return values
-
-
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[:most] + " …"
 
 
+def error_sizes(unit: str) -> list[tuple[int, float, str]]:
+    """(from, to, name) of the errors that the page filters by: none, close, and larger ones."""
+    close = CLOSE if unit == "years" else 1
+    middle = f"1–{_amount(close, unit)}" if close > 1 else _amount(1, unit)
+    return [(0, 0, "none"), (1, close, middle), (close + 1, np.inf, f"{_amount(close + 1, unit)} or more")]
+
+
+def _amount(number: int, unit: str) -> str:
+    noun = unit.removesuffix("s")
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _card(run: Predictions, at: int, source: Source, small: Thumbnail) -> Card:
     scale, pred, label = run.scale, int(run.pred[at]), int(run.label[at])
-    coarse, off = int(run.coarse_pred[at]), abs(pred - label)
+    coarse, off, parsed = int(run.coarse_pred[at]), abs(pred - label), pred != UNPARSED
     words = [shown(level, run.strategy) for level in scale.fine]
-    size = next(number for number, (lo, hi, _) in enumerate(SIZES[scale.unit]) if lo <= off <= hi)
-    unit = "years" if scale.unit == "years" else "level" if off == 1 else "levels"
-    parsed, asked = pred != UNPARSED, STRATEGIES[run.strategy].coarse
-    coarse_text = "unparsed" if asked else "not asked for"
+    size = next(number for number, (lo, hi, _) in enumerate(error_sizes(scale.unit)) if lo <= off <= hi)
+    probs, bars, likeliest = np.array([]) if run.probs is None else run.probs[at].astype(float), [], []
+    if exact := probs.size and not np.isnan(probs[0]):
+        names, group = age_groups(scale)
+        summed = np.bincount(group, probs, len(names))
+        ends = group[label - scale.lo], group[pred - scale.lo]
+        bars = [(round(100 * p / summed.max(), 1), i == ends[0], i == ends[1]) for i, p in enumerate(summed)]
+        likeliest = [f"{names[i]} {summed[i]:.2f}" for i in np.argsort(-summed, kind="stable")[:3]]
+    no_coarse = "unparsed" if STRATEGIES[run.strategy].coarse else "not asked for"
     return Card(
         key=run.key,
         dataset=run.dataset,
         place=f"{run.path}, line {run.line[at]}",
         line=int(run.line[at]),
         id=run.id[at] if run.id else None,
-        image=source.image,
+        source=source,
         thumbnail=small,
         label=words[label - scale.lo],
         pred=words[pred - scale.lo] if parsed else "unparsed",
-        coarse=coarse_text if coarse == UNPARSED else shown(scale.coarse[coarse], run.strategy),
-        error="unparsed" if not parsed else f"{off} {unit}" if off else "0",
+        coarse=no_coarse if coarse == UNPARSED else shown(scale.coarse[coarse], run.strategy),
+        error="unparsed" if not parsed else _amount(off, scale.unit) if off else "0",
         hit=parsed and not off,
         size=f"{scale.unit}-{size}" if parsed else "unparsed",
-        text=source.text,
-        prompt=source.prompt,
-        **_chances(run, at),
+        confidence=float(probs.max()) if exact else None,
+        bars=bars,
+        likeliest=", ".join(likeliest),
     )
-
-
-def _chances(run: Predictions, at: int) -> dict:
-    """The fields of a Card that come from its distribution."""
-    if run.probs is None or np.isnan(run.probs[at, 0]):
-        return {"confidence": None, "bars": [], "likeliest": ""}
-    probs, (names, group) = run.probs[at].astype(float), age_groups(run.scale)
-    summed = np.bincount(group, probs, len(names))
-    label, pred = (group[value - run.scale.lo] for value in (run.label[at], run.pred[at]))
-    bars = [(round(100 * p / summed.max(), 1), i == label, i == pred) for i, p in enumerate(summed)]
-    likeliest = [f"{names[i]} {summed[i]:.2f}" for i in np.argsort(-summed, kind="stable")[:3]]
-    return {"confidence": float(probs.max()), "bars": bars, "likeliest": ", ".join(likeliest)}

@@ -7,12 +7,12 @@ the page around it. The same numbers give the same bytes.
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import matplotlib
 import numpy as np
-from cycler import cycler
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK = ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")
 LINES = ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
@@ -55,14 +55,14 @@ class AgeError(NamedTuple):
 def draw_ages(names: Sequence[str], runs: Mapping[int, Sequence[AgeError | None]]) -> Picture:
     """Errors by age group of runs, by their numbers: absolute error above, signed error below."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: "Figure", ink: str) -> None:
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
         shown = [i for i in range(len(names)) if any(rows[i] for rows in runs.values())]
         for number, rows in runs.items():
             for axes, key in ((above, "mae"), (below, "signed")):
                 values = [getattr(rows[i], key) if rows[i] else np.nan for i in shown]
-                axes.plot(range(len(shown)), values, "o-", color=_color(number), markersize=4, linewidth=1.6)
-        below.axhline(0, color=matplotlib.rcParams["text.color"], linewidth=0.8)
+                axes.plot(range(len(shown)), values, "o-", color=f"C{number}", markersize=4, linewidth=1.6)
+        below.axhline(0, color=ink, linewidth=0.8)
         above.set(ylim=(0, None), ylabel="mean absolute error")
         below.set(ylabel="prediction − label", xlabel="label, years")
         every = 1 + len(shown) // 8
@@ -74,33 +74,32 @@ def draw_ages(names: Sequence[str], runs: Mapping[int, Sequence[AgeError | None]
 def draw_reliability(runs: Mapping[int, Sequence[dict]]) -> Picture:
     """posterior.reliability() of runs, by their numbers: points as large as their bins, and the diagonal to reach."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: "Figure", ink: str) -> None:
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], "--", color=matplotlib.rcParams["text.color"], linewidth=0.8)
+        axes.plot([0, 1], [0, 1], "--", color=ink, linewidth=0.8)
         for number, bins in runs.items():
             x, y, n = (np.array([row[key] for row in bins]) for key in ("confidence", "accuracy", "n"))
-            axes.plot(x, y, color=_color(number), linewidth=1.2)
-            axes.scatter(x, y, 20 + 180 * n / n.sum(), color=_color(number), alpha=0.75, linewidths=0)
-        axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence of the prediction", ylabel="share of exact hits")
+            axes.plot(x, y, color=f"C{number}", linewidth=1.2)
+            axes.scatter(x, y, 20 + 180 * n / n.sum(), color=f"C{number}", alpha=0.75, linewidths=0)
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence of the prediction", ylabel="accuracy")
         axes.set_aspect("equal")
         axes.grid(axis="both")
 
     return _picture(draw, (4.4, 4.0))
 
 
-def _color(number: int) -> str:
-    """The color of a run, in matplotlib's notation: a place in the theme's cycle."""
-    return f"C{number % len(LIGHT.runs)}"
+def _picture(draw: Callable[["Figure", str], None], inches: tuple[float, float]) -> Picture:
+    """draw: gets the figure and the color of its text."""
+    import matplotlib
+    from cycler import cycler
+    from matplotlib.figure import Figure
 
-
-def _picture(draw: Callable[[Figure], None], inches: tuple[float, float]) -> Picture:
-    return Picture(*(_data_uri(draw, inches, theme) for theme in (LIGHT, DARK)))
-
-
-def _data_uri(draw: Callable[[Figure], None], inches: tuple[float, float], theme: Theme) -> str:
-    colors = dict.fromkeys(INK, theme.ink) | dict.fromkeys(LINES, theme.line)
-    with matplotlib.rc_context(STYLE | colors | {"axes.prop_cycle": cycler(color=theme.runs)}):
-        figure, file = Figure(inches, layout="constrained"), io.BytesIO()
-        draw(figure)
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+    pictures = []
+    for theme in (LIGHT, DARK):
+        colors = dict.fromkeys(INK, theme.ink) | dict.fromkeys(LINES, theme.line)
+        with matplotlib.rc_context(STYLE | colors | {"axes.prop_cycle": cycler(color=theme.runs)}):
+            figure, file = Figure(inches, layout="constrained"), io.BytesIO()
+            draw(figure, theme.ink)
+            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        pictures.append("data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode())
+    return Picture(*pictures)

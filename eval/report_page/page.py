@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from tqdm import tqdm
 
 from eval.report_page import figures, sampling, tables
-from eval.report_page.cards import SIZES, Card, make_cards
+from eval.report_page.cards import Card, error_sizes, make_cards
 from eval.report_page.sections import Section, label_sets, section
 from eval.scoring import paper
 from eval.scoring.runs import Predictions
@@ -22,7 +20,7 @@ from eval.scoring.scores import Score, averages, score
 from storm.scales import Scale
 
 FOLDER = Path(__file__).parent
-PACKAGES = ("storm-recipes", "numpy", "scipy", "scikit-learn", "matplotlib")
+PACKAGES = ("storm-recipes", "numpy", "scipy", "matplotlib")
 
 
 @dataclass
@@ -46,6 +44,13 @@ class Page:
     @property
     def rows(self) -> int:
         return sum(score.n for score in self.scores)
+
+    @property
+    def summary(self) -> list[list]:
+        """Of each run: its number from 1, its key, and how many datasets, rows, and unparsed rows."""
+        parts = [[score for score in self.scores if score.key == key] for key in self.runs]
+        counts = [(len(part), sum(row.n for row in part), sum(row.unparsed for row in part)) for part in parts]
+        return [[str(number), *key, *counts[number - 1]] for number, key in enumerate(self.runs, 1)]
 
     @property
     def faults(self) -> list[tuple[str, int]]:
@@ -74,15 +79,15 @@ def gather(predictions: Sequence[Predictions], scales: Mapping[str, Scale], erro
     for name in tqdm(datasets, "figures", disable=None):
         these = {number: run[name] for number, run in enumerate(runs.values()) if name in run}
         by_run = {numbers[part.key]: part for part in scores if part.dataset == name}
-        sets, wrong = label_sets(these.values(), scales)
-        errors += wrong
+        sets, more_errors = label_sets(these.values(), scales)
+        errors += more_errors
         sections.append(section(these, by_run, sets))
     first, *others = runs.values()
     differences = []
     for number, run in enumerate(others, 1):
-        difference, wrong = sampling.difference(number, run, first)
+        difference, more_errors = sampling.difference(number, run, first)
         differences += [difference] if difference else []
-        errors += wrong
+        errors += more_errors
     return Page(
         runs=list(runs),
         datasets=datasets,
@@ -111,13 +116,16 @@ def add_cards(
 
 def visible(value: object) -> object:
     """Text as it goes into the page: controls, marks that turn its direction and half characters as their codes."""
-    if not isinstance(value, str) or isinstance(value, Markup):
+    if not isinstance(value, str) or hasattr(value, "__html__"):  # our own style and script
         return value
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in value)
 
 
 def render(page: Page) -> str:
     """The HTML. Everything in it is escaped but our own style and script, which are Markup."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, finalize=visible, trim_blocks=True)
     environment.lstrip_blocks, environment.undefined = True, StrictUndefined
     style, script = ((FOLDER / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
@@ -130,6 +138,6 @@ def render(page: Page) -> str:
         light=figures.LIGHT,
         dark=figures.DARK,
         all_columns=tables.columns(),
-        sizes=SIZES,
+        sizes=error_sizes,
         versions={name: version(name) for name in PACKAGES},
     )

@@ -7,8 +7,8 @@ import numpy as np
 
 from eval.report_page.sections import distances, hits
 from eval.scoring.compare import Comparison, compare, paired
-from eval.scoring.metrics import UNPARSED
 from eval.scoring.runs import Predictions
+from eval.scoring.weighted_rows import worst_error
 
 CHANGED = 12  # rows shown of two runs that predict differently
 Pick = tuple[Predictions, int]  # one row of a run
@@ -20,7 +20,7 @@ class Difference(NamedTuple):
 
     run: int
     comparisons: list[Comparison]
-    hits: list[tuple[str, list[int]]]  # dataset, rows that are hits of both, only the base, only ours, neither
+    hits: list[tuple[str, list[int]]]  # dataset, rows that both predict correctly, only the base, only ours, neither
     changes: list[Change]  # the largest ones
 
 
@@ -30,7 +30,7 @@ def confidence(run: Predictions) -> np.ndarray:
 
 
 def sample(run: Predictions, share: int) -> list[int]:
-    """At most `share` rows: half the worst (unparsed first, of equals the surest), half evenly over the others."""
+    """At most `share` rows, half the worst, half evenly over the others. Unparsed is worst; ties: the surest."""
     sure, n = np.nan_to_num(confidence(run)), len(run.label)
     worst = np.lexsort((np.arange(n), -sure, -distances(run)))[: (share + 1) // 2]
     rest = np.setdiff1d(np.arange(n), worst)
@@ -48,22 +48,10 @@ def picks(runs: Sequence[Predictions], most: int) -> list[Pick]:
     return [pick for *_, pick in sorted(ranked, key=lambda row: row[:2])]
 
 
-def further_off(ours: Predictions, base: Predictions) -> np.ndarray:
-    """By what share of its scale each prediction is further off than the base's, (n,), -1 .. 1; rows as paired() gives.
-
-    An unparsed prediction is as far off as can be.
-    """
-    lo, hi = ours.scale.lo, ours.scale.hi
-    worst = np.maximum(ours.label - lo, hi - ours.label)
-    off, base_off = (np.where(run.pred == UNPARSED, worst, np.abs(run.pred - run.label)) for run in (ours, base))
-    return (off - base_off) / (hi - lo)
-
-
 def difference(
     number: int, run: dict[str, Predictions], first: dict[str, Predictions]
 ) -> tuple[Difference | None, list[str]]:
-    """Run `number` beside the first one, by dataset; None if they share no dataset. And a line for what cannot be
-    paired."""
+    """Run `number` beside the first one; None if they share no dataset. And a line for each that cannot be paired."""
     shared = [name for name in run if name in first]
     if not shared:
         return None, []
@@ -74,7 +62,8 @@ def difference(
         hit, base_hit = hits(ours), hits(base)
         kinds = (hit & base_hit, base_hit & ~hit, hit & ~base_hit, ~(hit | base_hit))
         counts.append((name, [int(kind.sum()) for kind in kinds]))
-        off = further_off(ours, base)
+        error, base_error = (worst_error(part.scale, part.label, part.pred) for part in (ours, base))
+        off = (error - base_error) / (ours.scale.hi - ours.scale.lo)
         changes += [(float(off[at]), (ours, at), (base, at)) for at in np.flatnonzero(off).tolist()]
     changes = sorted(changes, key=lambda change: -abs(change[0]))[:CHANGED]
     return Difference(number, comparisons, counts, changes), errors

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from eval.report_page.figures import AgeError, Picture, draw_ages, draw_reliability
 from eval.scoring.metrics import CLOSE, UNPARSED
 from eval.scoring.runs import Predictions
 from eval.scoring.scores import Score
+from eval.scoring.weighted_rows import both_parts, coarse_index
+from storm.options import describe
 from storm.prompts import STRATEGIES
 from storm.rows import read_examples
 from storm.scales import Scale
@@ -19,8 +20,6 @@ AGES = 5  # years of an age group
 
 
 class RunPart(NamedTuple):
-    """One run on one dataset."""
-
     run: int
     score: Score
     levels: list[str]
@@ -49,8 +48,7 @@ class Section(NamedTuple):
 
 def section(runs: Mapping[int, Predictions], scores: Mapping[int, Score], sets: Mapping[str, np.ndarray]) -> Section:
     """The section of a dataset. runs, scores: by the runs' numbers; sets: labels as label_sets() gives them."""
-    first = next(iter(runs.values()))
-    parts = []
+    first, parts = next(iter(runs.values())), []
     for number, run in runs.items():
         matrix = confusion(run).tolist() if run.scale.unit == "level" else None
         words = [level.word for level in run.scale.fine]
@@ -65,7 +63,9 @@ def section(runs: Mapping[int, Predictions], scores: Mapping[int, Score], sets: 
 
 
 def confusion(run: Predictions) -> np.ndarray:
-    """How often each level was taken for which: (levels, levels), rows labels; a last column, if any, unparsed."""
+    """Counts of (label, prediction): (levels, levels), rows labels; a last column, if any, unparsed."""
+    from sklearn.metrics import confusion_matrix
+
     levels = list(range(run.scale.lo, run.scale.hi + 1))
     columns = [*levels, UNPARSED] if (run.pred == UNPARSED).any() else levels
     return confusion_matrix(run.label, run.pred, labels=columns)[: len(levels)]
@@ -88,8 +88,8 @@ def hits_of_parts(run: Predictions) -> list[int] | None:
     """
     if not STRATEGIES[run.strategy].coarse:
         return None
-    both = (run.pred != UNPARSED) & (run.coarse_pred != UNPARSED)
-    coarse, fine = run.coarse_pred == run.coarse_label, hits(run)
+    both = both_parts(run)
+    coarse, fine = run.coarse_pred == coarse_index(run.scale, run.label), hits(run)
     pairs = (coarse & fine, coarse & ~fine, ~coarse & fine, ~coarse & ~fine)
     return [int((pair & both).sum()) for pair in pairs] + [int((~both).sum())]
 
@@ -107,8 +107,7 @@ def age_groups(scale: Scale) -> tuple[list[str], np.ndarray]:
 
 def age_errors(run: Predictions) -> list[AgeError | None]:
     """The errors of each age group of the labels; None without parsed rows."""
-    names, group = age_groups(run.scale)
-    median = run.median
+    (names, group), median = age_groups(run.scale), run.median
     error, row_group = (median - run.label).astype(float), group[run.label - run.scale.lo]
     rows = [error[(median != UNPARSED) & (row_group == number)] for number in range(len(names))]
     return [AgeError(len(row), abs(row).mean(), row.mean()) if len(row) else None for row in rows]
@@ -117,10 +116,10 @@ def age_errors(run: Predictions) -> list[AgeError | None]:
 def distribution(scale: Scale, sets: Mapping[str, np.ndarray]) -> list[tuple[str, dict[str, float]]]:
     """Of each level or age group, its share of every set of labels (n,), n > 0. Ages that no set has are left out."""
     names, group = age_groups(scale)
-    shares = {
-        name: np.bincount(group[labels - scale.lo], minlength=len(names)) / len(labels) for name, labels in sets.items()
-    }
-    rows = [(name, {key: float(share[i]) for key, share in shares.items()}) for i, name in enumerate(names)]
+    counts = {key: np.bincount(group[labels - scale.lo], minlength=len(names)) for key, labels in sets.items()}
+    rows = [
+        (name, {key: float(count[i] / len(sets[key])) for key, count in counts.items()}) for i, name in enumerate(names)
+    ]
     return rows if scale.unit == "level" else [row for row in rows if any(row[1].values())]
 
 
@@ -142,7 +141,7 @@ def label_sets(runs: Collection[Predictions], scales: Mapping[str, Scale]) -> tu
             elif name == "test" or (train != test and train.is_file()):
                 sets[name] = labels_in(file, joined.scale, scales)
         except (OSError, ValueError) as error:
-            errors.append(str(error))
+            errors.append(describe(error))
     return sets, errors
 
 

@@ -12,8 +12,6 @@ Key = tuple[str, str, str]  # of a run: path, strategy, decoding
 
 
 class Column(NamedTuple):
-    """A column of the table of scores."""
-
     name: str
     label: str
     legend: str
@@ -78,24 +76,22 @@ def score_rows(scores: Sequence[Score], numbers: Mapping[Key, int], datasets: It
 def average_rows(averages: Sequence[Average], numbers: Mapping[Key, int]) -> list[Row]:
     """The table of averages: of each domain, and of all, the runs that have some of its datasets, then the paper."""
     rows = []
-    for name, datasets in {**paper.DOMAINS, "paper": paper.DATASETS}.items():
-        ours = []
-        for average in (average for average in averages if average.name == name):
-            if {*average.missing["mae"]} == {*datasets}:
-                continue
-            cells = {metric: Cell(value, average.intervals.get(metric)) for metric, value in average.values.items()}
-            missing = list(dict.fromkeys(dataset for names in average.missing.values() for dataset in names))
-            ours.append(Row(name, numbers[average.key], cells, missing=missing))
-        rows += ours
-        rows += [Row(name, None, paper_cells(line, name), line.name) for line in PAPER] if ours else []
+    for name, datasets in paper.AVERAGED.items():
+        title = name if name in paper.DOMAINS else f"all {len(datasets)}"
+        ours = [row for row in averages if row.name == name and {*row.missing["mae"]} != {*datasets}]
+        for row in ours:
+            cells = {metric: Cell(value, row.intervals.get(metric)) for metric, value in row.values.items()}
+            missing = list(dict.fromkeys(dataset for names in row.missing.values() for dataset in names))
+            rows.append(Row(title, numbers[row.key], cells, missing=missing))
+        rows += [Row(title, None, paper_cells(line, name), line.name) for line in PAPER] if ours else []
     return rows
 
 
 def paper_cells(line: paper.Line, name: str) -> dict[str, Cell]:
     """ACC and MAE of a line of Tables 2 and 3: of a dataset, a domain, or all ("paper"), and why they are unsure."""
-    if name == "paper":
+    cells, datasets = {}, paper.AVERAGED.get(name, (name,))
+    if datasets == paper.DATASETS:
         return {metric: Cell(getattr(line, f"{metric}_average")) for metric in paper.OVER}
-    cells, datasets = {}, paper.DOMAINS.get(name, (name,))
     for metric, over in paper.OVER.items():
         names = [dataset for dataset in datasets if dataset in over]
         value = paper.average(getattr(line, metric), metric, names) if names else None

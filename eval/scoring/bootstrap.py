@@ -12,18 +12,19 @@ import numpy as np
 
 from eval.scoring.metrics import Metric, applying
 from eval.scoring.runs import Predictions
-from eval.scoring.weighted_rows import compute, distinct
+from eval.scoring.weighted_rows import all_rows, compute, distinct
 
 RESAMPLES = 1000
 AT_ONCE = 4_000_000  # counts in memory
 
 
-def resampled(index: np.ndarray, subject: np.ndarray | None, seed: int, size: int) -> Iterator[np.ndarray]:
+def resampled(index: np.ndarray, subject: np.ndarray | None, name: str, size: int) -> Iterator[np.ndarray]:
     """How often each distinct row is in each of `size` resamples: (B, K) in pieces.
 
     index: (n,) which of the K distinct rows each row is. subject: (n,) which subject it is of.
+    name: of the dataset. It seeds the resamples, so that an interval does not depend on what else is scored.
     """
-    rng, n, k = np.random.default_rng(seed), len(index), int(index.max()) + 1
+    rng, n, k = np.random.default_rng(zlib.crc32(name.encode())), len(index), int(index.max()) + 1
     drawn_from = n if subject is None else int(subject.max()) + 1
     if subject is not None:
         order = np.argsort(index, kind="stable")
@@ -42,23 +43,18 @@ def resampled(index: np.ndarray, subject: np.ndarray | None, seed: int, size: in
 
 
 def replicates(predictions: Predictions, size: int = RESAMPLES) -> dict[str, np.ndarray]:
-    """What the interval of each metric is made of, by name: its values in `size` resamples, (size,), or its spread."""
+    """What the interval of each metric is made of, by name: its values, or interval_function's, in `size` resamples."""
     rows, index = distinct(predictions)
     metrics = [metric for metric in applying(predictions) if metric.interval]
     pieces = [
-        {metric.name: compute(metric.spread or metric.function, drawn) for metric in metrics}
-        for counts in resampled(index, predictions.subject, seed(predictions), size)
+        {metric.name: compute(metric.interval_function or metric.function, drawn) for metric in metrics}
+        for counts in resampled(index, predictions.subject, predictions.dataset, size)
         for drawn in [replace(rows, counts=counts)]
     ]
     return {metric.name: np.concatenate([piece[metric.name] for piece in pieces]) for metric in metrics}
 
 
-def seed(predictions: Predictions) -> int:
-    """The dataset's own, so that its interval does not depend on what else is scored."""
-    return zlib.crc32(predictions.dataset.encode())
-
-
-def units(predictions: Predictions, metric: Metric | None = None) -> int:
-    """How many subjects, or rows, are drawn; of them, those that the metric is about."""
-    about = metric.about(predictions) if metric and metric.about else np.full(len(predictions.label), True)
-    return int(about.sum()) if predictions.subject is None else len(np.unique(predictions.subject[about]))
+def n_drawn(predictions: Predictions, metric: Metric | None = None) -> int:
+    """How many subjects, or rows, are drawn; for a share of some rows, those that have such rows."""
+    counted = (metric.counted_rows if metric and metric.share else all_rows)(predictions)
+    return int(counted.sum()) if predictions.subject is None else len(np.unique(predictions.subject[counted]))

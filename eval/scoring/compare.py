@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.scoring.bootstrap import RESAMPLES, resampled, seed, units
+from eval.scoring.bootstrap import RESAMPLES, n_drawn, resampled
 from eval.scoring.interval import holm, interval, p_value
-from eval.scoring.metrics import METRICS, UNPARSED, value
+from eval.scoring.metrics import METRICS, Metric, value
 from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.runs import Predictions
-from eval.scoring.weighted_rows import distinct
+from eval.scoring.weighted_rows import distinct, rows_at
 
 ERROR = 0.05  # the chance that any of the datasets is called different though none is (Holm 1979)
-COMPARED = ("acc", "mae")
+COMPARED = (METRICS["acc"], METRICS["mae"])
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Comparison:
 
 
 def paired(ours: Predictions, base: Predictions) -> tuple[Predictions, Predictions]:
-    """The rows that both predict, in one order: by id, else by position. Raises ValueError where they part."""
+    """The rows that both predict, in one order: by id, else by position. Raises ValueError where they differ."""
     if ours.id is not None and base.id is not None:
         _, at, at_base = np.intersect1d(ours.id, base.id, return_indices=True)
         if not len(at):
@@ -66,35 +66,35 @@ def difference(ours: Predictions, base: Predictions) -> tuple[list[Comparison], 
     MAE is over the rows that both parsed: a run must not win by leaving the hard ones out. Raises ValueError as
     paired() does.
     """
-    ours, base = paired(ours, base)
-    rows, index = np.unique(
-        np.stack([ours.label, ours.pred, ours.median, base.pred, base.median], 1), axis=0, return_inverse=True
-    )
+    pair = paired(ours, base)
+    columns = [pair[0].label, *(column for part in pair for column in (part.pred, part.median))]
+    _, first, index = np.unique(np.stack(columns, 1), axis=0, return_index=True, return_inverse=True)
     index = index.ravel()
-    label, pred, median, base_pred, base_median = rows.T
-    both = (median != UNPARSED) & (base_median != UNPARSED)
-    further = (np.abs(median - label) - np.abs(base_median - label)) * both
-    more_hits = (pred == label) * 1 - (base_pred == label)
-    columns = np.stack([more_hits, further, both, np.ones(len(rows))], 1).astype(float)
-    subject = base.subject if ours.subject is None else ours.subject
-    drawn = [counts @ columns for counts in resampled(index, subject, seed(ours), RESAMPLES)]
-    more_hits, further, parsed, total = np.concatenate(drawn).T
-    with np.errstate(invalid="ignore"):
-        resamples = {"acc": more_hits / total, "mae": further / parsed}
-    pair = replace(ours, subject=subject), replace(base, subject=subject)
-    pairs = {"acc": pair} if METRICS["acc"].applies(ours) else {}
-    if both.any():
-        pairs["mae"] = tuple(_rows(part, np.flatnonzero(both[index])) for part in pair)
-    lines = [_line(pair, metric, resamples[metric]) for metric, pair in pairs.items()]
-    return lines, {metric: resamples[metric] for metric in pairs}
+    subject = pair[1].subject if pair[0].subject is None else pair[0].subject
+    pair = tuple(replace(part, subject=subject) for part in pair)
+    both = [rows_at(part, first, index) for part in pair]
+    sums = []  # for each metric, by distinct row: the difference, and whether it counts
+    for metric in COMPARED:
+        counted = np.logical_and(*map(metric.counted_rows, both))
+        sums += [(metric.row(both[0]) * 1 - metric.row(both[1])) * counted, counted]
+    drawn = [counts @ np.stack(sums, 1).astype(float) for counts in resampled(index, subject, ours.dataset, RESAMPLES)]
+    totals, lines, resamples = np.concatenate(drawn).T, [], {}
+    for number, metric in enumerate(COMPARED):
+        at = np.flatnonzero(sums[2 * number + 1][index])
+        if metric.applies(ours) and len(at):
+            with np.errstate(invalid="ignore"):
+                resamples[metric.name] = totals[2 * number] / totals[2 * number + 1]
+            lines.append(_line([_rows(part, at) for part in pair], metric, resamples[metric.name]))
+    return lines, resamples
 
 
-def _line(pair: Sequence[Predictions], metric: str, resamples: np.ndarray) -> Comparison:
+def _line(pair: Sequence[Predictions], metric: Metric, resamples: np.ndarray) -> Comparison:
     """The metric of both runs on the rows of `pair`, and how sure their difference is."""
-    ours, base = (value(METRICS[metric], distinct(part)[0]) for part in pair)
-    number, subjects = units(pair[0]), None if pair[0].subject is None else units(pair[0])
+    ours, base = (value(metric, distinct(part)[0]) for part in pair)
+    number = n_drawn(pair[0])
+    sizes = len(pair[0].label), None if pair[0].subject is None else number
     sure = interval(resamples, number), p_value(resamples, number)
-    return Comparison(pair[0].dataset, len(pair[0].label), subjects, metric, ours, base, ours - base, *sure)
+    return Comparison(pair[0].dataset, *sizes, metric.name, ours, base, ours - base, *sure)
 
 
 def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[list[Comparison], list[str]]:
@@ -102,7 +102,7 @@ def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[l
 
     ours: of one strategy and decoding; of a baseline with several, its predictions with the same ones are taken.
     """
-    lines, errors, resamples = [], [], {metric: [] for metric in COMPARED}
+    lines, errors, resamples = [], [], {metric.name: [] for metric in COMPARED}
     for predictions in ours:
         same = _alike(predictions, base)
         if len(same) != 1:
@@ -117,18 +117,31 @@ def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[l
         lines += rows
         for metric, values in drawn.items():
             resamples[metric].append(values)
-    whole, means = set(PAPER) <= {line.dataset for line in lines}, []
+    name = "paper's average" if set(PAPER) <= {line.dataset for line in lines} else "mean of these"
+    means = []
     for metric in COMPARED:
-        rows = [line for line in lines if line.metric == metric]
+        rows = [line for line in lines if line.metric == metric.name]
         for line, p in zip(rows, holm([line.p for line in rows])):
             line.holm, line.better = p, _conclusion(line, p)
         if len(rows) > 1:
-            means.append(_mean(rows, np.mean(resamples[metric], 0), "paper's average" if whole else "mean of these"))
+            means.append(_mean(rows, np.mean(resamples[metric.name], 0), name))
     return lines + means, errors
 
 
+def compare_runs(
+    runs: Sequence[Predictions], baseline: Sequence[Predictions]
+) -> tuple[dict[tuple[str, str, str], list[Comparison]], list[str]]:
+    """The comparisons of each run with the baseline, by its key, and a line for each that cannot be made."""
+    compared, errors = {}, []
+    for key in dict.fromkeys(predictions.key for predictions in runs):
+        lines, more_errors = compare([predictions for predictions in runs if predictions.key == key], baseline)
+        errors += more_errors
+        if lines:
+            compared[key] = lines
+    return compared, errors
+
+
 def _mean(rows: Sequence[Comparison], resamples: np.ndarray, name: str) -> Comparison:
-    """The mean of a metric over datasets."""
     fewest = min(row.subjects or row.n for row in rows)
     means = [float(np.mean([getattr(row, key) for row in rows])) for key in ("ours", "base", "difference")]
     sure = interval(resamples, fewest), p_value(resamples, fewest)

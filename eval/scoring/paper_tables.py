@@ -24,11 +24,6 @@ NUMBERS = {  # the paper's table -> where its numbers are in paper.TABLES, and t
 }
 
 
-def columns(table: str, metric: str) -> tuple[str, ...]:
-    """The columns of a table without the average: the domains of Table 5, or the datasets that have the metric."""
-    return tuple(getattr(TABLES[table][0], metric))
-
-
 def paper_table(table: str, metric: str, ours: Mapping[str, Mapping[str, Cell]], kind: str = "text") -> str:
     """A table of the paper, "table2", "table4", "table5" or "table8", for "acc" or "mae", as text or Markdown.
 
@@ -36,7 +31,7 @@ def paper_table(table: str, metric: str, ours: Mapping[str, Mapping[str, Cell]],
     with the name of a line of the paper stands below that line ("NAME, paper", "NAME, ours"), all others at the end.
     A cell that is missing is empty. "~": our copy of the paper does not show the number; the line's average gives it.
     """
-    names = columns(table, metric)
+    names = tuple(getattr(TABLES[table][0], metric))  # the domains of Table 5, or the datasets that have the metric
     number = next(number for number, (name, metrics) in NUMBERS.items() if name == table and metric in metrics)
     rows: list[list[Cell]] = [[f"Table {number}, {metric.upper()}", *names, AVERAGE]]
     lines = {line.name: line for line in TABLES[table]}

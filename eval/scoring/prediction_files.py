@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from storm import provenance
 from storm.datasets import SCALES
-from storm.files import read_jsonl
+from storm.files import Line, read_jsonl
 from storm.options import did_you_mean
 from storm.prompts import STRATEGIES, answers
 from storm.scales import Scale
@@ -25,28 +25,14 @@ NAME_IT = "a scale of your own: --scale SCALE.yaml"
 
 
 class Row(NamedTuple):
-    """One prediction: line number in its file (from 1), dataset, scale, strategy, label, the model's text.
-
-    probs: of every level from the lowest, if eval/predict.py computed them. id: None where LLaMA-Factory wrote it.
-    error: why eval/predict.py could not read the image.
-    """
-
-    line: int
     dataset: str
     scale: Scale
     strategy: str
     label: int
-    predict: str
-    probs: tuple[float, ...] | None = None
-    id: str | None = None
-    error: str = ""
-
-
-class BadRow(NamedTuple):
-    """A line that cannot be scored, and why."""
-
-    line: int
-    reason: str
+    predict: str  # the model's text
+    probs: tuple[float, ...] | None = None  # of every level from the lowest, if eval/predict.py computed them
+    id: str | None = None  # None where LLaMA-Factory wrote it
+    error: str = ""  # why eval/predict.py could not read the image
 
 
 class Meaning(NamedTuple):
@@ -58,30 +44,25 @@ class Meaning(NamedTuple):
     label: int
 
 
-Find = Callable[[str, str | None, str | None, str], Meaning]  # (dataset, scale, strategy, label text)
+Lookup = Callable[[str, str | None, str | None, str], Meaning]  # (dataset, scale, strategy, label text)
 
 
-def find(path: Path) -> list[Path]:
-    """The predictions files meant by a path: itself, or those below a folder, sorted.
+def prediction_files(path: Path) -> list[Path]:
+    """The predictions files that a path names: itself, or those below a folder, sorted.
 
     These are LLaMA-Factory's generated_predictions.jsonl, what eval/predict.py writes, and any other *.jsonl that
     begins with a label and an answer. FileNotFoundError, naming the path, if there is none.
     """
-    if path.is_dir():
-        ours = cache(_holds_our_predictions)
-        files = [
-            file
-            for file in sorted(path.rglob("*.jsonl"))
-            if file.stem == HOST_NAME or ours(file.parent) or _begins_with_a_prediction(file)
-        ]
-        if not files:
-            raise FileNotFoundError(
-                f"{path}: no {HOST_NAME}.jsonl or other predictions; python eval/predict.py writes them"
-            )
-        return files
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; python eval/predict.py writes predictions")
-    return [path]
+    if not path.is_dir():
+        return [path]
+    ours, files = cache(_holds_our_predictions), sorted(path.rglob("*.jsonl"))
+    files = [f for f in files if f.stem == HOST_NAME or ours(f.parent) or _begins_with_a_prediction(f)]
+    if not files:
+        fix = "python eval/predict.py writes them"
+        raise FileNotFoundError(f"{path}: no {HOST_NAME}.jsonl or other predictions; {fix}")
+    return files
 
 
 def _holds_our_predictions(folder: Path) -> bool:
@@ -101,8 +82,8 @@ def _begins_with_a_prediction(path: Path) -> bool:
     return any(isinstance(row, dict) and "label" in row and ("predict" in row or "answer" in row) for row in rows)
 
 
-def read(path: Path, scales: Mapping[str, Scale] = SCALES, datasets: Iterable[str] = ()) -> Iterator[Row | BadRow]:
-    """The rows of a predictions file, one at a time. A line that cannot be read becomes a BadRow; blank lines pass.
+def read(path: Path, scales: Mapping[str, Scale] = SCALES, datasets: Iterable[str] = ()) -> Iterator[Line]:
+    """The lines of a predictions file, each with a Row, or the fault for which it cannot be scored.
 
     Three kinds, which may be mixed: eval/predict.py's, LLaMA-Factory's {prompt, predict, label} (do_predict and
     vllm_infer), and the {label, answer} of the authors' test scripts, whose answer may be a list of one text.
@@ -113,12 +94,12 @@ def read(path: Path, scales: Mapping[str, Scale] = SCALES, datasets: Iterable[st
         try:
             if line.fault:
                 raise ValueError(line.fault)
-            yield _row(line.number, line.row, named, meaning)
+            yield Line(line.number, _row(line.row, named, meaning))
         except ValueError as error:
-            yield BadRow(line.number, str(error))
+            yield Line(line.number, None, str(error))
 
 
-def _row(number: int, row: object, named: str, meaning: Find) -> Row:
+def _row(row: object, named: str, meaning: Lookup) -> Row:
     """Raises ValueError, in one line."""
     if not isinstance(row, dict):
         raise ValueError(f"not an object with keys but {str(row)[:60]!r}")
@@ -134,11 +115,10 @@ def _row(number: int, row: object, named: str, meaning: Find) -> Row:
         raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
     if not (isinstance(scale, str) and isinstance(strategy, str)):
         scale = strategy = None
-    row_means = meaning(dataset, scale, strategy, row["label"].strip())
-    probs = _probs(row["probs"], row_means.scale) if "probs" in row else None
+    _, *facts = meaning(dataset, scale, strategy, row["label"].strip())
+    probs = _probs(row["probs"], facts[0]) if "probs" in row else None
     id = None if row.get("id") is None else str(row["id"])
-    error = str(row["error"]) if "error" in row else ""
-    return Row(number, dataset, row_means.scale, row_means.strategy, row_means.label, row["predict"], probs, id, error)
+    return Row(dataset, *facts, row["predict"], probs, id, str(row.get("error", "")))
 
 
 def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
@@ -151,8 +131,8 @@ def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
     return tuple(probs)
 
 
-def _meanings(scales: Mapping[str, Scale]) -> Find:
-    """A function that tells what a row means. It raises ValueError if that is nothing, or several things."""
+def _meanings(scales: Mapping[str, Scale]) -> Lookup:
+    """The function that tells what a row means. It raises ValueError for no meaning, or several."""
     texts: dict[str, list[Meaning]] = {}
     for dataset, scale in scales.items():
         for strategy in STRATEGIES:
@@ -209,9 +189,8 @@ def run_of(path: Path, datasets: Collection[str]) -> Path:
     if len(parts) > 1 and parts[-2] in datasets and not any(word in datasets for word in WORD.split(parts[-1].lower())):
         parts = (*parts[:-2], parts[-1])
     elif parts and any(word in datasets for word in WORD.split(parts[-1].lower())):
-        kept = re.sub(
-            r"[^A-Za-z0-9]?([A-Za-z0-9]+)", lambda word: "" if word[1].lower() in datasets else word[0], parts[-1]
-        )
+        pattern = r"[^A-Za-z0-9]?([A-Za-z0-9]+)"
+        kept = re.sub(pattern, lambda word: "" if word[1].lower() in datasets else word[0], parts[-1])
         name = re.sub(r"^[^A-Za-z0-9]+", "", kept)
         parts = (*parts[:-1], name) if name else parts[:-1]
     return Path(*parts)

@@ -10,8 +10,8 @@ from eval.inference.posterior import reliability
 from eval.scoring import bootstrap, testsets
 from eval.scoring.interval import interval
 from eval.scoring.metrics import METRICS, UNPARSED, applying, value
+from eval.scoring.paper import AVERAGED, OVER, average
 from eval.scoring.paper import DATASETS as PAPER
-from eval.scoring.paper import DOMAINS, OVER, average
 from eval.scoring.runs import Predictions, read_file
 from eval.scoring.weighted_rows import distinct
 from storm.datasets import DATASETS, SCALES
@@ -24,8 +24,6 @@ Interval = tuple[float, float] | None
 
 @dataclass
 class Score:
-    """All scores of one dataset."""
-
     file: str
     run: str
     dataset: str
@@ -51,31 +49,25 @@ class Score:
 
     def to_json(self) -> dict:
         """One flat object: the facts, every metric by its name, the intervals, and reliability for exact ones."""
-        row = {name: part for name, part in vars(self).items() if name not in ("values", "intervals", "resamples")}
-        ends = {name: row.pop(name) for name in ("temperature", "first_unparsed", "reliability")}
-        if ends["reliability"] is None:
+        row = {name: part for name, part in vars(self).items() if name not in ("values", "resamples")}
+        ends = {name: row.pop(name) for name in ("intervals", "temperature", "first_unparsed", "reliability")}
+        if self.reliability is None:
             del ends["reliability"]
-        return row | self.values | {"intervals": self.intervals} | ends
+        return row | self.values | ends
 
 
 @dataclass
 class Average:
     """ACC and MAE over the datasets of a domain, or over the paper's; or what is missing for them."""
 
-    run: str
-    strategy: str
-    decode: str
+    key: tuple[str, str, str]  # run, strategy, decode
     name: str  # the domain, or "paper"
     values: dict[str, float | None] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)  # by metric; empty: there is a value
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.run, self.strategy, self.decode
-
     def to_json(self) -> dict:
-        row = {"run": self.run, "strategy": self.strategy, "decode": self.decode, "average": self.name}
+        row = dict(zip(("run", "strategy", "decode", "average"), (*self.key, self.name)))
         for metric in OVER:
             row |= {metric: self.values[metric], f"{metric}_interval": self.intervals[metric]}
             row |= {f"{metric}_missing": self.missing[metric]}
@@ -87,34 +79,29 @@ def score_file(
 ) -> tuple[list[Score], list[str]]:
     """Scores of each dataset in a predictions file, and a line for what had to be left out."""
     loaded, errors = read_file(path, scales, tests or {})
-    return [score(predictions) for predictions in loaded], errors
+    return [*map(score, loaded)], errors
 
 
 def score(predictions: Predictions) -> Score:
-    """All scores of a dataset with their intervals."""
     rows, _ = distinct(predictions)
     values = dict.fromkeys(METRICS) | {metric.name: value(metric, rows) for metric in applying(predictions)}
     drawn = bootstrap.replicates(predictions)
+    same = ("dataset", "strategy", "decode", "n_test", "temperature", "first_unparsed")
     return Score(
+        **{name: getattr(predictions, name) for name in same},
         file=str(predictions.path),
         run=str(predictions.run),
-        dataset=predictions.dataset,
         scale=predictions.scale.name,
-        strategy=predictions.strategy,
-        decode=predictions.decode,
         unit=predictions.scale.unit,
         n=len(predictions.label),
-        n_test=predictions.n_test,
         n_paper=TEST_ROWS.get(predictions.dataset),
-        subjects=None if predictions.subject is None else bootstrap.units(predictions),
+        subjects=None if predictions.subject is None else bootstrap.n_drawn(predictions),
         unparsed=int((predictions.pred == UNPARSED).sum()),
-        temperature=predictions.temperature,
         values=values,
         intervals={
-            name: interval(resamples, bootstrap.units(predictions, METRICS[name]), METRICS[name], values[name])
+            name: interval(resamples, bootstrap.n_drawn(predictions, METRICS[name]), METRICS[name], values[name])
             for name, resamples in drawn.items()
         },
-        first_unparsed=predictions.first_unparsed,
         reliability=None if predictions.probs is None else reliability(*distributions(predictions)),
         resamples={name: drawn[name] for name in OVER if name in drawn},
     )
@@ -134,8 +121,8 @@ def averages(scores: Sequence[Score]) -> list[Average]:
     rows = []
     for key in dict.fromkeys(score.key for score in scores):
         by_dataset = {score.dataset: score for score in scores if score.key == key and score.dataset in PAPER}
-        for name, datasets in {**DOMAINS, "paper": PAPER}.items() if by_dataset else ():
-            row = Average(*key, name)
+        for name, datasets in AVERAGED.items() if by_dataset else ():
+            row = Average(key, name)
             for metric in OVER:
                 _average(row, metric, [dataset for dataset in datasets if dataset in OVER[metric]], by_dataset)
             rows.append(row)
@@ -144,17 +131,15 @@ def averages(scores: Sequence[Score]) -> list[Average]:
 
 def _average(row: Average, metric: str, datasets: list[str], scores: dict[str, Score]) -> None:
     """Add one metric to an average."""
-    missing = [reason for name in datasets if (reason := _why_missing(name, metric, scores.get(name)))]
+    missing = []
+    for name, score in ((name, scores.get(name)) for name in datasets):
+        if score is None or score.values[metric] is None:
+            missing.append(name)
+        elif score.n < WHOLE * (rows := score.n_test or score.n_paper):
+            missing.append(f"{name} ({score.n:,} of {rows:,} rows)")
     row.missing[metric], row.values[metric], row.intervals[metric] = missing, None, None
     if not missing:
         fewest = min(scores[name].subjects or scores[name].n for name in datasets)
         means = np.mean([scores[name].resamples[metric] for name in datasets], axis=0)
         row.values[metric] = average({name: scores[name].values[metric] for name in datasets}, metric, datasets)
         row.intervals[metric] = interval(means, fewest, METRICS[metric])
-
-
-def _why_missing(dataset: str, metric: str, score: Score | None) -> str:
-    if score is None or score.values[metric] is None:
-        return dataset
-    rows = score.n_test or score.n_paper
-    return f"{dataset} ({score.n:,} of {rows:,} rows)" if score.n < WHOLE * rows else ""

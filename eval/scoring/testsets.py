@@ -4,36 +4,48 @@ LLaMA-Factory and the authors' scripts write no ids, only rows in order. A predi
 if it has one, else by position, and never where a label disagrees: that would be another data build.
 """
 
+from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from storm.custom_scale import load as load_scale
+from eval.inference.settings import scales_with
 from storm.datasets import SCALES
 from storm.options import describe
 from storm.rows import Example, read_examples
 from storm.scales import Scale
+
+if TYPE_CHECKING:
+    from eval.scoring.runs import Kept
 
 PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo write
 
 Index = dict[tuple[str, str], Path]  # (dataset, strategy) -> its test file
 
 
-def known(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], Index, list[str]]:
-    """The scales, with one of the user's own, the test files named, or of PLACES and beside that scale, and errors."""
+def add_inputs(parser: ArgumentParser) -> None:
+    """The arguments of a command that scores: paths, --data and --scale."""
+    add = parser.add_argument
+    add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or folders of them")
+    text = f"built test files (default: those in {' and '.join(map(str, PLACES))}, and beside --scale)"
+    add("--data", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help=text)
+    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)")
+
+
+def scales_and_test_files(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], Index, list[str]]:
+    """All scales, with a user's own; the test files in `data`, or in PLACES and beside that scale; and errors."""
     scales, places, errors = dict(SCALES), list(data or (place for place in PLACES if place.exists())), []
     try:
-        if scale:
-            loaded = load_scale(scale).scale
-            scales[loaded.name] = loaded
-            places += [] if data else [scale.parent]
+        scales = scales_with(scale)
+        places += [scale.parent] if scale and not data else []
     except (OSError, ValueError) as error:
         errors.append(describe(error))
-    tests, wrong = index(places, scales)
-    return scales, tests, errors + wrong
+    tests, more_errors = index(places, scales)
+    return scales, tests, errors + more_errors
 
 
 def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> tuple[Index, list[str]]:
-    """The test files named, or below folders, and a line for each that cannot be used; two of a kind both cannot."""
+    """The test files named, or below folders, and a line for each that cannot be used: of two of a kind, neither."""
     tests: dict[tuple[str, str], list[Path]] = {}
     errors = []
     for path in dict.fromkeys(paths):
@@ -53,26 +65,16 @@ def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> tuple[Index, li
     return {key: file for key, (file, *others) in tests.items() if not others}, errors
 
 
-def join(
-    path: Path, examples: Sequence[Example], ids: Sequence[str | None], places: Sequence[int], labels: Sequence[int]
-) -> list[int]:
-    """Of each prediction, the position of its row in a test file. Raises Mismatch where the two part.
-
-    A prediction has an id, or None and its place in its file, and a label.
-    """
-    position = {example.id: number for number, example in enumerate(examples)}
-    rows = []
-    for number, (id, place, label) in enumerate(zip(ids, places, labels)):
-        row = place if id is None else position.get(id)
-        if row is None:
-            raise Mismatch(number, f"{path} has no row with the id {id!r}: another data build?")
-        if row >= len(examples):
-            raise Mismatch(number, f"{path} has only {len(examples):,} rows: an appended rerun?")
-        if examples[row].label != label:
-            raise Mismatch(number, f"label {label}, but {examples[row].label} in {path}, row {row + 1}")
-        rows.append(row)
-    return rows
-
-
-class Mismatch(ValueError):
-    """A prediction, by its number from 0, that is not of the test file, and why."""
+def join(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> list[int]:
+    """Of each prediction, the position of its row in a test file. Raises ValueError where they differ."""
+    position, positions = {example.id: number for number, example in enumerate(examples)}, []
+    for line, place, row, _ in rows:
+        at = place if row.id is None else position.get(row.id)
+        if at is None:
+            raise ValueError(f"line {line}: {path} has no row with the id {row.id!r}: another data build?")
+        if at >= len(examples):
+            raise ValueError(f"line {line}: {path} has only {len(examples):,} rows: an appended rerun?")
+        if examples[at].label != row.label:
+            raise ValueError(f"line {line}: label {row.label}, but {examples[at].label} in {path}, row {at + 1}")
+        positions.append(at)
+    return positions

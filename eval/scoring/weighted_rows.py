@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.inference.posterior import BINS
-from storm.scales import Scale
+from eval.inference.posterior import BINS, bins_of
+from storm.scales import Scale, coarse_of
 
 if TYPE_CHECKING:
     from eval.scoring.runs import Predictions
@@ -40,26 +40,28 @@ class Rows:
         return self.counts @ np.broadcast_to(column, self.label.shape).astype(float)
 
     @cached_property
-    def n(self) -> np.ndarray:
-        return self.total(1)
-
-    @cached_property
     def parsed(self) -> np.ndarray:
-        return self.pred != UNPARSED
+        return parsed(self)
 
     @cached_property
     def n_parsed(self) -> np.ndarray:
         return self.total(self.parsed)
 
-    @cached_property
+    @property
     def error(self) -> np.ndarray:
         return np.abs(self.median - self.label)
 
-    def coarse_of(self, labels: np.ndarray) -> np.ndarray:
-        """Index of the coarse group of each label; UNPARSED stays."""
-        sizes = [group.hi - group.lo + 1 for group in self.scale.coarse]
-        groups = np.append(np.repeat(np.arange(len(sizes)), sizes), UNPARSED)
-        return groups[np.where(labels == UNPARSED, -1, labels - self.scale.lo)]
+    @cached_property
+    def parsed_probs(self) -> np.ndarray:
+        """The distributions, of 0 where a row has none."""
+        return np.where(self.parsed[:, None], self.probs, 0).astype(float)
+
+
+def rows_at(predictions: "Predictions", at: np.ndarray, index: np.ndarray) -> Rows:
+    """The rows `at`, (K,), as distinct ones; index: which of them each prediction is, (n,)."""
+    columns = (getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "median", "mean"))
+    probs, sample = predictions.probs, np.bincount(index).astype(float)
+    return Rows(predictions.scale, *columns, None if probs is None else probs[at], sample, sample[None])
 
 
 def distinct(predictions: "Predictions") -> tuple[Rows, np.ndarray]:
@@ -67,22 +69,12 @@ def distinct(predictions: "Predictions") -> tuple[Rows, np.ndarray]:
 
     Rows with distributions are all taken for distinct.
     """
-    table, index = np.stack([predictions.label, predictions.pred, predictions.coarse_pred], 1), None
+    first = index = np.arange(len(predictions.label))
     if predictions.probs is None:
-        _, first, index = np.unique(_keys(table), return_index=True, return_inverse=True)
-    else:
-        first = index = np.arange(len(table))
-    label, pred, coarse_pred = table[first].T
-    sample = np.bincount(index).astype(float)
-    median, mean = predictions.median[first], predictions.mean[first]
-    rows = Rows(predictions.scale, label, pred, coarse_pred, median, mean, predictions.probs, sample, sample[None])
-    return rows, index
-
-
-def _keys(table: np.ndarray) -> np.ndarray:
-    """A number for each row of small whole numbers from -1 up, (n, C), in the order of the rows."""
-    shifted = table.astype(np.int64) - UNPARSED
-    return np.ravel_multi_index(tuple(shifted.T), tuple(shifted.max(0) + 1))
+        table = np.stack([predictions.label, predictions.pred, predictions.coarse_pred], 1).astype(np.int64) - UNPARSED
+        numbers = np.ravel_multi_index(tuple(table.T), tuple(table.max(0) + 1))  # one each, in the order of the rows
+        _, first, index = np.unique(numbers, return_index=True, return_inverse=True)
+    return rows_at(predictions, first, index), index
 
 
 def compute(function: Callable[[Rows], np.ndarray], rows: Rows) -> np.ndarray:
@@ -91,10 +83,29 @@ def compute(function: Callable[[Rows], np.ndarray], rows: Rows) -> np.ndarray:
         return function(rows)
 
 
-def worst_error(rows: Rows) -> np.ndarray:
+def all_rows(rows: "Rows | Predictions") -> np.ndarray:
+    return np.full(len(rows.label), True)
+
+
+def parsed(rows: "Rows | Predictions") -> np.ndarray:
+    return rows.pred != UNPARSED
+
+
+def both_parts(rows: "Rows | Predictions") -> np.ndarray:
+    """Rows with a coarse and a fine prediction, of which "consistent" is the share that agree."""
+    return parsed(rows) & (rows.coarse_pred != UNPARSED)
+
+
+def coarse_index(scale: Scale, labels: np.ndarray) -> np.ndarray:
+    """Index of the coarse group of each label; UNPARSED stays."""
+    groups = [scale.coarse.index(coarse_of(scale, level)) for level in range(scale.lo, scale.hi + 1)]
+    return np.array([*groups, UNPARSED])[np.where(labels == UNPARSED, -1, labels - scale.lo)]
+
+
+def worst_error(scale: Scale, label: np.ndarray, pred: np.ndarray) -> np.ndarray:
     """The error of each row; an unparsed prediction is as far off as the scale allows."""
-    farthest = np.maximum(rows.label - rows.scale.lo, rows.scale.hi - rows.label)
-    return np.where(rows.parsed, rows.error, farthest)
+    farthest = np.maximum(label - scale.lo, scale.hi - label)
+    return np.where(pred == UNPARSED, farthest, np.abs(pred - label))
 
 
 def kappa(rows: Rows) -> np.ndarray:
@@ -122,7 +133,7 @@ def _correlation(n: np.ndarray, x, y, xx, yy, xy) -> np.ndarray:
 
 
 def spearman(rows: Rows) -> np.ndarray:
-    """Pearson's of the ranks, which every resample has anew; equals share the middle one."""
+    """Pearson's of the ranks, which every resample has anew; ties get the mean rank."""
     counts = rows.counts[:, rows.parsed]
     a, b = (_ranks(column[rows.parsed], counts) for column in (rows.label, rows.mean))
     sums = [np.einsum("ij,ij->i", counts, column) for column in (a, b, a * a, b * b, a * b)]
@@ -130,7 +141,7 @@ def spearman(rows: Rows) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The rank of each row in each resample, (B, K), from the middle of all: equal values share one."""
+    """The rank of each row in each resample, (B, K), counted from the middle; ties get the mean rank."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf))
     if not len(starts):
@@ -142,23 +153,11 @@ def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return rank[:, back]
 
 
-def both_parts(rows: "Rows | Predictions") -> np.ndarray:
-    """Rows with a coarse and a fine prediction, of which "consistent" is the share that agree."""
-    return (rows.pred != UNPARSED) & (rows.coarse_pred != UNPARSED)
-
-
-def consistent(rows: Rows) -> np.ndarray:
-    both = both_parts(rows)
-    return rows.total(both & (rows.coarse_pred == rows.coarse_of(rows.pred))) / rows.total(both)
-
-
 def _gaps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Confidence less hit of the rows of each bin of confidence, summed: (B, bins), and in the sample, (bins,)."""
-    probs = np.where(rows.parsed[:, None], rows.probs, 0).astype(float)
-    confidence = probs.max(1)
-    gap = (confidence - (probs.argmax(1) + rows.scale.lo == rows.label)) * rows.parsed
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    table = np.where(bins[:, None] == np.arange(BINS), gap[:, None], 0.0)
+    confidence = rows.parsed_probs.max(1)
+    gap = (confidence - (rows.parsed_probs.argmax(1) + rows.scale.lo == rows.label)) * rows.parsed
+    table = np.where(bins_of(confidence)[:, None] == np.arange(BINS), gap[:, None], 0.0)
     return rows.counts @ table, rows.sample @ table
 
 
@@ -167,23 +166,13 @@ def calibration_error(rows: Rows) -> np.ndarray:
 
 
 def calibration_spread(rows: Rows) -> np.ndarray:
-    """By how much the bins of a resample and those of the sample are apart, all together."""
+    """By how much the bins of a resample and those of the sample differ, all together."""
     gaps, sample = _gaps(rows)
     return np.abs(gaps / rows.n_parsed[:, None] - sample / (rows.sample @ rows.parsed)).sum(1)
 
 
 def ranked_probability(rows: Rows) -> np.ndarray:
-    """Squared distance of the cumulative distributions, over levels - 1 (Epstein 1969)."""
+    """Of each row, (K,): the squared distance of the cumulative distributions, over levels - 1 (Epstein 1969)."""
     levels = rows.probs.shape[1]
-    probs = np.where(rows.parsed[:, None], rows.probs, 0).astype(float)
     reached = np.arange(levels) >= (rows.label - rows.scale.lo)[:, None]
-    distance = ((probs.cumsum(1) - reached) ** 2).sum(1) / max(1, levels - 1)
-    return rows.total(distance * rows.parsed) / rows.n_parsed
-
-
-def constant_accuracy(rows: Rows) -> np.ndarray:
-    return np.max([rows.total(rows.label == label) for label in np.unique(rows.label)], 0) / rows.n
-
-
-def constant_error(rows: Rows) -> np.ndarray:
-    return np.min([rows.total(np.abs(rows.label - label)) for label in np.unique(rows.label)], 0) / rows.n
+    return ((rows.parsed_probs.cumsum(1) - reached) ** 2).sum(1) / max(1, levels - 1)

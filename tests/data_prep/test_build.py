@@ -1,6 +1,7 @@
 """python -m data_prep, from 14 folders as the owners have them: what is written, counted and refused."""
 
 import csv
+import gc
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from PIL import Image
 
 from data_prep import own_ratings, release
 from data_prep.__main__ import arguments, main
+from data_prep.build import no_collection
 from data_prep.registry import dataset_info
 from storm.datasets import DATASETS, SCALES
 from storm.files import LOCK, locked, whole_files
@@ -240,7 +242,7 @@ def test_a_full_disk_leaves_the_build_before_intact(raw, tmp_path, monkeypatch, 
     assert exists(raw, out, "spaq", "hci") == 0
     before = contents(out)
     monkeypatch.setattr(
-        "data_prep.write._quarantine", lambda drops, file: (_ for _ in ()).throw(OSError(28, "No space"))
+        "data_prep.write.quarantine", lambda drops, file: (_ for _ in ()).throw(OSError(28, "No space"))
     )
     assert exists(raw, out, "spaq", "hci", "--split", "subject") == 1
     assert contents(out) == before
@@ -326,12 +328,15 @@ def test_options_by_their_old_names_warn_and_work(raw, tmp_path, capsys):
         (["spak"], "spaq"),
         (["relaese"], "release"),
         (["--strategy", "kot"], "cot"),
+        (["--check", "exist"], "exists"),
+        (["--split", "subjects"], "subject"),
+        (["release", "a.jsonl", "--part", "tets"], "test"),
         (["--strateg=cot", "--medai=x"], "--media"),
     ],
 )
 def test_a_misspelled_name_is_answered_with_the_one_that_was_meant(tmp_path, capsys, arguments, meant):
     with pytest.raises(SystemExit) as stop:
-        exists(tmp_path, tmp_path / "out", *arguments)
+        main([*arguments, "--media", str(tmp_path)])
     assert stop.value.code == 2 and f"did you mean {meant}?" in capsys.readouterr().err
 
 
@@ -401,6 +406,15 @@ def test_the_registry_is_written_as_it_is_in_the_repository(tmp_path, monkeypatc
     written = (tmp_path / "dataset_info.json").read_bytes()
     assert written == (ROOT / "dataset_info.json").read_bytes(), "run: python -m data_prep registry"
     assert json.loads(written) == dataset_info() and str(tmp_path) in capsys.readouterr().out
+
+
+def test_collection_of_garbage_stays_as_it_was():
+    for switch in (gc.disable, gc.enable):
+        switch()
+        before = gc.isenabled()
+        with no_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled() == before
 
 
 def test_every_reader_has_facts():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.downloads import Files, table
+from data_prep.downloads import Files, read_csv
 
 
 def put(root: Path, *paths: str) -> Files:
@@ -69,15 +69,15 @@ def test_a_relative_root_knows_absolute_paths(tmp_path, monkeypatch):
 
 
 def test_of_label_files_the_least_nested_is_taken(tmp_path):
-    assert put(tmp_path, "a/b/train.csv", "z/train.csv").one("train.csv") == tmp_path / "z/train.csv"
+    assert put(tmp_path, "a/b/train.csv", "z/train.csv").label_file("train.csv") == tmp_path / "z/train.csv"
 
 
 def test_a_cell_too_many_is_refused_by_line(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("image,rating\na.jpg,1\nb.jpg,1,5\n")
     with pytest.raises(ValueError, match=r"ratings\.csv, line 3: 3 cells for 2 columns \(b\.jpg,1,5\); write .* 1\.5"):
-        list(table(path, "image", "rating"))
+        list(read_csv(path, "image", "rating"))
     path.write_text("image,rating\na.jpg,1,, \nb.jpg\n,,\n")
-    assert list(table(path)) == [(2, {"image": "a.jpg", "rating": "1"}), (3, {"image": "b.jpg", "rating": ""})]
+    assert list(read_csv(path)) == [(2, {"image": "a.jpg", "rating": "1"}), (3, {"image": "b.jpg", "rating": ""})]
     path.write_text('image;rating\na.jpg;1,5\n"b;c.jpg";2\n')
-    assert [row["rating"] for _, row in table(path)] == ["1,5", "2"]
+    assert [row["rating"] for _, row in read_csv(path)] == ["1,5", "2"]

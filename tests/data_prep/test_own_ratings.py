@@ -59,10 +59,14 @@ def test_bad_rows_are_kept_apart_and_named(example, tmp_path, capsys):
             "images/mug_studio.jpg,superb,mug\nimages/gone.jpg,3,mug\n../secret.jpg,3,mug\nimages/coins_phone.jpg,1,c\n"
         )
     assert build(example, tmp_path / "out", "--workers", "1") == 0
-    quarantine = (tmp_path / "out/quarantine/appeal.csv").read_text()
-    assert "rule: rating 'superb' is neither a number" in quarantine and "ratings.csv, line 17" in quarantine
-    assert quarantine.count("missing: no such image") == 2
-    assert "duplicate: id 'images/coins_phone.jpg' has several ratings: 1.0, 1.1" in quarantine
+    drops = [tuple(row.values()) for row in table(tmp_path / "out/quarantine/appeal.csv")]
+    kinds = {image: reason.split(":")[0] for image, _, reason in drops}
+    assert kinds["images/mug_studio.jpg"] == "rule" and kinds["images/coins_phone.jpg"] == "duplicate"
+    assert kinds["images/gone.jpg"] == kinds["../secret.jpg"] == "missing"
+    assert [(image, file) for image, file, reason in drops if "superb" in reason] == [
+        ("images/mug_studio.jpg", "ratings.csv, line 17")
+    ]
+    assert [image for image, _, reason in drops if "1.0, 1.1" in reason] == ["images/coins_phone.jpg"]
     capsys.readouterr()
 
 
@@ -76,7 +80,7 @@ def test_the_users_own_split_is_kept(example, tmp_path):
 
 
 def ratings(folder: Path, lines: list[str], scale: Path = EXAMPLE / "scale.yaml") -> Path:
-    """A folder with a csv of these lines, each of whose images exists and is another colour."""
+    """A folder with a csv of these lines, each of whose images exists and has another color."""
     folder.mkdir(exist_ok=True)
     (folder / "ratings.csv").write_text("\n".join(lines) + "\n")
     shutil.copy(scale, folder / "scale.yaml")
@@ -89,9 +93,13 @@ def image(path: Path, seed: int) -> None:
     Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC).save(path)
 
 
-def listed(out: Path) -> list[dict]:
-    with (out / "manifest/appeal.csv").open(newline="") as file:
+def table(path: Path) -> list[dict]:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def listed(out: Path) -> list[dict]:
+    return table(out / "manifest/appeal.csv")
 
 
 def test_a_name_means_its_own_file_and_no_other(tmp_path, capsys):
@@ -114,9 +122,9 @@ def test_a_name_means_its_own_file_and_no_other(tmp_path, capsys):
         numbers = json.loads((out / "summary.json").read_text())["appeal"]
         assert (numbers["dropped"]["missing"], numbers["dropped"]["duplicate"]) == (2, 2)
         assert numbers["images_without_label"] == 20
-    quarantine = (out / "quarantine/appeal.csv").read_text()
-    assert 'b.png,"ratings.csv, line 24",missing: no such image below' in quarantine
-    assert "id 'images/0.png' is there twice" in quarantine and "several ratings" not in quarantine
+    kinds = {(row["id"], row["file"]): row["reason"].split(":")[0] for row in table(out / "quarantine/appeal.csv")}
+    assert kinds["b.png", "ratings.csv, line 24"] == kinds["images/2", "ratings.csv, line 28"] == "missing"
+    assert [id for (id, _), kind in kinds.items() if kind == "duplicate"] == ["images/0.png", "images/1.png"]
     capsys.readouterr()
 
 
@@ -124,7 +132,7 @@ def test_a_decimal_comma_stops_everything(example, tmp_path, capsys):
     with (example / "ratings.csv").open("a") as file:
         file.write("images/mug_studio.jpg,1,mug,train,5\n")
     assert build(example, tmp_path / "out") == 1
-    assert "ratings.csv, line 17: 5 cells for 3 columns" in capsys.readouterr().err
+    assert "ratings.csv, line 17: " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -161,7 +169,7 @@ def test_a_side_without_rows_is_refused(tmp_path, capsys, header, end, count, pa
         (folder / f"{i}.png").write_bytes(b"x")
     assert build(folder, tmp_path / "out", "--check", "exists") == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert f"ratings.csv: none of {count} usable rows is for {part}; give it more rows" in error and "column" in error
+    assert f"{folder}/ratings.csv: " in error and str(count) in error and part in error
     assert not list((tmp_path / "out").rglob("*.json*"))
 
 
@@ -176,8 +184,7 @@ def test_copies_between_train_and_test_are_said_and_can_be_dropped(tmp_path, cap
     leaks = (out / "leaks.csv").read_text().splitlines()[1:]
     assert leaks and all(",exact,0" in leak for leak in leaks)
     printed = capsys.readouterr().out
-    assert f"{len(leaks)} exact and 0 near copies of test images, left in train" in printed
-    assert "compared datasets: appeal" in printed
+    assert f"{len(leaks)} exact and 0 near" in printed and "--drop-leaks" in printed and f"{out}/leaks.csv" in printed
     assert build(folder, out, "--workers", "1", "--drop-leaks") == 0
     assert len(listed(out)) == 40 - len(leaks)
     capsys.readouterr()
@@ -211,12 +218,12 @@ def test_a_killed_worker_is_one_line(example, tmp_path, monkeypatch, capsys):
 def test_one_line_for_what_cannot_be_built(example, tmp_path, capsys):
     (example / "ratings.csv").write_text("file,stars\na.jpg,3\n")
     assert build(example, tmp_path / "out") == 1
-    assert capsys.readouterr().err == (
-        f"error: {example}/ratings.csv: no column 'image' (there are: file, stars); is it another file?\n"
-    )
+    (error,) = capsys.readouterr().err.splitlines()
+    assert f"{example}/ratings.csv: " in error and "'image'" in error and "file, stars" in error
     (example / "ratings.csv").write_text("image,rating,split\na.jpg,3,train\nb.jpg,3,dev\n")
     assert build(example, tmp_path / "out") == 1
-    assert "line 3: split 'dev' is neither train nor test" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "line 3: " in error and "'dev'" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -241,5 +248,5 @@ def test_a_side_that_duplicates_leave_empty_is_refused(tmp_path, capsys):
         (folder / "train").mkdir(exist_ok=True)
         (folder / f"train/{i}.png").write_bytes((folder / f"test/{i}.png").read_bytes())
     assert build(folder, out, "--workers", "1", "--drop-leaks") == 1
-    assert "none of 3 usable rows is for training" in capsys.readouterr().err
+    assert f"{folder}/ratings.csv: " in capsys.readouterr().err
     assert not list(out.rglob("*_test.jsonl")) and not (out / "dataset_info.json").exists()

@@ -17,7 +17,7 @@ PAPER = (
 
 def dataset(**changes) -> DatasetFacts:
     texts = dict.fromkeys(("title", "url", "terms", "download", "domain"), "")
-    plain = {"name": "toy", "scale": IQA, "label": as_is, "low": 0, "high": 4, "sizes": Sizes(0, 0, 0), "test": 10}
+    plain = {"name": "toy", "scale": IQA, "label": as_is, "sizes": Sizes(0, 0, 0), "test": 10}
     return DatasetFacts(**(texts | plain | changes))
 
 

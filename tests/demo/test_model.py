@@ -25,10 +25,10 @@ def processor(folder):
 
 
 def test_digits_are_split_one_by_one_and_text_comes_back(processor):
-    words = processor.tokenizer
-    assert [t for t in words.tokenize("116 years old, rate3-4") if t[-1].isdigit()] == ["1", "1", "6", "3", "4"]
+    tokenizer = processor.tokenizer
+    assert [t for t in tokenizer.tokenize("116 years old, rate3-4") if t[-1].isdigit()] == ["1", "1", "6", "3", "4"]
     text = "Früher: <|vision_start|>\n 3%"
-    assert words.decode(words(text).input_ids) == text
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
 
 
 def test_special_tokens_are_one_token_each_and_generation_stops(folder, processor):
@@ -36,11 +36,11 @@ def test_special_tokens_are_one_token_each_and_generation_stops(folder, processo
 
     from demo.model import SPECIAL
 
-    words = processor.tokenizer
-    ids = [words(token).input_ids for token in SPECIAL]
+    tokenizer = processor.tokenizer
+    ids = [tokenizer(token).input_ids for token in SPECIAL]
     assert all(len(i) == 1 for i in ids) and len({i[0] for i in ids}) == len(SPECIAL) == 14
-    assert (words.eos_token, words.pad_token) == ("<|im_end|>", "<|endoftext|>")
-    assert words.eos_token_id in GenerationConfig.from_pretrained(folder).eos_token_id
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+    assert tokenizer.eos_token_id in GenerationConfig.from_pretrained(folder).eos_token_id
 
 
 def test_the_chat_template_writes_llamafactorys_turns(processor):
@@ -51,11 +51,11 @@ def test_the_chat_template_writes_llamafactorys_turns(processor):
     from storm.scales import IQA
 
     ask, say = question(IQA, "cot").removeprefix("<image> "), answer(IQA, "cot", 3)
-    words = processor.tokenizer
+    tokenizer = processor.tokenizer
     turns = [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]
-    ours = words(processor.apply_chat_template(turns, tokenize=False)).input_ids
-    template = get_template_and_fix_tokenizer(words, DataArguments(template="qwen2_vl"))
-    prompt, response = template.encode_oneturn(words, turns)
+    ours = tokenizer(processor.apply_chat_template(turns, tokenize=False)).input_ids
+    template = get_template_and_fix_tokenizer(tokenizer, DataArguments(template="qwen2_vl"))
+    prompt, response = template.encode_oneturn(tokenizer, turns)
     assert ours == prompt + response
 
 

@@ -24,8 +24,8 @@ def test_the_installed_packages_ship_every_photograph_large_enough(package, name
 
 
 def test_noise_grows_as_the_level_falls():
-    grey = np.full((SIZE, SIZE, 3), 128, dtype=np.uint8)
-    spread = [distort(grey, level, np.random.default_rng(0)).std() for level in range(len(SIGMA))]
+    gray = np.full((SIZE, SIZE, 3), 128, dtype=np.uint8)
+    spread = [distort(gray, level, np.random.default_rng(0)).std() for level in range(len(SIGMA))]
     assert spread == sorted(spread, reverse=True) and spread[-1] == 0 and len(spread) == 5
 
 
@@ -63,4 +63,5 @@ def test_main_writes_both_splits(tmp_path, monkeypatch, capsys):
             assert len(written) == count
             for row in map(json.loads, written):
                 assert parse(IQA, strategy, row["conversations"][1]["value"]).label == row["label"]
-    assert "60 crops of 12 photographs" in capsys.readouterr().out
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["train", "60", "12", str(tmp_path / "demo_train.jsonl")] in lines

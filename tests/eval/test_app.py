@@ -3,7 +3,7 @@
 import pytest
 
 from eval import app
-from eval.app_page.page import MOST_LEVELS, TYPED, shown_of
+from eval.app_page.page import MAX_LEVELS, TYPED, result_of
 from eval.app_page.policy import OnlyThisServer
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, answer
@@ -26,29 +26,29 @@ def test_every_scale_is_a_choice_once():
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_what_is_shown_of_a_prediction(strategy):
-    shown = shown_of(row(IQA, strategy, [0, 0.1, 0.2, 0.6, 0.1]), IQA, strategy)
+def test_what_is_result_of_a_prediction(strategy):
+    result = result_of(row(IQA, strategy, [0, 0.1, 0.2, 0.6, 0.1]), IQA, strategy)
     assert (
-        shown.coarse
+        result.coarse
         == {"cot": "rate3-4(Above Fair)", "num": "rate3-4", "text": "Above Fair", "direct": "none"}[strategy]
     )
-    assert shown.rating == {"cot": "rate3(Good)", "num": "rate3", "text": "Good", "direct": "rate3(Good)"}[strategy]
-    assert [line[:2] for line in shown.decisions] == [
-        ["mode", shown.rating],
-        ["median", shown.rating],
+    assert result.rating == {"cot": "rate3(Good)", "num": "rate3", "text": "Good", "direct": "rate3(Good)"}[strategy]
+    assert [line[:2] for line in result.decisions] == [
+        ["mode", result.rating],
+        ["median", result.rating],
         ["mean", "2.250"],
         ["entropy", "0.500"],
         ["mass", "0.988"],
     ]
-    assert [chance for *_, chance in shown.levels] == [0, 0.1, 0.2, 0.6, 0.1]
-    assert len({name for name, *_ in shown.levels}) == 5
+    assert [chance for *_, chance in result.levels] == [0, 0.1, 0.2, 0.6, 0.1]
+    assert len({name for name, *_ in result.levels}) == 5
 
 
 def test_ages_are_shown_by_their_years():
     utk = SCALES["utk"]
-    shown = shown_of(row(utk, "cot", [0.0] * 30 + [1.0] + [0.0] * 85), utk, "cot")
-    assert (shown.coarse, shown.rating) == ("Adult(25-47 years old)", "31 years old")
-    assert len(shown.levels) == 116
+    result = result_of(row(utk, "cot", [0.0] * 30 + [1.0] + [0.0] * 85), utk, "cot")
+    assert (result.coarse, result.rating) == ("Adult(25-47 years old)", "31 years old")
+    assert len(result.levels) == 116
 
 
 def test_levels_typed_one_a_line():
@@ -74,7 +74,7 @@ def test_levels_typed_one_a_line():
         ("desks", "Messy\n" + "y" * 41, "y" * 41),
         ("desks", "Tidy\nTidy", "Tidy"),
         ("d" * 201, "Messy\nTidy", "200"),
-        ("desks", "y\n" * MOST_LEVELS, str(MOST_LEVELS)),
+        ("desks", "y\n" * MAX_LEVELS, str(MAX_LEVELS)),
     ],
 )
 def test_levels_that_cannot_be_are_refused_in_one_line(rates, levels, part):

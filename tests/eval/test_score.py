@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from eval.score import main
 from eval.scoring.metrics import METRICS
@@ -131,8 +133,11 @@ def test_a_truncated_last_line_is_named_as_such(write, capsys):
     path = write("spaq", line("spaq", 1, 1), line("spaq", 1, 1)[:40])
     assert run(path) == 2
     captured = capsys.readouterr()
-    assert "line 2: not JSON" in captured.err and "truncated" in captured.err
+    assert captured.err.startswith(f"error: {path}, line 2: ") and "cut off" in captured.err
     assert re.match(r"spaq +cot +text +1 +2,225 +0 +1.000 ", captured.out.splitlines()[2]), "scored up to there"
+    assert run(write("spaq", line("spaq", 1, 1), line("spaq", 1, 1)[:40] + "\n", line("spaq", 1, 1))) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}, line 2: ") and "cut off" not in error, "only a last line can be"
 
 
 def test_many_bad_rows_make_one_line(write, capsys):
@@ -195,14 +200,18 @@ def test_scoring_does_not_load_what_it_does_not_need(write):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("words", [["x", "--tabel", "2"], ["x", "--table", "6"], []])
-def test_what_is_not_an_option_or_a_table_is_named(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (["x", "--tabel", "2"], "did you mean --table?"),
+        (["x", "--table", "6"], "choose from 2, 3, 4, 5"),
+        ([], "FILE_OR_FOLDER"),
+    ],
+)
+def test_what_is_not_an_option_or_a_table_is_named(words, fix, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(words)
-    assert stopped.value.code == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert words != ["x", "--tabel", "2"] or "did you mean --table?" in last
-    assert words != ["x", "--table", "6"] or "choose from 2, 3, 4, 5" in last
+    assert stopped.value.code == 2 and fix in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_legend_and_columns_are_of_the_metrics_that_apply(write, capsys):
@@ -238,19 +247,19 @@ def exact(label: int, probs: list[float], id: str | None = None, **more) -> str:
 
 
 def test_each_metric_has_its_decision_from_the_distribution(tmp_path):
-    rows = [
-        exact(0, [0.4, 0.0, 0.3, 0.3, 0.0]),
-        exact(4, [0.0, 0.0, 0.0, 0.1, 0.9]),
-        exact(2, [0.1, 0.1, 0.7, 0.1, 0.0]),
-    ]
-    (tmp_path / "spaq_test.jsonl").write_text("".join(rows))
+    labels = [0, 4, 2]
+    probs = [[0.4, 0.0, 0.3, 0.3, 0.0], [0.0, 0.0, 0.0, 0.1, 0.9], [0.1, 0.1, 0.7, 0.1, 0.0]]
+    (tmp_path / "spaq_test.jsonl").write_text("".join(map(exact, labels, probs)))
     mark_as_ours(tmp_path)
     path = tmp_path / "scores.json"
     assert run(tmp_path, json_to=path) == 0
     (score,) = json.loads(path.read_text())["scores"]
     assert score["decode"] == "exact" and score["acc"] == 1.0, "by the mode"
     assert score["mae"] == pytest.approx(2 / 3) == score["mae_worst"], "by the median, which is 2, 4, 2"
-    assert score["srcc"] == pytest.approx(0.5, abs=0.51) and 0 < score["rps"] < 0.2 and 0 < score["ece"] < 0.5
+    sums = np.array(probs).cumsum(1), np.arange(5) >= np.array(labels)[:, None]
+    assert score["rps"] == pytest.approx(((sums[0] - sums[1]) ** 2).sum(1).mean() / 4)
+    assert score["ece"] == pytest.approx(((1 - 0.4) + (1 - 0.9) + (1 - 0.7)) / 3), "all hit, each in a bin of its own"
+    assert score["srcc"] == pytest.approx(spearmanr(labels, [1.5, 3.9, 1.8]).statistic), "by the mean"
 
 
 def test_an_unreadable_image_counts_as_unparsed_beside_distributions(write):

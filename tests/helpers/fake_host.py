@@ -8,13 +8,12 @@ from pathlib import Path
 
 from data_prep.registry import dataset_info
 from storm import provenance
-from storm.datasets import SCALES
 from storm.files import read_jsonl, write_jsonl
 from storm.prompts import STRATEGIES, strategy_of
 from storm.rows import Example, to_row
 from storm.scales import IQA
 from tests.helpers.paths import ROOT
-from train.plan import dataset_of, registry
+from train.stanzas import facts_of
 
 HELPERS = ROOT / "tests" / "helpers"
 FAKE_PREDICT = f'exec {sys.executable} {HELPERS}/fake_predict "$@"'
@@ -35,9 +34,8 @@ def make_tree(folder: Path) -> None:
             examples = [Example(str(n), "demo", "x.png", n % 5, IQA, name) for n in range(10)]
             write_jsonl(folder / "data" / "demo" / f"demo_{split}{row.suffix}.jsonl", map(to_row, examples))
     for name, stanza in dataset_info().items():
-        if name.startswith("storm_"):
-            scale = SCALES[dataset_of(name)]
-            example = Example("0", dataset_of(name), "x.png", scale.lo, scale, strategy_of(name).name)
+        if facts := facts_of(name):
+            example = Example("0", facts.name, "x.png", facts.scale.lo, facts.scale, strategy_of(name).name)
             write_jsonl(folder / stanza["file_name"], [to_row(example)])
     programs = folder / "bin"
     programs.mkdir()
@@ -49,8 +47,7 @@ def make_tree(folder: Path) -> None:
 
 def forget() -> None:
     """What a new process would not know."""
-    for cached in (provenance.commit, registry):
-        cached.cache_clear()
+    provenance.commit.cache_clear()
 
 
 def calls(kind: str | None = None) -> list[dict]:

@@ -28,14 +28,14 @@ sys.modules["eval.inference.model"] = Names(Loaded=None, answer_ids=None, batch=
 from eval import predict
 from eval.inference import rater, resume, run
 
-def ask(self, block, images):
+def predict_batch(self, block, images):
     time.sleep(PAUSE)
     return [{"predict": example.answer} | KNOWN for example in block]
 
 def rate(self, block):
-    return [rater._row(example) | answer for example, answer in zip(block, self._ask(block, []))]
+    return [rater._row(example) | answer for example, answer in zip(block, self._predict_batch(block, []))]
 
-opens, rater.Rater.rate, rater.Rater._ask = rater.Rater.rate, rate, ask
+opens, rater.Rater.rate, rater.Rater._predict_batch = rater.Rater.rate, rate, predict_batch
 
 def peak():
     # Not getrusage's: a child's ru_maxrss begins at its parent's, and pytest may be larger than what is measured.

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from storm.rows import Example, to_row, turns
 from storm.scales import IQA
-from train.checks.data import check_datasets, check_rows
+from train.checks.data import check_datasets, check_rows, check_sizes
 from train.checks.finding import Finding
 from train.checks.images import check_images
 from train.checks.job import Job
-from train.checks.sizes import check_sizes
 from train.preflight import preflight
 from train.recipe import Header, header, load
 

@@ -3,10 +3,22 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from storm.files import Locked, append_jsonl, cut_unfinished, locked, read_jsonl, whole_files, write_json, write_jsonl
+from storm.files import (
+    Locked,
+    append_jsonl,
+    cut_unfinished,
+    locked,
+    read_json,
+    read_jsonl,
+    whole_files,
+    write_json,
+    write_jsonl,
+)
+from storm.options import describe
 from tests.helpers.paths import ROOT
 
 
@@ -40,7 +52,7 @@ def test_a_line_that_is_not_json_is_a_fault_and_the_others_are_read(tmp_path):
     lines = {line.number: line for line in read_jsonl(path)}
     assert {n: line.row for n, line in lines.items() if not line.fault} == {1: {"a": 1}, 7: [1]}
     assert {n: line.fault.split(":")[0] for n, line in lines.items() if line.fault} == {
-        3: "not JSON", 4: "not UTF-8", 5: "not JSON", 6: "not JSON", 8: "not JSON"
+        3: "not JSON", 4: "not UTF-8", 5: "not JSON", 6: "not a row", 8: "not JSON"
     }  # fmt: skip
     assert [n for n, line in lines.items() if "truncated" in line.fault] == [8], "only the last line is cut off"
 
@@ -55,6 +67,21 @@ def test_an_unfinished_last_line_is_cut_off(tmp_path, rest):
     path.write_bytes(rest)
     cut_unfinished(path)
     assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("read", [read_json, lambda path: list(read_jsonl(path))])
+def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path, read):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError) as error:
+            read(path)
+        assert describe(error.value) == f"{path}: is not a regular file"
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(OSError) as error:
+        write_json(tmp_path, {})
+    assert describe(error.value) == f"{tmp_path}: is a folder, not a file" and os.listdir(tmp_path) == []
 
 
 def test_json_is_written_for_people_to_read(tmp_path):

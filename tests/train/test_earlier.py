@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from eval import score
 from storm import provenance
-from storm.files import read_jsonl, write_json, write_jsonl
+from storm.files import read_json, read_jsonl, write_json, write_jsonl
 from storm.rows import read_examples
 from tests.helpers.fake_host import calls, forget
 from train import sweep
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.slow  # starts programs
 
 RESULT, PREDICTIONS = Path("results/demo.json"), Path("saves/predict/demo/demo_test.jsonl")
 EARLIER = Path("saves/predict/demo/demo/generated_predictions.jsonl")
+OLD = EARLIER.with_name("generated_predictions.jsonl.old")
 TEST, TRAIN = Path("data/demo/demo_test.jsonl"), Path("data/demo/demo_train.jsonl")
 
 
@@ -79,6 +81,7 @@ def change(path: Path, **facts) -> None:
 def test_predictions_and_training_of_an_earlier_sweep_are_taken_and_nothing_is_started(earlier, capsys):
     assert demo() == 0
     assert calls() == [] and str(EARLIER) in capsys.readouterr().err
+    assert not EARLIER.exists() and OLD.exists() and EARLIER.with_name("origin.json").exists()
     rows = [line.row for line in read_jsonl(PREDICTIONS)]
     examples = list(read_examples(TEST))
     assert [(row["id"], row["label"]) for row in rows] == [(example.id, example.answer) for example in examples]
@@ -138,7 +141,25 @@ def test_predictions_that_do_not_fit_are_made_again(earlier, capsys, harm, reaso
     assert len(error) == 1 and reason in error[0].split(str(EARLIER))[1]
     assert len(calls("predict")) == 1 and calls("train") == []
     assert json.loads(RESULT.read_text())["scores"][0]["acc"] == 1.0
-    assert EARLIER.read_bytes() == before, "nothing is deleted"
+    assert not EARLIER.exists() and OLD.read_bytes() == before, "nothing is deleted"
+
+
+@pytest.mark.parametrize(("harm", "acc"), [(lambda: None, 0.2), (another_training, 1.0)], ids=["taken", "refused"])
+def test_scores_of_the_folder_are_those_of_the_new_predictions(earlier, capsys, harm, acc):
+    harm()
+    assert demo() == 0
+    assert score.main(["saves/predict/demo", "--json", "scores.json"]) == 0, capsys.readouterr().err
+    (row,) = read_json(Path("scores.json"))["scores"]
+    assert (row["n"], row["acc"]) == (10, acc)
+
+
+def test_a_leftover_beside_new_predictions_is_put_aside_and_no_old_file_is_written_over(earlier, capsys):
+    assert demo() == 0
+    RESULT.unlink()
+    OLD.rename(EARLIER)
+    OLD.write_text("older")
+    assert demo() == 0 and calls() == [], capsys.readouterr().err
+    assert OLD.read_text() == "older" and OLD.with_name(f"{OLD.name}2").exists() and not EARLIER.exists()
 
 
 def test_any_commit_takes_them_and_says_so(earlier):

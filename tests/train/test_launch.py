@@ -104,14 +104,30 @@ def test_steps_of_an_earlier_start_are_not_judged_and_half_a_line_waits(tmp_path
     append_jsonl(log, [{"current_steps": 1, "total_steps": 9, "loss": 0.0}])
     watch = steps_of(tmp_path, "run")
     with tqdm(disable=True) as bar, log.open("a") as file:
-        watch.look(bar)
+        watch.update(bar)
         file.write('{"current_steps": 2, "total_steps": 9, "lo')
         file.flush()
-        watch.look(bar)
+        watch.update(bar)
         file.write('ss": NaN}\n')
         file.flush()
         with pytest.raises(Stopped, match="step 2"):
-            watch.look(bar)
+            watch.update(bar)
+
+
+def test_a_damaged_line_of_the_log_does_not_end_a_training(tmp_path):
+    watch, bar = steps_of(tmp_path, "run"), tqdm(file=io.StringIO())
+    lines = [
+        "",
+        "{",
+        "[]",
+        "5",
+        '{"loss": "x", "current_steps": null}',
+        '{"current_steps": 3, "total_steps": 9}',
+        '{"loss": 0.5}',
+    ]
+    (tmp_path / "trainer_log.jsonl").write_bytes("\n".join([*lines, ""]).encode() + b"\xff\n")
+    watch.update(bar)
+    assert (bar.n, bar.total, bar.postfix) == (3, 9, "loss 0.500")
 
 
 def test_rows_are_counted_over_parts_and_merges(tmp_path):
@@ -119,15 +135,15 @@ def test_rows_are_counted_over_parts_and_merges(tmp_path):
     watch = rows_of(tmp_path, {"a_test"}, "run", 5)
     append_jsonl(tmp_path / "a_test.0.part", [{"id": "1"}, {"id": "2"}])
     append_jsonl(tmp_path / "other_test.jsonl", [{"id": "1"}])
-    watch.look(bar)
+    watch.update(bar)
     assert (bar.n, bar.total) == (2, 5)
     append_jsonl(tmp_path / "a_test.1.part", [{"id": "3"}])
-    watch.look(bar)
+    watch.update(bar)
     assert bar.n == 3
     append_jsonl(tmp_path / "a_test.jsonl", [{"id": str(n)} for n in range(4)])
     for part in tmp_path.glob("a_test.*.part"):
         part.unlink()
-    watch.look(bar)
+    watch.update(bar)
     assert bar.n == 4
 
 
@@ -135,7 +151,7 @@ def test_the_loss_is_shown(tmp_path):
     watch = steps_of(tmp_path, "run")
     append_jsonl(tmp_path / "trainer_log.jsonl", [{"current_steps": 3, "total_steps": 9, "loss": 0.25}])
     bar = tqdm(file=io.StringIO())
-    watch.look(bar)
+    watch.update(bar)
     assert (bar.n, bar.total, bar.postfix) == (3, 9, "loss 0.250")
 
 

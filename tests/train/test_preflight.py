@@ -1,4 +1,4 @@
-"""Whatever would waste a cluster night is one line of train/preflight.py, and a sound recipe gives none."""
+"""Every problem before a long training is one line of train/preflight.py, and a sound recipe gives none."""
 
 import subprocess
 import sys
@@ -138,7 +138,7 @@ def test_test_sets_that_are_predicted_later_are_checked_too(tiny):
         write_jsonl(tiny.parent / "data/demo/demo_test.jsonl", [*rows, odd])
         text = the_one(checked(tiny, tests=("demo_test",)))
         assert text.startswith("data/demo/demo_test.jsonl") and words in text
-        assert all(finding.level == "ok" for finding in checked(tiny))
+        assert {finding.level for finding in checked(tiny)} == {"ok"}
     assert "'demo_tset'" in the_one(checked(tiny, tests=("demo_tset",)))
 
 
@@ -147,7 +147,7 @@ def test_too_small_a_cutoff_len_and_what_would_do(tiny):
     text = the_one(checked(tiny, "cutoff_len=256"))
     fix = text.rpartition("; ")[2]
     assert fix == "cutoff_len=384" and "cutoff_len is 256" in text
-    assert all(finding.level == "ok" for finding in checked(tiny, fix))
+    assert {finding.level for finding in checked(tiny, fix)} == {"ok"}
 
 
 @pytest.mark.slow
@@ -164,13 +164,13 @@ def test_images_of_odd_shape_may_be_longer_than_those_looked_at(tiny, monkeypatc
     settings = ["image_max_pixels=1003520", "cutoff_len=640"]
     text = the_one(checked(tiny, *settings), "warning")
     assert "1,280" in text and "--all-images" in text and "cutoff_len=" in text
-    assert all(finding.level == "ok" for finding in checked(tiny, *settings, all_images=True))
+    assert {finding.level for finding in checked(tiny, *settings, all_images=True)} == {"ok"}
 
 
 @pytest.mark.slow
 def test_no_gpu_and_too_small_a_gpu(tiny):
-    assert "no GPU is visible" in the_one(checked(tiny, gpus=0))
-    assert "of 1 GB on each GPU" in the_one(checked(tiny, gpu_memory=1.0))
+    assert "--gpus N" in the_one(checked(tiny, gpus=0))
+    assert "1 GB" in the_one(checked(tiny, gpu_memory=1.0))
 
 
 @pytest.mark.slow

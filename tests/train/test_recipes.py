@@ -20,7 +20,7 @@ PREDICT = [path for path in RECIPES if RECIPES[path].get("do_predict")]
 BY_NAME = {path.name: recipe for path, recipe in RECIPES.items()}
 # What a user puts in another registry than ours: the worked example of `python -m data_prep csv`.
 OWN = {"appeal_train"}
-DEMO = {"demo", "demo_num", "demo_text", "demo_direct"}  # a batch of their own, on a CPU
+DEMO = {path.stem for path in TRAIN if "bf16" not in RECIPES[path]}  # on a CPU, with a batch of their own
 
 
 def each(paths):
@@ -31,8 +31,10 @@ def header(path: Path) -> list[str]:
     return [line.removeprefix("#").strip() for line in path.read_text(encoding="utf-8").split("\n\n")[0].splitlines()]
 
 
-def test_how_many_there_are():
-    assert (len(RECIPES), len(TRAIN), len(PREDICT)) == (27, 22, 4)
+def test_each_recipe_trains_predicts_or_exports_and_the_demo_has_one_for_each_strategy():
+    exports = [path for path in RECIPES if "export_dir" in RECIPES[path]]
+    assert sorted([*TRAIN, *PREDICT, *exports]) == list(RECIPES) and TRAIN and PREDICT and exports
+    assert {f"demo{row.suffix}" for row in STRATEGIES.values()} == DEMO
 
 
 @each(RECIPES)
@@ -47,8 +49,9 @@ def test_header_says_the_command(path):
 @each(RECIPES)
 def test_a_recipe_differs_from_its_base_only_in_what_its_header_says(path):
     stated = [line for line in header(path) if line.startswith("As ")]
-    if path.stem in ("storm_lite", "predict", "demo", "demo_predict", "merge_lora"):
-        assert stated == [], "a base"
+    if not stated:
+        named = [other for other in RECIPES if any(line.startswith(f"As {path.name} except") for line in header(other))]
+        assert path not in TRAIN or named, "a training is the base of others, or says what it is as"
         return
     name, keys = stated[0].removeprefix("As ").split(" except: ")
     base, recipe = BY_NAME[name], RECIPES[path]
@@ -85,7 +88,7 @@ def test_no_trap_of_the_host(path):
     for part in ("vision_tower", "multi_modal_projector", "language_model"):
         assert recipe[f"freeze_{part}"] is False, "the host freezes the first two unless told"
     assert {"cutoff_len", "image_max_pixels", "template", "dataset_dir", "media_dir"} <= set(recipe)
-    if not path.stem.startswith("demo"):  # the others wait in a barrier while one process tokenises, 30 min by default
+    if not path.stem.startswith("demo"):  # the others wait in a barrier while one process tokenizes, 30 min by default
         assert recipe["ddp_timeout"] == 180000000, "as in LLaMA-Factory's own examples"
     assert not any(str(value).startswith("/") for value in recipe.values())
     assert "group_by_length" not in recipe and "eval_on_each_dataset" not in recipe
@@ -174,11 +177,11 @@ def test_llamafactorys_own_parser_takes_them(tmp_path):
 @pytest.mark.slow
 def test_the_longest_conversation_fits():
     """Counted with the demo's tokenizer, whose 800 tokens split no word of the prompts less than Qwen's 151,643 do."""
-    from demo.model import tokenizer
+    from demo import model
 
-    words = tokenizer()
+    tokenizer = model.tokenizer()
     longest = max(
-        len(words(question(scale, strategy) + text).input_ids)
+        len(tokenizer(question(scale, strategy) + text).input_ids)
         for scale in SCALES.values()
         for strategy in STRATEGIES
         for text in answers(scale, strategy)

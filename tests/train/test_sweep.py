@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 from storm.datasets import SCALES
+from storm.prompts import STRATEGIES
 from tests.helpers.fake_host import calls, forget
 from tests.helpers.paths import ROOT
 from train import preflight, results, sweep
 from train.checks.finding import Finding
+from train.machines import installed, on_all_gpus
 from train.plan import Options, batch, plan
 from train.predictions import prediction, settings_of
 
 PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
-MEET = (("MASTER_ADDR", "10.0.0.1"), ("MASTER_PORT", "23456"))  # as recipes/slurm.sh sets them
-DEMO = ("demo_direct", "demo_num", "demo_text", "demo")
+RENDEZVOUS = (("MASTER_ADDR", "10.0.0.1"), ("MASTER_PORT", "23456"))  # as recipes/slurm.sh sets them
+DEMO = [f"demo{row.suffix}" for row in STRATEGIES.values()]
+UNKNOWN = ("do_sample=true", "image_min_pixels=3136", "quantization_bit=4", "model_revision=a", "cache_dir=x")
 
 
 def cell(markdown: str, row: str, number: int = 0) -> list[str]:
@@ -34,7 +37,7 @@ def after(words: list[str], option: str) -> str:
 @pytest.mark.slow
 def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     assert sweep.main(["demo"]) == 0
-    assert [call["kind"] for call in calls()] == ["train", "predict"] * 4
+    assert [call["kind"] for call in calls()] == ["train", "predict"] * len(DEMO)
     out = capsys.readouterr().out
     assert cell(out, "Num. + Text, ours") == cell(out, "w/o CoT, ours") == ["1.000"]
     result = json.loads(Path("results/demo_num.json").read_text())
@@ -44,7 +47,7 @@ def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     forget()
     begin = time.time()
     assert sweep.main(["demo"]) == 0
-    assert len(calls()) == 8 and "was finished" in capsys.readouterr().out
+    assert len(calls()) == 2 * len(DEMO) and "was finished" in capsys.readouterr().out
     assert time.time() - begin < 2 * len(DEMO), "at most 2 s for a finished run"
 
 
@@ -95,7 +98,7 @@ def test_a_prediction_of_another_training_or_cut_short_is_made_again(tree):
 def test_a_part_of_a_test_set_is_no_cell_of_the_table(tree, capsys):
     assert sweep.main(["demo", "--only", "demo", "max_samples=4"]) == 0
     out = capsys.readouterr().out
-    assert cell(out, "Num. + Text, ours") == [""] and "demo 4 of 10" in out
+    assert cell(out, "Num. + Text, ours") == [""] and "4 of 10" in out
 
 
 @pytest.mark.slow
@@ -155,15 +158,21 @@ def test_more_gpus_than_there_are(tree, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_four_machines_train_together_through_srun(tree, monkeypatch):
-    for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), *MEET):
+    for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), *RENDEZVOUS):
         monkeypatch.setenv(name, value)
     assert sweep.main(["demo", "--only", "demo", "--gpus", "1"]) == 0
     trainings, predictions = calls("train"), calls("predict")
     assert sorted(call["env"]["NODE_RANK"] for call in trainings) == ["0", "1"]
     assert {call["env"]["FORCE_TORCHRUN"] for call in trainings} == {"1"}
     assert sorted(call["env"]["PET_NODE_RANK"] for call in predictions) == ["0", "1"], "which torchrun reads"
-    meet = ["--nnodes=2", "--master_addr=10.0.0.1", "--master_port=23456", "--nproc_per_node=1", "eval/predict.py"]
-    assert all(call["argv"][:5] == meet for call in predictions)
+    rendezvous = [
+        "--nnodes=2",
+        "--master_addr=10.0.0.1",
+        "--master_port=23456",
+        "--nproc_per_node=1",
+        "eval/predict.py",
+    ]
+    assert [call["argv"][:5] for call in predictions] == [rendezvous, rendezvous]
     assert json.loads(Path("results/demo.json").read_text())["scores"][0]["n"] == 10
 
 
@@ -249,10 +258,28 @@ def test_a_prediction_takes_of_a_trainings_settings_only_what_predicts(tree):
     )
 
 
-@pytest.mark.parametrize("setting", ["do_sample=true", "image_min_pixels=3136", "quantization_bit=4"])
-def test_a_setting_that_changes_answers_and_that_predict_does_not_know_is_refused(tree, capsys, setting):
+@pytest.mark.parametrize("setting", [*UNKNOWN, "bf16=true", "num_beams=2"])
+def test_a_setting_that_predict_does_not_know_is_refused(tree, capsys, setting):
     assert sweep.main(["zero_qwen", "--datasets", "koniq", setting]) == 1
     assert f"zero_qwen: {setting.split('=')[0]}=" in capsys.readouterr().err and calls() == []
+
+
+@pytest.mark.parametrize("setting", ["do_sample=true", "num_beams=2", "use_fast_tokenizer=false", "model_revision=a"])
+def test_a_setting_of_a_training_that_would_change_its_predictions_is_refused(tree, capsys, setting):
+    """A revision is of the base model, which the predictions of an adapter load again."""
+    assert sweep.main(["ablation_lora", "--datasets", "deepdr", setting]) == 1
+    assert f"ablation_lora: {setting.split('=')[0]}=" in capsys.readouterr().err and calls() == []
+    if setting == "model_revision=a":
+        assert settings_of(plan("storm_lite", [setting], [])).model == "saves/storm_lite"
+
+
+def test_a_sweep_starts_the_programs_of_its_own_python(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    for name in ("python", "torchrun"):
+        (tmp_path / name).touch()
+    command = on_all_gpus(["eval/predict.py", "--out", "x"], 4, 1)
+    assert command[0] == "torchrun" and installed(command) == [str(tmp_path / "torchrun"), *command[1:]]
+    assert installed(["python", "a", "srun"]) == [str(tmp_path / "python"), "a", "srun"]
 
 
 @pytest.mark.parametrize(

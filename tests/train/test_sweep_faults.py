@@ -13,7 +13,7 @@ import pytest
 from storm.files import read_jsonl
 from tests.helpers.fake_host import calls, fate
 from train import sweep
-from train.launch import sick
+from train.launch import loss_fault
 
 pytestmark = pytest.mark.slow  # starts programs
 
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow  # starts programs
 ONE_RUN = [
     sys.executable,
     "-c",
-    "import train.sweep as s; s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
+    "import sys, train.sweep as s; sys.executable = 'bin/python';"
+    "s._preflight = lambda *a: None; s.visible_gpus = lambda: 0;"
     "raise SystemExit(s.main(['demo', '--only', 'demo']))",
 ]
 
@@ -30,7 +31,7 @@ def test_a_failing_run_is_reported_and_the_others_go_on(tree, monkeypatch, capsy
     fate(monkeypatch, demo_num="crash")
     assert sweep.main(["demo"]) == 1
     captured = capsys.readouterr()
-    assert "demo_num: exit code 1: torch.OutOfMemoryError: CUDA out of memory." in captured.err
+    assert "demo_num: " in captured.err and "CUDA out of memory" in captured.err
     assert "saves/demo_num/output.log" in captured.err
     assert sorted(path.stem for path in Path("results").iterdir()) == ["demo", "demo_direct", "demo_text"]
     (line,) = [line for line in captured.out.splitlines() if "Only Num., ours" in line][:1]
@@ -49,9 +50,9 @@ def test_a_run_that_learns_nothing_is_stopped(tree, monkeypatch, capsys, what, e
     assert time.time() - begin < 20 and not Path("results/demo.json").exists()
 
 
-def test_only_a_loss_of_exactly_0_or_no_number_is_sick():
-    assert sick(0.0) and sick(float("nan")) and sick(float("inf"))
-    assert sick(1e-9) is None and sick(6.7) is None
+def test_only_a_loss_of_exactly_0_or_no_number_is_a_fault():
+    assert loss_fault(0.0) and loss_fault(float("nan")) and loss_fault(float("inf"))
+    assert loss_fault(1e-9) is None and loss_fault(6.7) is None
 
 
 def test_an_interrupted_training_goes_on(tree, monkeypatch, capsys):
@@ -167,7 +168,10 @@ def test_an_image_that_cannot_be_read_is_named_and_no_score_is_written(tree, mon
     fate(monkeypatch, demo="unreadable")
     assert sweep.main(["demo", "--only", "demo"]) == 1
     error = capsys.readouterr().err
-    assert "data/demo/demo_test.jsonl, id 4: data/demo/x.png" in error and error.strip().count("error:") == 1
+    assert (
+        all(part in error for part in ("data/demo/demo_test.jsonl", "id 4", "data/demo/x.png"))
+        and error.strip().count("error:") == 1
+    )
     assert not Path("results/demo.json").exists()
     fate(monkeypatch)
     assert sweep.main(["demo", "--only", "demo"]) == 0, "it is asked for again"

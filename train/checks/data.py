@@ -1,19 +1,18 @@
-"""Is every dataset of a recipe registered and written, and would LLaMA-Factory take each of its rows?"""
+"""Is every dataset of a recipe registered and written, would LLaMA-Factory take each row, are there as many as in the
+paper?"""
 
-from collections import Counter
-from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from storm.datasets import DATASETS
 from storm.files import Line, read_json, read_jsonl
 from storm.options import describe, did_you_mean
-from storm.prompts import strategy_of
 from train.checks.finding import Finding, folder, names
 from train.checks.job import Checked, Job
+from train.stanzas import facts_of, maker, registry, split
 
 # LLaMA-Factory's own (data/parser.py). A stanza that names some of them unsets the others.
 TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt", "system_tag": "system"}
@@ -38,27 +37,10 @@ class Text(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a file of rows holds."""
-
     stanza: Stanza
     rows: int
     images: dict[str, int]  # each image and the first line that names it
     texts: set[Text]
-
-
-def maker(stanzas: Iterable[str]) -> str:
-    """The command that writes the rows of these stanzas."""
-    stanzas = list(stanzas)
-    if all(stanza.startswith("demo_") for stanza in stanzas):
-        return "python -m demo.photographs"
-    datasets = dict.fromkeys(name for name, _ in map(split, stanzas) if name in DATASETS)
-    return f"python -m data_prep {' '.join(datasets) or 'csv'}"
-
-
-def split(stanza: str) -> tuple[str, str]:
-    """(dataset, part) of storm_<dataset>_<part>[_<strategy>]; (the stanza, "") if it is not one of the 14."""
-    words = stanza.removesuffix(strategy_of(stanza).suffix).split("_")
-    return (words[1], words[2]) if words[0] == "storm" and len(words) == 3 else (stanza, "")
 
 
 def check_datasets(job: Job) -> Checked:
@@ -66,24 +48,21 @@ def check_datasets(job: Job) -> Checked:
     if not (job.trains or job.predicts):
         return job, []
     wanted = dict.fromkeys([*names(job.recipe.get("dataset")), *names(job.recipe.get("eval_dataset")), *job.tests])
-    registry = folder(job.recipe.get("dataset_dir"), "data") / "dataset_info.json"
+    path = folder(job.recipe.get("dataset_dir"), "data") / "dataset_info.json"
     try:
-        info = read_json(registry)
-        if not isinstance(info, dict):
-            raise ValueError(f"{registry}: it holds no stanzas")
-    except (OSError, ValueError) as error:
-        fix = "dataset_dir=. is ours, and python -m data_prep csv writes one for your own ratings"
-        return job, [Finding("error", "datasets", f"{describe(error)}; {fix}")]
+        info = registry(path.parent)
+    except ValueError as error:
+        return job, [Finding("error", "datasets", str(error))]
     stanzas, findings = [], []
     for name in wanted:
         if name not in info:
-            text = f"dataset {name!r} is not in {registry}; {did_you_mean(name, info)}"
+            text = f"dataset {name!r} is not in {path}; {did_you_mean(name, info)}"
             findings.append(Finding("error", "datasets", text))
             continue
         try:
-            stanzas.append(_stanza(name, info[name], registry))
+            stanzas.append(_stanza(name, info[name], path))
         except ValueError as error:
-            text = f"{registry}, stanza {name}: {error}; python -m data_prep registry writes ours"
+            text = f"{path}, stanza {name}: {error}; python -m data_prep registry writes ours"
             findings.append(Finding("error", "datasets", text))
     written = [stanza for stanza in stanzas if stanza.file.is_file()]
     if missing := [stanza for stanza in stanzas if stanza not in written]:
@@ -91,11 +70,11 @@ def check_datasets(job: Job) -> Checked:
         command = maker(stanza.name for stanza in missing)
         findings.append(Finding("error", "datasets", f"{missing[0].file}: no such file{more}; {command}"))
     if written and not findings:
-        findings.append(Finding("ok", "datasets", f"{len(written)} in {registry}, all written"))
+        findings.append(Finding("ok", "datasets", f"{len(written)} in {path}, all written"))
     return replace(job, stanzas=tuple(written)), findings
 
 
-def _stanza(name: str, stanza: object, registry: Path) -> Stanza:
+def _stanza(name: str, stanza: object, path: Path) -> Stanza:
     """A stanza of dataset_info.json. Raises ValueError if these checks, or LLaMA-Factory, cannot use it."""
     if not isinstance(stanza, dict) or not all(isinstance(stanza.get(key, {}), dict) for key in ("columns", "tags")):
         raise ValueError("not of the form {file_name, formatting, columns: {...}, tags: {...}}")
@@ -107,7 +86,7 @@ def _stanza(name: str, stanza: object, registry: Path) -> Stanza:
         raise ValueError(f"columns name {present}, not both messages and images, and there are no defaults")
     if missing := sorted(set(TAGS) - set(tags)):
         raise ValueError(f"tags lack {', '.join(missing)}, and there are no defaults once some are named")
-    return Stanza(name, registry.parent / stanza["file_name"], columns["messages"], columns["images"], tags)
+    return Stanza(name, path.parent / stanza["file_name"], columns["messages"], columns["images"], tags)
 
 
 def check_rows(job: Job) -> Checked:
@@ -115,22 +94,21 @@ def check_rows(job: Job) -> Checked:
     scans, findings = [], []
     for stanza in job.stanzas:
         try:
-            result, faults = scan(stanza)
+            scan, faults = _scan(stanza)
         except OSError as error:
             faults = [Finding("error", "rows", f"{describe(error)}; chmod +r, or {maker([stanza.name])}")]
         else:
-            scans.append(result)
+            scans.append(scan)
         findings += faults
     return replace(job, scans=tuple(scans)), findings
 
 
-def scan(stanza: Stanza) -> tuple[Scan, list[Finding]]:
+def _scan(stanza: Stanza) -> tuple[Scan, list[Finding]]:
     """Read all rows of a file: 100,000 rows in about 3 s. A finding for each kind of fault, with the first line."""
     images: dict[str, int] = {}
     texts: set[Text] = set()
     ids: dict[str, int] = {}
-    first: dict[str, int] = {}
-    faults: Counter[str] = Counter()
+    faults: dict[str, list[int]] = {}  # their lines
     rows = 0
     for line in tqdm(read_jsonl(stanza.file), stanza.file.stem, unit="row", disable=None, leave=False):
         rows += 1
@@ -141,16 +119,12 @@ def scan(stanza: Stanza) -> tuple[Scan, list[Finding]]:
             if isinstance(id := line.row.get("id"), str) and ids.setdefault(id, line.number) != line.number:
                 raise ValueError("an id that an earlier row has, too")
         except ValueError as error:
-            faults[str(error)] += 1
-            first.setdefault(str(error), line.number)
-    again = f"write the file again: {maker([stanza.name])}"
-    findings = []
-    for reason, count in faults.items():
-        more = f" ({count:,} such rows)" if count > 1 else ""
-        findings.append(Finding("error", "rows", f"{stanza.file}, line {first[reason]}: {reason}{more}; {again}"))
-    if not rows:
-        findings.append(Finding("error", "rows", f"{stanza.file}: is empty; {again}"))
-    return Scan(stanza, rows, images, texts), findings
+            faults.setdefault(str(error), []).append(line.number)
+    again, reasons = f"write the file again: {maker([stanza.name])}", [] if rows else [f"{stanza.file}: is empty"]
+    for reason, lines in faults.items():
+        more = f" ({len(lines):,} such rows)" if len(lines) > 1 else ""
+        reasons.append(f"{stanza.file}, line {lines[0]}: {reason}{more}")
+    return Scan(stanza, rows, images, texts), [Finding("error", "rows", f"{reason}; {again}") for reason in reasons]
 
 
 def _text(line: Line, stanza: Stanza) -> Text:
@@ -164,7 +138,7 @@ def _text(line: Line, stanza: Stanza) -> Text:
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError(f"no turns in {stanza.messages!r}")
     if not isinstance(images, list) or not images or not all(isinstance(image, str) and image for image in images):
-        raise ValueError(f"no images in {stanza.images!r}, and a row of text only hangs ZeRO-3")
+        raise ValueError(f"no images in {stanza.images!r}, and a row without an image makes ZeRO-3 hang")
     roles = [turn.get(tags["role_tag"]) for turn in turns]
     texts = [turn.get(tags["content_tag"]) for turn in turns]
     if roles[0] == tags["system_tag"]:
@@ -179,3 +153,38 @@ def _text(line: Line, stanza: Stanza) -> Text:
     if marks != len(images):
         raise ValueError(f"{marks} <image> for {len(images)} images, which ends LLaMA-Factory")
     return Text("\n".join(texts[:-1]).replace("<image>", ""), texts[-1], marks)
+
+
+def check_sizes(job: Job) -> Checked:
+    """Rows of each file beside the paper's Tables 6 and 7; does data_prep know why they differ?"""
+    findings = [finding for scan in job.scans if (finding := _compared(scan))]
+    if job.scans and all(finding.level == "ok" for finding in findings):
+        rows = sum(scan.rows for scan in job.scans)
+        findings.append(Finding("ok", "rows", f"{rows:,} in {len(job.scans)} files"))
+    return job, findings
+
+
+def _compared(scan: Scan) -> Finding | None:
+    """The finding; None if the number of rows is the paper's, or the paper has none."""
+    (name, part), facts, file = split(scan.stanza.name), facts_of(scan.stanza.name), scan.stanza.file
+    paper = getattr(facts.sizes, part, None) if facts else None
+    if paper is None or scan.rows in (0, paper):
+        return None
+    out, summary = file.parent.parent, {}
+    with suppress(OSError, ValueError):
+        summary = read_json(out / "summary.json")
+    entry = summary.get(name, {}) if isinstance(summary, dict) else {}
+    size, dropped = (
+        entry.get("sizes", {}).get(part),
+        [f"{n:,} {kind}" for kind, n in entry.get("dropped", {}).items() if n],
+    )
+    about = f"{file}: {scan.rows:,} rows, the paper has {paper:,} ({scan.rows - paper:+,})"
+    if size not in (None, scan.rows):
+        about += f"; {out / 'summary.json'} says {size:,}: {maker([scan.stanza.name])}"
+    elif dropped:
+        about += f"; dropped {', '.join(dropped)}: see {out}/quarantine/{name}.csv"
+    elif facts.difference and entry and scan.rows > paper:  # all explained differences are of more rows
+        return Finding("ok", "rows", f"{about}; {facts.difference}")
+    else:
+        about += f"; is the download whole? Then {maker([scan.stanza.name])}"
+    return Finding("warning", "rows", about)

@@ -1,4 +1,4 @@
-"""Has the disk room for what a run writes, and what does its folder hold already?"""
+"""How many steps does a training take, has the disk room for what they write, and what does its folder hold already?"""
 
 import math
 import os
@@ -7,9 +7,35 @@ from dataclasses import replace
 from pathlib import Path
 
 from train.checkpoints import fault, last, other_ranks
-from train.checks.finding import Finding, folder
+from train.checks.finding import Finding, folder, names
 from train.checks.job import Checked, Job
+from train.checks.machine import expected_gpus
 from train.checks.memory import per_parameter
+
+FEW = 20  # our choice: below, a fine-tuning has hardly begun
+
+
+def check_steps(job: Job) -> Checked:
+    """Fill `steps`; warns if they are few, or all of them warm-up."""
+    if not (job.trains and job.batch):
+        return job, []
+    limit, training_sets = job.parsed.data.max_samples, names(job.recipe.get("dataset"))
+    rows = sum(min(scan.rows, limit or scan.rows) for scan in job.scans if scan.stanza.name in training_sets)
+    args, fix = job.parsed.training, "more num_train_epochs, or a smaller gradient_accumulation_steps"
+    size = expected_gpus(job) * args.per_device_train_batch_size
+    # As transformers counts them (Trainer.set_initial_training_values).
+    of_an_epoch = math.ceil(math.ceil(rows / size) / args.gradient_accumulation_steps)
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(of_an_epoch * args.num_train_epochs)
+    job = replace(job, steps=steps)
+    batch = size * args.gradient_accumulation_steps
+    text = f"{steps:,} optimizer step{'s' * (steps != 1)} ({rows:,} rows in batches of {batch:,})"
+    warmup = args.get_warmup_steps(steps)
+    if steps and warmup >= steps:
+        text = f"{text}, all of them warm-up: the learning rate is never reached; {fix}, or less warm-up"
+        return job, [Finding("warning", "steps", text)]
+    if 0 < steps < FEW:
+        return job, [Finding("warning", "steps", f"only {text}; {fix}")]
+    return job, [Finding("ok", "steps", text)] if steps else []
 
 
 def check_written(job: Job) -> Checked:
@@ -44,8 +70,7 @@ def check_disk(job: Job) -> Checked:
     # What earlier checkpoints take will be free when they are deleted.
     taken = sum(path.stat().st_size for path in out.glob("checkpoint-*/**/*") if path.is_file())
     free, findings = shutil.disk_usage(parent).free + taken, []
-    gigabytes = f"{job.bytes_written / 1e9:,.1f} GB of weights and checkpoints, {free / 1e9:,.1f} GB are free"
-    text = f"{out}: {gigabytes}"
+    text = f"{out}: {job.bytes_written / 1e9:,.1f} GB of weights and checkpoints, {free / 1e9:,.1f} GB are free"
     if job.bytes_written > free:
         fix = "output_dir on another disk, a smaller save_total_limit, or save_only_model=true (then it cannot go on)"
         findings.append(Finding("error", "disk", f"{text}; {fix}"))
@@ -53,20 +78,14 @@ def check_disk(job: Job) -> Checked:
         about = f"{out}/generated_predictions.jsonl will be written over; output_dir=ANOTHER keeps it"
         findings.append(Finding("warning", "disk", about))
     if job.trains and (step := last(out)):
-        earlier = _earlier_run(job, out, step)
-        findings += earlier
-        text += f"; goes on from {step.name}" if not earlier else ""
+        level, reason = "warning", fault(step)
+        if reason:
+            reason = f"{step} is broken ({reason}), and LLaMA-Factory would go on from it; mv {step} {step}.old"
+        elif (out / "train_results.json").exists():
+            reason = f"{out} holds a finished training: there is nothing to train; to train again: mv {out} {out}.old"
+        elif job.recipe.get("deepspeed") and job.processes:
+            level, reason = "error", other_ranks(step, job.processes)
+        if reason:
+            findings.append(Finding(level, "disk", reason))
+        text += "" if reason else f"; goes on from {step.name}"
     return job, findings or [Finding("ok", "disk", text)]
-
-
-def _earlier_run(job: Job, out: Path, step: Path) -> list[Finding]:
-    """Why the training should not go on from a checkpoint; [] if it can."""
-    if reason := fault(step):
-        text = f"{step} is broken ({reason}), and LLaMA-Factory would go on from it; mv {step} {step}.old"
-        return [Finding("warning", "disk", text)]
-    if (out / "train_results.json").exists():
-        text = f"{out} holds a finished training, so there is nothing to train; to train again: mv {out} {out}.old"
-        return [Finding("warning", "disk", text)]
-    if job.recipe.get("deepspeed") and job.processes and (reason := other_ranks(step, job.processes)):
-        return [Finding("error", "disk", reason)]
-    return []

@@ -33,8 +33,9 @@ def folder(value: object, default: str) -> Path:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without what LLaMA-Factory, transformers and DeepSpeed print and log; nothing of them stays switched off."""
-    verbosity = os.environ.get("LLAMAFACTORY_VERBOSITY")
-    os.environ["LLAMAFACTORY_VERBOSITY"] = "ERROR"  # else its parser lets transformers log everything
+    key = "LLAMAFACTORY_VERBOSITY"
+    before = os.environ.get(key)
+    os.environ[key] = "ERROR"  # else its parser lets transformers log everything
     logging.disable(logging.CRITICAL)
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
@@ -42,7 +43,5 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(logging.NOTSET)
-        if verbosity is None:
-            del os.environ["LLAMAFACTORY_VERBOSITY"]
-        else:
-            os.environ["LLAMAFACTORY_VERBOSITY"] = verbosity
+        os.environ.pop(key)
+        os.environ.update({} if before is None else {key: before})

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from storm.images import FAULTS, ImageFault, decode, locate, read_bytes, stored_size, unusable
-from train.checks.data import Scan, maker
+from train.checks.data import Scan
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
+from train.stanzas import maker
 
 SAMPLE = 500  # images that are decoded, the same number of each file; our choice: 12 megapixels take 30 ms
 SEED = 0
@@ -26,15 +27,11 @@ ORIENTATION = 0x0112  # the EXIF tag
 
 
 class Place(NamedTuple):
-    """An image and the file of rows that names it."""
-
     scan: Scan
     image: str
 
 
 class Look(NamedTuple):
-    """An image that was decoded."""
-
     size: tuple[int, int]  # (width, height) as stored, which is how LLaMA-Factory sees it
     turned: bool  # by EXIF
 
@@ -52,7 +49,11 @@ def check_images(job: Job) -> Checked:
                 good.append(Place(scan, image))
         usable.append(good)
     findings = [_absent(reason, places, total, job.media) for reason, places in faults.items()]
-    chosen = _chosen(usable, job.all_images)
+    share = math.ceil(SAMPLE / max(1, len(usable)))  # as many of each file, drawn with a fixed seed
+    chosen = []
+    for places in usable:
+        sampled = not job.all_images and len(places) > share
+        chosen += random.Random(SEED).sample(places, share) if sampled else places
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside of the GIL
         looks = pool.map(_look, (job.media / place.image for place in chosen))
         looks = list(tqdm(looks, "decoding", len(chosen), disable=None, leave=False))
@@ -93,22 +94,10 @@ def _absent(reason: str, places: list[Place], total: int, media: Path) -> Findin
     scan, image = places[0]
     more = f" (and {len(places) - 1:,} more of {total:,})" if len(places) > 1 else ""
     command = maker(place.scan.stanza.name for place in places)
-    if len(places) == total:
-        fix = f"is media_dir={media} the folder that image names start from? Else {command}"
-    else:
-        fix = f"{command} leaves such rows out"
+    root = f"is media_dir={media} the folder that image names start from? Else {command}"
+    fix = root if len(places) == total else f"{command} leaves such rows out"
     text = f"{scan.stanza.file}, line {scan.images[image]}: image {image!r}: {reason}{more}; {fix}"
     return Finding("error", "images", text)
-
-
-def _chosen(usable: list[list[Place]], all_images: bool) -> list[Place]:
-    """The images to decode: all, or as many of each file, drawn with a fixed seed."""
-    share = math.ceil(SAMPLE / max(1, len(usable)))
-    return [
-        place
-        for places in usable
-        for place in (places if all_images or len(places) <= share else random.Random(SEED).sample(places, share))
-    ]
 
 
 def _look(path: Path) -> Look | str:
@@ -124,7 +113,6 @@ def _look(path: Path) -> Look | str:
 
 
 def _looked_at(looks: list[tuple[Place, Look | str]], media: Path) -> list[Finding]:
-    """Images that do not decode, and images that EXIF turns."""
     findings = []
     if broken := [(place, look) for place, look in looks if isinstance(look, str)]:
         place, reason = broken[0]

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.checks.finding import Finding, folder
-from train.recipe import Header
-from train.zero import Zero
+from train.recipe import Header, Zero
 
 if TYPE_CHECKING:
     from train.checks.data import Scan, Stanza
@@ -55,14 +54,12 @@ class Job:
     @property
     def batch(self) -> tuple[int, int] | None:
         """Samples of a GPU in one step, and steps that are accumulated; None if unknown."""
-        training = self.parsed.training if self.parsed else None
-        if training is None or training.per_device_train_batch_size < 1:
-            return None
-        return training.per_device_train_batch_size, training.gradient_accumulation_steps
+        training = self.parsed and self.parsed.training
+        size = training.per_device_train_batch_size if training else 0
+        return (size, training.gradient_accumulation_steps) if size > 0 else None
 
     @property
     def media(self) -> Path:
-        """The image root."""
         return folder(self.recipe.get("media_dir"), str(folder(self.recipe.get("dataset_dir"), "data")))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
 from train.checks.traps import limits, traps
-from train.zero import Zero, read_zero
+from train.recipe import Zero, read_zero
 
 # Names that LLaMA-Factory splits at commas, or takes as a list.
 LISTS = ("dataset", "eval_dataset", "adapter_name_or_path", "lora_target", "additional_target")
@@ -37,10 +37,11 @@ def check_keys(job: Job) -> Checked:
     findings += faults
     parsed = None
     try:
-        parsed = _export(good) if export else _train(good)
+        parsed = _parse(good, export)
     # Its parser raises whatever the dataclasses of four packages raise; a user's mistake all the same.
     except Exception as error:
-        findings.append(Finding("error", "keys", f"LLaMA-Factory refuses the recipe: {_line(error)}"))
+        lines = [line.strip() for line in str(error).strip().splitlines()[:3]] or [type(error).__name__]
+        findings.append(Finding("error", "keys", f"LLaMA-Factory refuses the recipe: {' '.join(lines)}"))
     if not any(finding.level == "error" for finding in findings):
         findings.append(Finding("ok", "keys", f"{len(job.recipe)}, all known to LLaMA-Factory's parser"))
     return replace(job, parsed=parsed, zero=zero), findings
@@ -84,30 +85,15 @@ def _wrong_value(hint: Any, value: Any) -> str:
     return "" if type(value) is int else "a whole number" if kinds == {int} else "a number"
 
 
-def _train(recipe: dict) -> Parsed:
-    from llamafactory.hparams import get_train_args
+def _parse(recipe: dict, export: bool) -> Parsed:
+    """The recipe such that it can be checked where no GPU is; DeepSpeed also wants torchrun."""
+    from llamafactory.hparams import get_infer_args, get_train_args
 
     with quiet():
-        model, data, training, finetuning, generating = get_train_args(_for_a_cpu(recipe))
-    return Parsed(model, data, training, finetuning, generating)
-
-
-def _export(recipe: dict) -> Parsed:
-    from llamafactory.hparams import get_infer_args
-
-    with quiet():
-        model, data, finetuning, generating = get_infer_args(dict(recipe))
-    return Parsed(model, data, None, finetuning, generating)
-
-
-def _for_a_cpu(recipe: dict) -> dict:
-    """The recipe such that its keys can be checked where no GPU is; DeepSpeed also wants torchrun."""
-    changed = {key: value for key, value in recipe.items() if key not in ("deepspeed", "tf32")}
-    if changed.pop("pure_bf16", False) or changed.pop("fp16", False):
-        changed["bf16"] = True
-    return changed | {"use_cpu": True}
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return " ".join(line.strip() for line in lines[:3]) if lines else type(error).__name__
+        if export:
+            model, data, finetuning, generating = get_infer_args(dict(recipe))
+            return Parsed(model, data, None, finetuning, generating)
+        changed = {key: value for key, value in recipe.items() if key not in ("deepspeed", "tf32")}
+        if changed.pop("pure_bf16", False) or changed.pop("fp16", False):
+            changed["bf16"] = True
+        return Parsed(*get_train_args(changed | {"use_cpu": True}))

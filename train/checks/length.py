@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from heapq import nlargest
 from typing import NamedTuple
 
-from storm.models import Family, family_of
+from storm.models import family_of
 from train.checks.data import Text
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
@@ -16,15 +17,11 @@ TEXTS = 2000  # of the distinct texts, the longest are counted; ours have some 3
 
 
 class Longest(NamedTuple):
-    """Tokens of the longest row."""
-
     image: int
     text: int  # with the template around it
 
 
 class Counted(NamedTuple):
-    """Tokens of a text."""
-
     prompt: int  # with the template's
     answer: int  # with the end of the turn
     bare_answer: int  # without it
@@ -37,8 +34,8 @@ def check_length(job: Job) -> Checked:
     """
     if not (job.parsed and job.config and (job.trains or job.predicts)):
         return job, []
-    limit, most = job.parsed.data.cutoff_len, job.parsed.model.image_max_pixels
-    tokens, square = image_tokens(job), math.isqrt(most)
+    limit, pixels = job.parsed.data.cutoff_len, job.parsed.model.image_max_pixels
+    tokens, square = image_tokens(job), math.isqrt(pixels)
     image = max((tokens(*size) for size in job.image_sizes), default=tokens(square, square))
     texts = {text: scan for scan in job.scans for text in scan.texts}
     try:
@@ -58,32 +55,22 @@ def check_length(job: Job) -> Checked:
     longest = Longest(text.images * image, total(text, image) - text.images * image)
     bound = "" if exact else "at most "
     about = f"{bound}{sum(longest):,} tokens, {longest.image:,} of the image and {bound}{longest.text:,} of text"
-    worst = max(tokens(min(most // height, 200 * height), height) for height in range(1, square + 1))
+    worst = max(tokens(min(pixels // height, 200 * height), height) for height in range(1, square + 1))
     findings = []
     if sum(longest) > limit:
         about = f"{texts[text].stanza.file}: {about}, but cutoff_len is {limit:,}"
         cut = "LLaMA-Factory cuts the question's end, or the image and dies"
-        findings.append(Finding("error", "cutoff_len", f"{about}: {cut}; cutoff_len={_round_up(sum(longest))}"))
+        findings.append(Finding("error", "cutoff_len", f"{about}: {cut}; cutoff_len={sum(longest) // -128 * -128}"))
     elif not job.all_decoded and (longer := max(total(text, worst) for text in counts)) > limit:
         about = f"{about}; {limit:,} fit, but an image of an odd shape may have {worst:,}"
-        fix = f"--all-images looks for one, or cutoff_len={_round_up(longer)}"
+        fix = f"--all-images looks for one, or cutoff_len={longer // -128 * -128}"
         findings.append(Finding("warning", "cutoff_len", f"{about}; {fix}"))
-    if job.predicts:
-        findings += _cut_answers(counts.values(), exact, job.parsed.generating.max_new_tokens)
+    answer, most = max(count.bare_answer for count in counts.values()), job.parsed.generating.max_new_tokens
+    if job.predicts and answer > most:
+        text = f"max_new_tokens={most} cuts the longest answer, {'' if exact else 'perhaps '}{answer} tokens"
+        text = f"{text}; max_new_tokens={answer + 1}"
+        findings.append(Finding("error" if exact else "warning", "cutoff_len", text))
     return replace(job, longest=longest), findings or [Finding("ok", "cutoff_len", f"{about}; {limit:,} fit")]
-
-
-def _cut_answers(counts: Iterable[Counted], exact: bool, limit: int) -> list[Finding]:
-    """Do all answers fit into max_new_tokens?"""
-    answer = max(count.bare_answer for count in counts)
-    if answer <= limit:
-        return []
-    text = f"max_new_tokens={limit} cuts the longest answer, {'' if exact else 'perhaps '}{answer} tokens"
-    return [Finding("error" if exact else "warning", "cutoff_len", f"{text}; max_new_tokens={answer + 1}")]
-
-
-def _round_up(tokens: int) -> int:
-    return math.ceil(tokens / 128) * 128
 
 
 def _count(parsed: Parsed, texts: Iterable[Text]) -> tuple[dict[Text, Counted], bool]:
@@ -96,25 +83,32 @@ def _count(parsed: Parsed, texts: Iterable[Text]) -> tuple[dict[Text, Counted], 
         from llamafactory.data.template import get_template_and_fix_tokenizer
         from transformers import AutoTokenizer
 
-        from demo.model import tokenizer
+        from demo import model
 
         try:
-            words, exact = AutoTokenizer.from_pretrained(parsed.model.model_name_or_path, local_files_only=True), True
+            name = parsed.model.model_name_or_path
+            tokenizer, exact = AutoTokenizer.from_pretrained(name, local_files_only=True), True
         except (OSError, ValueError):  # not downloaded yet
-            words, exact = tokenizer(), False
-        template = get_template_and_fix_tokenizer(words, parsed.data)
+            tokenizer, exact = model.tokenizer(), False
+        template = get_template_and_fix_tokenizer(tokenizer, parsed.data)
         counts = {}
         for text in texts:
             turns = [{"role": "user", "content": text.question}, {"role": "assistant", "content": text.answer}]
-            prompt, answer = template.encode_oneturn(words, turns)
-            counts[text] = Counted(len(prompt), len(answer), len(words.tokenize(text.answer)))
+            prompt, answer = template.encode_oneturn(tokenizer, turns)
+            counts[text] = Counted(len(prompt), len(answer), len(tokenizer.tokenize(text.answer)))
     return counts, exact
 
 
 def image_tokens(job: Job) -> Callable[[int, int], int]:
     """A function (width, height) -> tokens of an image, as LLaMA-Factory (data/mm_plugin.py) and the model count."""
     family, model = family_of(job.config), job.parsed.model
-    pixels = _processor_pixels(family, model.model_name_or_path)
+    pixels = family.pixels  # least and most after the model's resizing, if its file is not there
+    if any(pixels):  # else every image gets one size
+        with quiet(), suppress(OSError, ValueError):
+            from transformers import AutoImageProcessor
+
+            size = AutoImageProcessor.from_pretrained(model.model_name_or_path, local_files_only=True).size
+            pixels = size["shortest_edge"], size["longest_edge"]
 
     def tokens(width: int, height: int) -> int:
         for limit, beyond in ((model.image_max_pixels, 1), (model.image_min_pixels, -1)):
@@ -127,17 +121,3 @@ def image_tokens(job: Job) -> Callable[[int, int], int]:
         return family.image_tokens(job.config.vision_config, width, height, pixels)
 
     return tokens
-
-
-def _processor_pixels(family: Family, name: str) -> tuple[int, int]:
-    """Least and most pixels of an image after the model's own resizing; the family's if the model is not downloaded."""
-    if not any(family.pixels):  # every image gets one size
-        return family.pixels
-    with quiet():
-        from transformers import AutoImageProcessor
-
-        try:
-            size = AutoImageProcessor.from_pretrained(name, local_files_only=True).size
-        except (OSError, ValueError):
-            return family.pixels
-    return size["shortest_edge"], size["longest_edge"]

@@ -1,16 +1,17 @@
 """Does this machine have what the recipe needs: versions, programs, GPUs, the batch, a free port?"""
 
-import errno
 import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
+from train.recipe import share
 
 # Beside these, transformers 5.3.0-5.5.3 misplace still images (M; its issue 45325), 5.6.0 is broken for FlashAttention.
 # Package, versions, what is wrong with them, what to install. M: measured here or for this project, R: read.
@@ -38,54 +39,40 @@ def _on(switch: str) -> bool:
 
 
 def check_versions(job: Job) -> Checked:
-    """Known-bad and missing packages."""
-    findings = [*_bad_packages(job.zero.stage == 3), *_unmatched_packages(), *_missing_packages(job)]
+    texts = [*_bad_packages(job.zero.stage == 3), *_missing_packages(job)]
     packages = ("llamafactory", "transformers", "torch", "deepspeed")
     installed = ", ".join(f"{name} {number}" for name in packages if (number := _installed(name)))
+    findings = [Finding("error", "versions", text) for text in texts]
     return job, findings or [Finding("ok", "versions", installed)]
 
 
-def _bad_packages(zero3: bool) -> list[Finding]:
+def _bad_packages(zero3: bool) -> Iterator[str]:
     from packaging.specifiers import SpecifierSet
 
-    findings = []
     for package, bad, why, good in (*BAD, *([BAD_ZERO3] if zero3 else [])):
         number = _installed(package)
         if number and SpecifierSet(bad).contains(number, prereleases=True):
-            findings.append(Finding("error", "versions", f"{package} {number} {why}; pip install {package}=={good}"))
-    return findings
-
-
-def _unmatched_packages() -> list[Finding]:
-    number = _installed("torch")
-    if not number or not number.startswith("2."):
-        return []
-    minor, findings = int(number.split(".")[1]), []
+            yield f"{package} {number} {why}; pip install {package}=={good}"
+    torch = _installed("torch") or ""
+    minor = int(torch.split(".")[1]) if torch.startswith("2.") else 0
     # torchaudio has torch's number, torchvision 0.(minor + 15): the tables in their READMEs.
-    for package, pair in (("torchvision", f"0.{minor + 15}"), ("torchaudio", f"2.{minor}")):
+    for package, pair in (("torchvision", f"0.{minor + 15}"), ("torchaudio", f"2.{minor}")) if minor else ():
         other = _installed(package)
         if other and other.split(".")[:2] != pair.split("."):
-            text = f"{package} {other} is not the one for torch {number}; pip install '{package}=={pair}.*'"
-            findings.append(Finding("error", "versions", text))
-    return findings
+            yield f"{package} {other} is not the one for torch {torch}; pip install '{package}=={pair}.*'"
 
 
-def _missing_packages(job: Job) -> list[Finding]:
-    recipe = job.recipe
-    needed = [
+def _missing_packages(job: Job) -> Iterator[str]:
+    recipe, generates = job.recipe, job.recipe.get("predict_with_generate")
+    for package, wanted, key in (
         ("deepspeed", recipe.get("deepspeed"), "deepspeed"),
-        ("jieba", recipe.get("predict_with_generate"), "predict_with_generate"),
-        ("nltk", recipe.get("predict_with_generate"), "predict_with_generate"),
-        ("rouge-chinese", recipe.get("predict_with_generate"), "predict_with_generate"),
+        *((package, generates, "predict_with_generate") for package in ("jieba", "nltk", "rouge-chinese")),
         ("liger-kernel", recipe.get("enable_liger_kernel"), "enable_liger_kernel"),
         ("flash-attn", recipe.get("flash_attn") == "fa2", "flash_attn=fa2"),
         ("ray", by_ray(job), "USE_RAY=1"),
-    ]
-    return [
-        Finding("error", "versions", f"{key} needs {package}; pip install {package}")
-        for package, wanted, key in needed
-        if wanted and not _installed(package)
-    ]
+    ):
+        if wanted and not _installed(package):
+            yield f"{key} needs {package}; pip install {package}"
 
 
 def _number(variable: str, default: int) -> int:
@@ -99,16 +86,6 @@ def by_ray(job: Job) -> bool:
     return _on("USE_RAY") or "USE_RAY=1" in job.header.command
 
 
-def local_gpus(job: Job) -> int:
-    """GPUs of this machine: what --gpus says, else those that torch sees."""
-    if job.gpus is not None:
-        return job.gpus
-    import torch
-
-    visible = torch.cuda.device_count()
-    return _number("NPROC_PER_NODE", visible) if visible else 0
-
-
 def wanted_gpu(recipe: dict) -> list[str]:
     """The keys of the recipe that only a GPU does, or does in reasonable time."""
     return [] if recipe.get("use_cpu") else [key for key in GPU_KEYS if recipe.get(key)]
@@ -116,58 +93,55 @@ def wanted_gpu(recipe: dict) -> list[str]:
 
 def check_gpus(job: Job) -> Checked:
     """Fill `processes`. Are there GPUs, and is the global batch the one that the header promises?"""
-    local = local_gpus(job)
+    local = job.gpus
+    if local is None:
+        import torch
+
+        local = torch.cuda.device_count() and _number("NPROC_PER_NODE", torch.cuda.device_count())
     processes = local * _number("NNODES", 1)
     if by_ray(job) and job.batch:  # its workers are on any machines
         processes = job.parsed.training.ray_num_workers
     job = replace(job, processes=processes)
+    keys = wanted_gpu(job.recipe)
+    if not processes and keys:
+        fix = "start it where nvidia-smi lists some, or use --gpus N to check for another machine"
+        about = f"no GPU is visible, and the recipe wants one ({', '.join(keys)})"
+        return job, [Finding("error", "gpus", f"{about}; {fix}")]
     if not processes:
-        if keys := wanted_gpu(job.recipe):
-            fix = "start it where nvidia-smi lists some, or use --gpus N to check for another machine"
-            about = f"no GPU is visible, and the recipe wants one ({', '.join(keys)})"
-            return job, [Finding("error", "gpus", f"{about}; {fix}")]
         return job, [Finding("ok", "gpus", "none, and the recipe needs none")]
-    machines = f"{processes} GPU{'s' * (processes > 1)}"
-    if processes > local > 0:
-        machines += f" on {processes // local} machines"
-    findings = _torchrun(job, local)
-    if job.header.gpus is None or not job.trains or job.batch is None:
-        return job, findings or [Finding("ok", "gpus", machines)]
-    size, steps = job.batch
-    about = f"{machines} x {size} x {steps} = {processes * size * steps}"
-    if fix := _other_batch(job):
-        findings.append(Finding("error", "gpus", f"{about}, {fix}"))
-    return job, findings or [Finding("ok", "gpus", f"{about}, as the header says")]
+    machines = f" on {processes // local} machines" if processes > local > 0 else ""
+    texts, about = _torchrun(job, local), f"{processes} GPU{'s' * (processes > 1)}{machines}"
+    if job.header.gpus and job.trains and job.batch:
+        size, steps = job.batch
+        about += f" x {size} x {steps} = {processes * size * steps}"
+        if fix := _other_batch(job):
+            texts.append(f"{about}, {fix}")
+        about += ", as the header says"
+    return job, [Finding("error", "gpus", text) for text in texts] or [Finding("ok", "gpus", about)]
 
 
-def _torchrun(job: Job, local: int) -> list[Finding]:
-    """Can the processes be started?"""
-    findings, deepspeed, ray = [], job.recipe.get("deepspeed"), by_ray(job)
+def _torchrun(job: Job, local: int) -> list[str]:
+    texts, deepspeed, ray = [], job.recipe.get("deepspeed"), by_ray(job)
     if not ray and (deepspeed or job.processes > 1) and not shutil.which("torchrun"):
         fix = f'export PATH="{Path(sys.executable).parent}:$PATH"'
-        text = f"torchrun is not on PATH, and LLaMA-Factory starts it by name; {fix}"
-        findings.append(Finding("error", "gpus", text))
+        texts.append(f"torchrun is not on PATH, and LLaMA-Factory starts it by name; {fix}")
     forced = ray or "FORCE_TORCHRUN=1" in job.header.command or _on("FORCE_TORCHRUN")
     if deepspeed and local == 1 and not forced:
-        text = "deepspeed starts under torchrun only; FORCE_TORCHRUN=1 in front of llamafactory-cli"
-        findings.append(Finding("error", "gpus", text))
-    return findings
+        texts.append("deepspeed starts under torchrun only; FORCE_TORCHRUN=1 in front of llamafactory-cli")
+    return texts
 
 
 def _other_batch(job: Job) -> str:
-    """Why the global batch is not the promised one, with the settings that give it; "" if it is."""
-    (size, steps), processes, header = job.batch, job.processes, job.header
-    promised = header.gpus * header.batch * header.accumulation
-    if processes * size * steps == promised:
+    """The settings that give the promised global batch; "" if it is the one that the recipe gives."""
+    (size, steps), promised = job.batch, job.header.global_batch
+    if job.processes * size * steps == promised:
         return ""
-    if promised % processes:
-        most = max(number for number in range(1, processes) if promised % number == 0)
-        fix = f"use {most} GPUs: CUDA_VISIBLE_DEVICES, and --gpus here"
-    else:
-        fits = max(number for number in range(1, max(size, 1) + 1) if promised // processes % number == 0)
-        less = f"per_device_train_batch_size={fits} " if fits != size else ""
-        fix = f"{less}gradient_accumulation_steps={promised // processes // fits}"
-    return f"but the header promises a batch of {promised}; {fix}"
+    try:
+        fits, steps = share(promised, job.processes, size)
+    except ValueError as error:
+        return str(error)
+    less = f"per_device_train_batch_size={fits} " if fits != size else ""
+    return f"but the header promises a batch of {promised}; {less}gradient_accumulation_steps={steps}"
 
 
 def expected_gpus(job: Job) -> int:
@@ -177,18 +151,18 @@ def expected_gpus(job: Job) -> int:
 
 def check_port(job: Job) -> Checked:
     """Do the processes know where to meet, and is that port free? It is this machine's if it is the first one."""
-    for key in ("NNODES", "NPROC_PER_NODE", "NODE_RANK", "MASTER_PORT"):
-        if not os.environ.get(key, "0").isdecimal():
-            text = f"{key}={os.environ[key]}: is not a number; export {key}=NUMBER"
-            return job, [Finding("error", "port", text)]
+    env, fault = os.environ, ""
     nodes, rank, port = _number("NNODES", 1), _number("NODE_RANK", 0), _number("MASTER_PORT", 0)
-    needed = {"MASTER_ADDR": "FIRST_MACHINE", "MASTER_PORT": "29500"}
-    if "SLURM_JOB_ID" not in os.environ:  # a sweep gives each task of a Slurm step its rank
-        needed["NODE_RANK"] = "0, 1, ..."
-    if missing := [key for key in needed if nodes > 1 and key not in os.environ]:
-        key = missing[0]
-        text = f"NNODES={nodes}, but {key} is not set; export {key}={needed[key]}"
-        return job, [Finding("error", "port", text)]
+    needed = {"MASTER_ADDR": "FIRST_MACHINE", "MASTER_PORT": "29500", "NODE_RANK": "0, 1, ..."}
+    if "SLURM_JOB_ID" in env:
+        needed.pop("NODE_RANK")  # a sweep gives each task of a Slurm step its rank
+    odd = [key for key in ("NNODES", "NPROC_PER_NODE", "NODE_RANK", "MASTER_PORT") if not env.get(key, "0").isdecimal()]
+    if odd:
+        fault = f"{odd[0]}={env[odd[0]]}: is not a number; export {odd[0]}=NUMBER"
+    elif missing := [key for key in needed if nodes > 1 and key not in env]:
+        fault = f"NNODES={nodes}, but {missing[0]} is not set; export {missing[0]}={needed[missing[0]]}"
+    if fault:
+        return job, [Finding("error", "port", fault)]
     if not port or rank:
         return job, []
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -196,8 +170,6 @@ def check_port(job: Job) -> Checked:
         try:
             probe.bind(("", port))
         except (OSError, OverflowError) as error:
-            used = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            reason = "is in use" if used else f"cannot be used ({getattr(error, 'strerror', None) or error})"
-            text = f"port {port} {reason}; choose another: export MASTER_PORT=29501"
-            return job, [Finding("error", "port", text)]
+            text = f"port {port} cannot be used ({getattr(error, 'strerror', None) or error})"
+            return job, [Finding("error", "port", f"{text}; choose another: export MASTER_PORT=29501")]
     return job, [Finding("ok", "port", f"{port} is free")]

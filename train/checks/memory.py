@@ -12,7 +12,7 @@ from train.checks.finding import Finding
 from train.checks.job import Checked, Job
 from train.checks.length import Longest
 from train.checks.machine import expected_gpus, wanted_gpu
-from train.zero import Zero
+from train.recipe import Zero
 
 GIB = 2**30  # what a "GB" is on the box of a GPU
 LOGIT = 12  # bytes: log-probabilities, their gradient and the logits', 4 each, in the backward pass (measured)
@@ -23,8 +23,6 @@ A100 = 80  # GB, the paper's GPU
 
 
 class Bytes(NamedTuple):
-    """Bytes for one trained parameter."""
-
     weight: int
     gradient: int
     optimizer: int  # Adam's two moments, and DeepSpeed's fp32 weights; a checkpoint holds them, too
@@ -43,8 +41,6 @@ def per_parameter(recipe: dict, zero: Zero) -> Bytes:
 
 
 class Need(NamedTuple):
-    """Bytes on one GPU."""
-
     weights: float
     gradients: float
     optimizer: float
@@ -56,13 +52,16 @@ class Need(NamedTuple):
 
 
 def check_memory(job: Job) -> Checked:
-    """Compare the need with the memory of a GPU."""
-    if not (job.count and job.longest and (job.processes or wanted_gpu(job.recipe))):
+    counted = job.count and job.longest and (job.batch or not job.trains)  # check_keys reports the batch
+    if not counted or not (job.processes or wanted_gpu(job.recipe)):
         return job, []
-    if job.trains and not job.batch:  # check_keys reports the batch
-        return job, []
-    need = training_need(job) if job.trains else predicting_need(job)
-    return job, [compare(need, _gpu_memory(job), job.recipe)]
+    memory = job.gpu_memory
+    if memory is None:
+        import torch
+
+        visible = torch.cuda.is_available()
+        memory = torch.cuda.get_device_properties(0).total_memory / GIB if visible else job.header.memory or A100
+    return job, [compare(training_need(job) if job.trains else predicting_need(job), memory, job.recipe)]
 
 
 def training_need(job: Job) -> Need:
@@ -84,8 +83,8 @@ def training_need(job: Job) -> Need:
     checkpointing = not parsed.model.disable_gradient_checkpointing
     stacks = _stacks(job.config, job.longest)
     activations = batch * width / 2 * sum(_activations(*stack, checkpointing) for stack in stacks)
-    words = job.config.get_text_config().vocab_size
-    logits = 0 if parsed.model.enable_liger_kernel else batch * sum(job.longest) * words * LOGIT
+    vocabulary = job.config.get_text_config().vocab_size
+    logits = 0 if parsed.model.enable_liger_kernel else batch * sum(job.longest) * vocabulary * LOGIT
     return Need(weights, gradients, optimizer, activations, logits)
 
 
@@ -132,14 +131,3 @@ def compare(need: Need, gpu_memory: float, recipe: dict) -> Finding:
     fixes.append("a smaller image_max_pixels")
     level = "error" if need.total() > FULL * gpu_memory * GIB else "warning"
     return Finding(level, "memory", f"{about}; {', or '.join(fixes)}")
-
-
-def _gpu_memory(job: Job) -> float:
-    """GB of one GPU: what --memory says, else the first visible GPU's, else the header's, else the paper's A100."""
-    if job.gpu_memory is not None:
-        return job.gpu_memory
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_properties(0).total_memory / GIB
-    return job.header.memory or A100

@@ -34,12 +34,14 @@ def check_model(job: Job) -> Checked:
         family = family_of(model, name)
     except ValueError as error:
         return job, [Finding("error", "model", str(error))]
-    findings = [*_weights(name), *_adapters(names(job.recipe.get("adapter_name_or_path")))]
+    findings, rule = _weights(name), "no whole adapter (adapter_config.json, adapter_model.safetensors); train it first"
+    for path in map(Path, names(job.recipe.get("adapter_name_or_path"))):
+        if not (path / "adapter_config.json").is_file() or _broken(path, "adapter_model"):
+            findings.append(Finding("error", "model", f"{path}: {rule}"))
     if template != family.template:
         text = f"template={template} is not that of {family.model_type} models; template={family.template}"
         findings.append(Finding("error", "model", text))
-    job = replace(job, config=model)
-    return job, findings or [Finding("ok", "model", f"{name}: {family.model_type}, whole")]
+    return replace(job, config=model), findings or [Finding("ok", "model", f"{name}: {family.model_type}, whole")]
 
 
 def _weights(name: str) -> list[Finding]:
@@ -56,17 +58,7 @@ def _weights(name: str) -> list[Finding]:
     return []
 
 
-def _adapters(paths: list[str]) -> list[Finding]:
-    rule = "no whole adapter (adapter_config.json, adapter_model.safetensors); train it first"
-    return [
-        Finding("error", "model", f"{path}: {rule}")
-        for path in paths
-        if not (Path(path) / "adapter_config.json").is_file() or _broken(Path(path), "adapter_model")
-    ]
-
-
 def _cached(name: str) -> Path | None:
-    """The snapshot of a model in the Hugging Face cache."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(name, "config.json")

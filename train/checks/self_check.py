@@ -8,12 +8,12 @@ LLaMA-Factory 0.9.5 passes it in training only. 5.2.0 passes.
 
 from typing import Any
 
+from demo.model import config, tokenizer
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
 
-PAD, EOS, START, END, IMAGE, VIDEO, WORDS = 0, 1, 2, 3, 4, 5, 320
 IMAGES = ((2, 2), (3, 4), (5, 5), (2, 7))  # height and width in tokens, each of 2 x 2 patches of 14 x 14 pixels
-BEFORE, AFTER, NEW = 24, 12, 8  # words before and after the image, and words to generate
+BEFORE, AFTER, NEW = 24, 12, 8  # tokens before and after the image, and tokens to generate
 FIX = "pip install transformers==5.2.0"
 
 
@@ -39,46 +39,18 @@ def check_decoding(job: Job) -> Checked:
 
 
 def _model() -> Any:
-    """A Qwen2.5-VL of random weights, spread widely so that every token of the prompt changes what comes out."""
+    """The demo's model, its random weights spread widely so that every token of the prompt changes what comes out."""
     import torch
     import transformers
 
-    rope = {"rope_type": "default", "type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
-    key = "rope_scaling" if transformers.__version__ < "5" else "rope_parameters"
-    text = {
-        "vocab_size": WORDS,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "initializer_range": 0.2,
-        "tie_word_embeddings": False,
-        "bos_token_id": EOS,
-        "eos_token_id": EOS,
-        "pad_token_id": PAD,
-        key: rope,
-    }
-    vision = {
-        "depth": 2,
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_heads": 4,
-        "out_hidden_size": 128,
-        "fullatt_block_indexes": [0, 1],
-        "initializer_range": 0.1,
-    }
-    config = transformers.Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
-        image_token_id=IMAGE,
-        video_token_id=VIDEO,
-        vision_start_token_id=START,
-        vision_end_token_id=END,
-        tie_word_embeddings=False,
-    )
+    shape = config(tokenizer())
+    text, vision = shape.text_config, shape.vision_config
+    text.initializer_range, vision.initializer_range = 0.2, 0.1
+    shape.tie_word_embeddings = text.tie_word_embeddings = False  # tied ones repeat the last token
+    if transformers.__version__ < "5":
+        text.rope_scaling = text.rope_parameters | {"type": "default"}
     torch.manual_seed(0)
-    return transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
+    return transformers.Qwen2_5_VLForConditionalGeneration(shape).eval()
 
 
 def _decode() -> tuple[int, list[int], int]:
@@ -86,9 +58,14 @@ def _decode() -> tuple[int, list[int], int]:
     import torch
 
     model = _model()
+    pad, image = model.config.text_config.pad_token_id, model.config.image_token_id
+    start = model.config.vision_start_token_id
     random = torch.Generator().manual_seed(0)
-    words = lambda number: torch.randint(10, WORDS, (number,), generator=random).tolist()  # noqa: E731
-    rows = [[*words(BEFORE), START, *[IMAGE] * (high * wide), END, *words(AFTER)] for high, wide in IMAGES]
+
+    def text(number: int) -> list[int]:
+        return torch.randint(10, 320, (number,), generator=random).tolist()  # ordinary tokens
+
+    rows = [[*text(BEFORE), start, *[image] * (high * wide), *text(AFTER)] for high, wide in IMAGES]
     patches = [torch.randn((4 * high * wide, 3 * 2 * 14 * 14), generator=random) for high, wide in IMAGES]
     positions = []
     model.model.language_model.rotary_emb.register_forward_pre_hook(
@@ -97,15 +74,15 @@ def _decode() -> tuple[int, list[int], int]:
 
     def decode(chosen: list[int]) -> torch.Tensor:
         length = max(len(rows[i]) for i in chosen)
-        ids = torch.tensor([[PAD] * (length - len(rows[i])) + rows[i] for i in chosen])
+        ids = torch.tensor([[pad] * (length - len(rows[i])) + rows[i] for i in chosen])
         inputs = {
             "input_ids": ids,
-            "attention_mask": (ids != PAD).long(),
+            "attention_mask": (ids != pad).long(),
             "pixel_values": torch.cat([patches[i] for i in chosen]),
             "image_grid_thw": torch.tensor([[1, 2 * IMAGES[i][0], 2 * IMAGES[i][1]] for i in chosen]),
         }
         with torch.no_grad():
-            out = model.generate(**inputs, max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, pad_token_id=PAD)
+            out = model.generate(**inputs, max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False, pad_token_id=pad)
         return out[:, length:]
 
     alone = torch.cat([decode([i]) for i in range(len(rows))])

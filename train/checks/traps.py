@@ -1,9 +1,9 @@
-"""Values of a recipe that LLaMA-Factory takes and that cannot be meant. Evidence: its 0.9.5, read and measured."""
+"""Values of a recipe that LLaMA-Factory takes and that make no sense. Evidence: its 0.9.5, read and measured."""
 
 from train.checks.finding import Finding, names
-from train.zero import Zero
+from train.recipe import Zero
 
-# Key -> whether a value can be meant, and what to write.
+# Key -> whether a value makes sense, and what to write.
 LIMITS = {
     "num_train_epochs": (lambda value: value > 0, "more than 0, else nothing is trained"),
     "max_samples": (lambda value: value > 0, "1 or more, or leave it out for all rows"),
@@ -14,71 +14,49 @@ BATCHES = ("per_device_train_batch_size", "gradient_accumulation_steps", "per_de
 
 
 def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
-    """Keys that do not do what one means. good: those whose values LLaMA-Factory's parser can be given."""
-    findings = _traps_of_training(recipe, good) if recipe.get("do_train") else []
+    """Keys that have an unexpected effect. good: those whose values LLaMA-Factory's parser can be given."""
+    errors, warnings = [], []
+    if recipe.get("do_train"):
+        for part in ("vision_tower", "multi_modal_projector"):
+            if f"freeze_{part}" not in recipe:
+                warnings.append(f"freeze_{part} is not set, and LLaMA-Factory's default is true; freeze_{part}=false")
+        if good.get("pure_bf16") and good.get("finetuning_type") == "full":
+            text = "pure_bf16 rounds most updates away at rates like 2e-5 (they are below half a step of a bf16 weight)"
+            warnings.append(f"{text}; bf16=true pure_bf16=false")
     if recipe.get("predict_with_generate") and zero.stage == 3:
-        findings.append(_error("predict_with_generate does not work with ZeRO-3; leave deepspeed out of a prediction"))
+        errors.append("predict_with_generate does not work with ZeRO-3; leave deepspeed out of a prediction")
     if recipe.get("pure_bf16") and zero.stage == 3:
-        findings.append(_error("pure_bf16 does not work with ZeRO-3; bf16=true pure_bf16=false"))
+        errors.append("pure_bf16 does not work with ZeRO-3; bf16=true pure_bf16=false")
     if recipe.get("do_predict"):
-        findings += _traps_of_predictions(recipe, good)
+        if recipe.get("do_sample", True):
+            errors.append("do_sample is not false: answers are drawn at random with temperature 0.95; do_sample=false")
+        if good.get("group_by_length"):
+            errors.append("group_by_length reorders rows: prompts and predictions are of different rows; leave it out")
+        if good.get("eval_on_each_dataset"):
+            text = "eval_on_each_dataset with do_predict ends in KeyError: 0; start one run for each eval_dataset"
+            errors.append(text)
+        if len(names(recipe.get("eval_dataset"))) > 1:
+            text = "several eval_dataset end in one file that names none; start one run with one output_dir for each"
+            warnings.append(text)
     if recipe.get("packing") and not recipe.get("neat_packing"):
-        text = "packing lets positions run on from one sample to the next; packing=false or neat_packing=true"
-        findings.append(_warning(text))
+        warnings.append("packing lets positions run on from one sample to the next; packing=false or neat_packing=true")
     if (rows := good.get("max_samples")) is not None and rows > 0:
-        text = f"max_samples={rows} takes the first {rows} rows of each dataset; leave it out for a whole run"
-        findings.append(_warning(text))
+        warnings.append(f"max_samples={rows} takes the first {rows} rows of each dataset; leave it out for a whole run")
     for key in BATCHES:
         if isinstance(value := good.get(key, 1), int) and value < 1:
-            findings.append(_error(f"{key}={value}: write 1 or more"))
-    return findings
-
-
-def _traps_of_training(recipe: dict, good: dict) -> list[Finding]:
-    findings = [
-        _warning(f"freeze_{part} is not set, and LLaMA-Factory's default is true; freeze_{part}=false")
-        for part in ("vision_tower", "multi_modal_projector")
-        if f"freeze_{part}" not in recipe
-    ]
-    if good.get("pure_bf16") and good.get("finetuning_type") == "full":
-        text = "pure_bf16 rounds most updates away at rates like 2e-5 (they are below half a step of a bf16 weight)"
-        findings.append(_warning(f"{text}; bf16=true pure_bf16=false"))
-    return findings
-
-
-def _traps_of_predictions(recipe: dict, good: dict) -> list[Finding]:
-    findings = []
-    if recipe.get("do_sample", True):
-        text = "do_sample is not false, so answers are drawn at random with temperature 0.95; do_sample=false"
-        findings.append(_error(text))
-    if good.get("group_by_length"):
-        text = "group_by_length reorders rows, so prompts and predictions are of different rows; leave it out"
-        findings.append(_error(text))
-    if good.get("eval_on_each_dataset"):
-        text = "eval_on_each_dataset with do_predict ends in KeyError: 0; start one run for each eval_dataset"
-        findings.append(_error(text))
-    if len(names(recipe.get("eval_dataset"))) > 1:
-        text = "several eval_dataset end in one file that names none; start one run with one output_dir for each"
-        findings.append(_warning(text))
-    return findings
+            errors.append(f"{key}={value}: write 1 or more")
+    levels = [*(("error", text) for text in errors), *(("warning", text) for text in warnings)]
+    return [Finding(level, "keys", text) for level, text in levels]
 
 
 def limits(good: dict) -> tuple[dict, list[Finding]]:
-    """The keys whose values can be meant, and what is wrong with the others: the parser would refuse some again."""
-    findings, kept = [], dict(good)
+    """The keys whose values make sense, and what is wrong with the others: the parser would refuse some again."""
+    texts, kept = [], dict(good)
     for key, (possible, fix) in LIMITS.items():
         value = good.get(key)
         # A recipe that sets max_steps does not count epochs.
         if value is not None and not possible(value) and (key != "num_train_epochs" or good.get("max_steps", -1) <= 0):
-            findings.append(_error(f"{key}={kept.pop(key)}: write {fix}"))
+            texts.append(f"{key}={kept.pop(key)}: write {fix}")
     if good.get("stage", "sft") != "sft":
-        findings.append(_error(f"stage={kept.pop('stage')}: is not for rows of questions and answers; stage=sft"))
-    return kept, findings
-
-
-def _error(text: str) -> Finding:
-    return Finding("error", "keys", text)
-
-
-def _warning(text: str) -> Finding:
-    return Finding("warning", "keys", text)
+        texts.append(f"stage={kept.pop('stage')}: is not for rows of questions and answers; stage=sft")
+    return kept, [Finding("error", "keys", text) for text in texts]

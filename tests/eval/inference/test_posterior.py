@@ -4,10 +4,22 @@ import numpy as np
 import pytest
 
 from eval.inference import posterior
+from eval.scoring.metrics import METRICS, value
+from eval.scoring.weighted_rows import distinct
+from storm.datasets import SCALES
+from tests.helpers.predictions import predictions
 
 RNG = np.random.default_rng(0)
 PROBS = RNG.dirichlet(np.full(7, 0.7), 300)
 COLUMNS = np.arange(7)
+
+
+def metric(name: str, probs: np.ndarray, labels: np.ndarray) -> float:
+    """A metric of distributions over the columns 0 .. K-1, of which the labels are numbers."""
+    levels = SCALES["spaq"]
+    padded = np.pad(probs, ((0, 0), (0, levels.hi + 1 - probs.shape[1])))
+    score = value(METRICS[name], distinct(predictions("spaq", labels, probs=padded))[0])
+    return score * levels.hi / (probs.shape[1] - 1) if name == "rps" else score  # RPS is over K - 1
 
 
 def test_normalized_answers_sum_to_one_and_the_mass_is_kept():
@@ -45,9 +57,7 @@ def test_the_temperature_that_spoiled_a_posterior_is_found(temperature):
     spoiled = posterior.temper(probs, 1 / temperature)
     fitted = posterior.fit_temperature(spoiled, labels)
     assert fitted == pytest.approx(temperature, rel=0.05)
-    better, worse = (
-        posterior.expected_calibration_error(p, labels) for p in (posterior.temper(spoiled, fitted), spoiled)
-    )
+    better, worse = (metric("ece", p, labels) for p in (posterior.temper(spoiled, fitted), spoiled))
     assert better < 0.02 < worse
     assert (posterior.mode(spoiled) == posterior.mode(posterior.temper(spoiled, fitted))).all()
 
@@ -55,16 +65,16 @@ def test_the_temperature_that_spoiled_a_posterior_is_found(temperature):
 def test_calibration_error_of_hand_made_rows():
     probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     labels = np.array([0, 1, 0, 0])  # sure: half are correct; unsure: all are
-    assert posterior.expected_calibration_error(probs, labels) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+    assert metric("ece", probs, labels) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
     assert [bin["n"] for bin in posterior.reliability(probs, labels)] == [2, 2]
 
 
 def test_ranked_probability_score_by_hand_and_at_its_ends():
     probs = np.array([[0.2, 0.5, 0.3]])
-    assert posterior.ranked_probability_score(probs, np.array([1])) == pytest.approx((0.2**2 + 0.3**2) / 2)
+    assert metric("rps", probs, np.array([1])) == pytest.approx((0.2**2 + 0.3**2) / 2)
     sure = np.array([[0.0, 0.0, 1.0]])
-    assert posterior.ranked_probability_score(sure, np.array([2])) == 0
-    assert posterior.ranked_probability_score(sure, np.array([0])) == 1
+    assert metric("rps", sure, np.array([2])) == 0
+    assert metric("rps", sure, np.array([0])) == 1
 
 
 def test_the_reliability_diagram_shows_what_should_be_and_what_is():

@@ -1,4 +1,4 @@
-"""One image never ends a prediction, nor holds it up: its row says which file and why, and the next run asks again."""
+"""One image never ends a prediction, nor holds it up: its row says which file and why; the next run tries it again."""
 
 import time
 
@@ -40,7 +40,7 @@ def test_hostile_images_are_rows_with_a_reason(world, tmp_path):
     assert all("image root" in rows[id]["error"] for id in ("../secret.png", str(world / "secret.png"), ".."))
 
 
-def test_they_are_asked_for_again(world, tmp_path):
+def test_the_next_run_tries_them_again(world, tmp_path):
     media = tmp_path / "raw"
     media.mkdir()
     data = built(tmp_path / "spaq_test.jsonl", ["good.png", "late.png"])

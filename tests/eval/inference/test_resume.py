@@ -3,12 +3,16 @@
 import hashlib
 import json
 import subprocess
+import sys
 import time
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from eval.inference import resume
+from eval.inference.run import _wait_for_all
 from storm.files import read_jsonl
 from storm.provenance import file_hash
 from tests.helpers.inference import MAIN, built, command, finished
@@ -23,17 +27,17 @@ RANKS = """
 settings = predict.settings_of(predict.arguments().parse_args(sys.argv[1:]))
 [file] = settings.data
 settings.out.mkdir(exist_ok=True)
-resume.claim(settings)
-resume.tidy(settings.out, file.stem)
-asked = run._asked(file, run.scales_of(settings), (), settings.limit)
-before = resume.finished(settings.out, file.stem)
+resume.check_or_write_provenance(settings)
+resume.merge_parts_before_run(settings.out, file.stem)
+request = run._request(file, run.scales_of(settings), (), settings.limit)
+request = request._replace(before=resume.finished(settings.out, file.stem))
 os.environ["WORLD_SIZE"] = "3"
 for rank in "012":
     os.environ["RANK"] = rank
-    run.answer_file(rater.Rater(None, settings), settings, asked, before, sys.stderr)
+    run.predict_file(rater.Rater(None, settings), settings, request, sys.stderr)
 """
 MERGE = """
-resume.merge(settings.out, file.stem, asked.order)
+resume.merge(settings.out, file.stem, request.order)
 peak()
 """
 
@@ -138,7 +142,7 @@ rater.Rater.rate = lost
 """
 
 
-def test_images_that_could_not_be_read_are_asked_for_again(data, whole, tmp_path):
+def test_images_that_could_not_be_read_are_tried_again(data, whole, tmp_path):
     """--media was wrong, or a disk not there: the same command mends it, and until then it says so."""
     mounted, out = tmp_path / "mounted", tmp_path / "out"
     lost = UNREADABLE.replace("MOUNTED", str(mounted))
@@ -265,6 +269,40 @@ def test_a_model_that_cannot_be_loaded_is_one_line_that_names_the_log(data, tmp_
     assert line.startswith("error: stand/in: ") and f"{tmp_path}/output.log" in line
     log = (tmp_path / "output.log").read_text()
     assert "Traceback" in log and "of two lines" in log and set(PRINTED) <= set(log.splitlines())
+
+
+# A fault while a block is predicted: raised by a library, or by our own code.
+FAULTS = {
+    "library": "raise ValueError('Image features and image tokens do not match')",
+    "ours": "from storm.scales import IQA, coarse_of\n    coarse_of(IQA, 99)",
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_leaves_its_traceback_in_the_log_and_one_line(data, tmp_path, kind):
+    fails = f"def fails(self, block):\n    {FAULTS[kind]}\nrater.Rater.rate = fails\n"
+    done = finished(fails + MAIN, data, tmp_path, code=2)
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    log = (tmp_path / "output.log").read_text()
+    assert "Traceback" in log and "in fails" in log
+    assert (str(tmp_path / "output.log") in line) is (kind == "library")
+    assert ("tokens do not match" if kind == "library" else "label 99") in line
+
+
+def test_a_process_waits_for_hours_for_the_others(monkeypatch):
+    """gloo alone gives up after 30 minutes, in which another process may still load 7 GB or predict its share."""
+    started = []
+    torch = SimpleNamespace(
+        is_initialized=lambda: bool(started),
+        init_process_group=lambda kind, timeout: started.append((kind, timeout)),
+        barrier=lambda: started.append("waits"),
+    )
+    monkeypatch.setitem(sys.modules, "torch.distributed", torch)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(distributed=torch))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    _wait_for_all()
+    [(kind, timeout), waits] = started
+    assert (kind, waits) == ("gloo", "waits") and timeout >= timedelta(days=1)
 
 
 def test_parts_are_of_one_file(tmp_path):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from eval.inference import posterior
 from eval.scoring import scores
-from eval.scoring.bootstrap import replicates, resampled, units
+from eval.scoring.bootstrap import n_drawn, replicates, resampled
 from eval.scoring.interval import interval
 from eval.scoring.metrics import METRICS, UNPARSED, applying
 from eval.scoring.weighted_rows import compute, distinct
@@ -43,7 +43,7 @@ def test_every_resample_has_the_scores_of_its_rows(run):
 
 def test_subjects_are_drawn_with_all_their_rows():
     subject = np.repeat([0, 1, 2], [5, 1, 3])
-    for counts in resampled(np.arange(9), subject, 0, 50):
+    for counts in resampled(np.arange(9), subject, "spaq", 50):
         of_subject = [counts[:, subject == number] for number in range(3)]
         assert all((rows == rows[:, :1]).all() for rows in of_subject)
         assert (sum(rows[:, 0] for rows in of_subject) == 3).all()
@@ -51,7 +51,7 @@ def test_subjects_are_drawn_with_all_their_rows():
 
 @pytest.mark.parametrize("index", [np.zeros(7, int), np.array([0, 0, 1, 1, 2, 2, 2]), np.arange(7)])
 def test_a_resample_is_as_large_as_the_sample(index):
-    (counts,) = resampled(index, None, 0, 200)
+    (counts,) = resampled(index, None, "spaq", 200)
     assert (counts.sum(1) == 7).all()
     assert counts.mean(0) == pytest.approx(np.bincount(index), abs=0.4)
 
@@ -66,7 +66,7 @@ def test_intervals_agree_with_scipys_bootstrap():
     run = text_predictions("spaq", 400, unparsed=0)
     error = np.abs(run.label - run.pred)
     theirs = stats.bootstrap((error,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
-    ours = interval(replicates(run, 20_000)["mae"], units(run), METRICS["mae"])
+    ours = interval(replicates(run, 20_000)["mae"], n_drawn(run), METRICS["mae"])
     assert ours == pytest.approx(tuple(theirs), abs=0.01)
 
 
@@ -108,7 +108,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(drawn, n):
         run.dataset = f"{rng.integers(1 << 30)}"  # it seeds the resampling
         found = replicates(run)
         for metric, truth in (("acc", 0.6), ("mae", 0.4)):
-            low, high = interval(found[metric], units(run), METRICS[metric])
+            low, high = interval(found[metric], n_drawn(run), METRICS[metric])
             held[metric] += low <= truth <= high
     assert 930 <= held["acc"] <= 970 and 930 <= held["mae"] <= 970, held
 
@@ -139,8 +139,8 @@ def test_intervals_of_calibration_cover_the_truth(too_sure, n):
     assert held >= 186 and (truth > 0.05 or too_sure == 1), held
 
 
-def test_an_interval_is_of_the_rows_that_a_metric_is_about():
-    """Of 200 answers, five have a coarse thought: that all five agree with the rating says little."""
+def test_an_interval_is_of_the_rows_that_a_share_is_of():
+    """Of 200 answers, five have a coarse prediction: that all five agree with the rating says little."""
     run = predictions("spaq", [1, 2, 3, 0] * 50, [1, 2, 3, 0] * 50)
     group = [run.scale.coarse.index(coarse_of(run.scale, label)) for label in run.label[:5]]
     few = replace(run, coarse_pred=np.array([*group, *[UNPARSED] * 195]))

@@ -65,7 +65,7 @@ def test_the_authors_files_whose_answers_may_be_lists(tmp_path):
     assert run.pred.tolist() == [1, 3, -1] and run.label.tolist() == [1, 2, 0]
     two = lines(tmp_path / "spaq.jsonl", [rows[0], {"label": rows[0]["label"], "answer": ["rate1", "rate2"]}])
     found, (error,) = load([two], SCALES)
-    assert "line 2: key 'predict' is ['rate1', 'rate2'], not a text" in error and len(found[0].label) == 1
+    assert f"{two}, line 2: key 'predict' " in error and "['rate1', 'rate2']" in error and len(found[0].label) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,19 +156,21 @@ def test_a_bad_row_does_not_shift_the_others(tmp_path, data):
 
 def test_another_data_build_is_refused_where_it_parts(tmp_path, data):
     moved = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in [0, 3, 1, 2, 4, 1]])
-    assert f"line 3: label 1, but 2 in {data['spaq', 'cot']}" in refused(moved, data)
+    error = refused(moved, data)
+    assert "line 3: label 1" in error and f"{data['spaq', 'cot']}, row 3" in error
     strange = lines(tmp_path / "spaq.jsonl", [row_of(0, 0, id="p0"), row_of(0, 0, id="q7")])
-    assert "line 2: " in refused(strange, data) and "no row with the id 'q7'" in refused(strange, data)
+    assert "line 2: " in refused(strange, data) and "'q7'" in refused(strange, data)
     relabelled = lines(tmp_path / "spaq.jsonl", [row_of(4, 0, id="p0")])
     assert "line 1: label 4, but 0 in" in refused(relabelled, data)
 
 
 def test_an_appended_rerun_is_refused(tmp_path, data):
     more = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS + LABELS[:1]])
-    assert f"line 7: {data['spaq', 'cot']} has only 6 rows" in refused(more, data)
+    assert f"line 7: {data['spaq', 'cot']} " in refused(more, data)
     ids = [f"p{i % 4}" for i in range(5)]
     twice = lines(tmp_path / "spaq.jsonl", [row_of(label, 2, id=id) for label, id in zip([0, 3, 2, 2, 0], ids)])
-    assert "id 'p0' is in lines 1 and 5" in refused(twice)
+    error = refused(twice)
+    assert "'p0'" in error and "1 and 5" in error
 
 
 OURS = {"id": "p0", "dataset": "spaq", "scale": "iqa", "strategy": "cot"}

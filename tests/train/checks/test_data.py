@@ -31,14 +31,15 @@ def test_a_misspelt_dataset(work):
 
 
 def test_no_registry(work):
-    assert the_one(check_data("dataset_dir=nowhere")).startswith("nowhere/dataset_info.json: no such file")
+    assert the_one(check_data("dataset_dir=nowhere")).startswith("nowhere/dataset_info.json: ")
 
 
 def test_rows_that_were_not_written(work):
     text = the_one(check_data("dataset=storm_spaq_lite,storm_hci_train_num,demo_train"))
-    assert text == "data/storm/cot/spaq_lite.jsonl: no such file (and 1 more); python -m data_prep spaq hci"
+    assert text.startswith("data/storm/cot/spaq_lite.jsonl: ") and text.endswith("; python -m data_prep spaq hci")
     (work / "data/demo/demo_train.jsonl").unlink()
-    assert the_one(check_data()) == "data/demo/demo_train.jsonl: no such file; python -m demo.photographs"
+    text = the_one(check_data())
+    assert text.startswith("data/demo/demo_train.jsonl: ") and text.endswith("; python -m demo.photographs")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_stanza_that_llamafactory_reads_otherwise(work, change, fault):
 def test_a_stanza_that_is_none(work, stanza):
     info = json.loads((work / "dataset_info.json").read_text()) | {"demo_train": stanza}
     (work / "dataset_info.json").write_text(json.dumps(info))
-    assert "dataset_info.json, stanza demo_train: not of the form {file_name" in the_one(check_data())
+    assert the_one(check_data()).startswith("dataset_info.json, stanza demo_train: ")
 
 
 @pytest.mark.parametrize(
@@ -108,10 +109,10 @@ def sizes(work: Path, rows: int, **numbers) -> list[Finding]:
 
 def test_rows_are_compared_with_the_paper(work):
     file = "data/storm/cot/hci_train.jsonl"
-    assert all(finding.level == "ok" for finding in sizes(work, 1193))
+    assert {finding.level for finding in sizes(work, 1193)} == {"ok"}
     missing = the_one(sizes(work, 1190, dropped={"missing": 2, "rule": 1}, sizes={"train": 1190}), "warning")
-    assert missing.startswith(
-        f"{file}: 1,190 rows, the paper has 1,193 (-3); dropped 2 missing, 1 rule: see data/storm/qu"
+    assert missing.startswith(f"{file}: 1,190 rows, ") and all(
+        part in missing for part in ("(-3)", "2 missing", "1 rule", "data/storm/quarantine/hci.csv")
     )
     other = the_one(sizes(work, 1190, dropped={}, sizes={"train": 1193}), "warning")
     assert other.endswith("data/storm/summary.json says 1,193: python -m data_prep hci")
@@ -127,7 +128,7 @@ def test_an_explained_difference_is_reported_but_no_warning(work):
 
     more = findings(11_027)
     assert {finding.level for finding in more} == {"ok"}
-    assert any("11,027 rows, the paper has 10,003 (+1,024); the owner's set" in finding.text for finding in more)
+    assert any("(+1,024)" in finding.text for finding in more)
     assert "is the download whole?" in the_one(findings(12), "warning")
 
 
@@ -154,7 +155,7 @@ def test_copies_of_resize_lie_outside_of_media_dir_and_are_right(work):
     (work / "data/images").mkdir()
     shutil.copy(work / "images/0.png", work / "data/images/0.png")
     rewrite(work, row(0, images=["../data/images/0.png"]), row(1, images=[str(work / "images/1.png")]))
-    assert all(finding.level == "ok" for finding in check_data())
+    assert {finding.level for finding in check_data()} == {"ok"}
     (work / "data/images/0.png").unlink()
     assert "../data/images/0.png" in the_one(check_data())
 

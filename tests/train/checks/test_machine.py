@@ -11,7 +11,7 @@ from tests.helpers.tiny_recipe import HEADER, the_one
 from train.checks import machine
 from train.checks.finding import Finding
 from train.checks.job import Job
-from train.zero import Zero
+from train.recipe import Zero
 
 
 def batch_of(size: int, steps: int, ray_workers: int = 0) -> SimpleNamespace:

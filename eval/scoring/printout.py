@@ -1,0 +1,127 @@
+"""Scores as text: what eval/score.py prints and writes as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
+
+from eval.inference.posterior import diagram
+from eval.scoring.compare import Comparison
+from eval.scoring.metrics import METRICS
+from eval.scoring.paper import DOMAINS
+from eval.scoring.paper_tables import AVERAGE, NUMBERS, paper_table
+from eval.scoring.runs import Predictions
+from eval.scoring.scores import Average, Score
+from storm.text import number, printable, table
+
+Compared = Mapping[tuple[str, str, str], Sequence[Comparison]]  # by the run's key
+KEYS = ("run", "dataset", "strategy", "decode")  # attributes of a Score that head every line
+SIZES = ("n", "n_test", "n_paper", "subjects", "unparsed", "temperature")
+BESIDE_SIZES, IN_A_TABLE = 3, 5  # how many metrics stand beside the sizes, and in each table below
+LEGEND = """\
+n: predictions. n_test: rows of the test file. n_paper: rows of the paper's test set. unparsed: texts without a rating.
+In brackets: 95% intervals by the bootstrap, which draws subjects (persons or patients; in the demo, photographs) where
+the test file names them, else rows."""
+LEGEND_EXACT = """\
+exact: not the paper's protocol. Each metric has the best decision for it, from one distribution: ACC its mode, MAE its
+median, SRCC and PLCC its mean."""
+LEGEND_BASELINE = """\
+difference: the run less the baseline, paired, on the rows that both predict; of MAE, on those that both parsed.
+p: by the bootstrap. Holm: p corrected for the number of datasets. "cannot tell": p is .05 or more."""
+
+
+def everything(
+    scores: Sequence[Score], averages: Sequence[Average], compared: Compared, baseline: str, table_number: str | None
+) -> Iterator[str]:
+    """All that is printed, part by part. baseline: its path. table_number: of a table of the paper."""
+    yield score_tables(scores)
+    if means := average_table(averages, scores):
+        yield "\n" + means
+    for key, lines in compared.items():
+        rows = [["dataset", "n", "metric", "run", "baseline", "difference", "p", "Holm", "verdict"]]
+        for line in lines:
+            cells = [line.ours, line.base, number(line.difference, line.interval), line.p, line.holm, line.better]
+            rows.append([line.dataset, line.n, line.metric.upper(), *cells])
+        yield f"\n{printable(' '.join(key))} against {printable(baseline)}\n{table(rows)}"
+    if table_number:
+        yield "\n" + side_by_side(table_number, scores, averages)
+    yield f"\n{LEGEND}"
+    yield from (fill(f"{METRICS[name].label}: {METRICS[name].legend}", 119) for name in shown(scores))
+    yield from [LEGEND_EXACT] * any(score.decode == "exact" for score in scores)
+    yield from [LEGEND_BASELINE] * bool(compared)
+    for score in scores:
+        file = printable(score.file)
+        if score.reliability is not None:
+            yield f"\nreliability, {printable(score.dataset)} ({file})\n{diagram(score.reliability)}"
+        if first := score.first_unparsed:
+            yield f"first unparsed prediction: {file}, line {first['line']}: {first['predict']!r}"
+
+
+def score_tables(scores: Sequence[Score]) -> str:
+    """A line a dataset. A metric that no dataset has is left out."""
+    keys = [key for key in KEYS if key != "run" or len({score.run for score in scores}) > 1]
+    sizes = [key for key in SIZES if any(getattr(score, key) is not None for score in scores)]
+    metrics, texts = shown(scores), []
+    parts = [(sizes, metrics[:BESIDE_SIZES])]
+    parts += [([], metrics[i : i + IN_A_TABLE]) for i in range(BESIDE_SIZES, len(metrics), IN_A_TABLE)]
+    for facts, names in parts:
+        rows = [[*keys, *facts, *(METRICS[name].label for name in names)]]
+        for score in scores:
+            cells = [number(score.values[name], score.intervals.get(name)) for name in names]
+            rows.append([*(getattr(score, key) for key in (*keys, *facts)), *cells])
+        texts.append(table(rows))
+    return "\n\n".join(texts)
+
+
+def shown(scores: Sequence[Score]) -> list[str]:
+    """The metrics that any of the scores has."""
+    return [name for name in METRICS if any(score.values[name] is not None for score in scores)]
+
+
+def average_table(averages: Sequence[Average], scores: Sequence[Score]) -> str:
+    """Domain and paper averages, then what is missing for the others. Of a run with one dataset, none."""
+    datasets = {key: {score.dataset for score in scores if score.key == key} for key in (a.key for a in averages)}
+    rows, missing = [["run", "average", "ACC", "MAE"]], []
+    for average in averages:
+        if len(datasets[average.key]) < 2:
+            continue
+        if any(value is not None for value in average.values.values()):
+            cells = [number(value, average.intervals[metric]) for metric, value in average.values.items()]
+            rows.append([" ".join(average.key), average.name, *cells])
+        for metric, names in average.missing.items():
+            if names:
+                missing.append(f"no {metric.upper()} of {average.name}: {', '.join(names)} missing")
+    return "\n".join([table(rows)] * (len(rows) > 1) + missing)
+
+
+def side_by_side(table_number: str, scores: Sequence[Score], averages: Sequence[Average]) -> str:
+    """A table of the paper, for each of its metrics, with a line for each of our runs below."""
+    name, metrics = NUMBERS[table_number]
+    texts = []
+    for metric in metrics:
+        ours: dict[str, dict] = {}
+        for score in scores:
+            cells = ours.setdefault(f"ours: {' '.join(score.key)}", {})
+            cells[score.dataset] = number(score.values[metric], score.intervals.get(metric))
+        for average in averages:
+            cells = ours[f"ours: {' '.join(average.key)}"]
+            column = average.name if average.name in DOMAINS else AVERAGE
+            cells[column] = number(average.values[metric], average.intervals[metric])
+        texts.append(paper_table(name, metric, ours))
+    return "\n\n".join(texts)
+
+
+def note(runs: Sequence[Predictions]) -> str:
+    """What was not checked: rows that have no ids and no test file may be in another order, or there twice."""
+    files = [printable(predictions.path) for predictions in runs if predictions.id is None]
+    more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    fault = "no ids and no test file (--data), so positions and reruns were not checked"
+    return f"note: {files[0]}{more}: {fault}" if files else ""
+
+
+def to_json(scores: Sequence[Score], averages: Sequence[Average], compared: Compared, baseline: str) -> dict:
+    comparisons = [
+        vars(line) | dict(zip(("run", "strategy", "decode"), key)) | {"baseline": baseline}
+        for key, lines in compared.items()
+        for line in lines
+    ]
+    rows = [[row.to_json() for row in part] for part in (scores, averages)]
+    return {"scores": rows[0], "averages": rows[1], "comparisons": comparisons}
