@@ -1,6 +1,7 @@
 """Finds and reads a dataset's files however the user has them: nesting, case, extensions, encodings."""
 
 import csv
+import io
 import os
 import posixpath
 import unicodedata
@@ -9,6 +10,8 @@ from fnmatch import fnmatch
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
+
+from storm.files import open_regular
 
 
 def folded(name: str) -> str:
@@ -114,7 +117,7 @@ def read_csv(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
     cells than columns (a decimal comma perhaps). A row cut short has "" in its last columns.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
             columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]

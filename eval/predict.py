@@ -56,12 +56,12 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def report(settings: Settings, results: list[FileResult]) -> int:
     """Print what was done with each file, and the next command. Returns the exit code."""
-    if not any(file.answered for file in results):
+    if not any(file.written for file in results):
         print(f"{settings.out}: every row was finished already; the model was not loaded")
     rows = [["file", "rows", "finished before", "answered", "unreadable", "images/s"]]
     for file in results:
-        rate = round(file.answered / file.seconds, 2) if file.answered else None
-        rows.append([file.name, file.rows, file.before, file.answered, file.errors, rate])
+        rate = round(file.written / file.seconds, 2) if file.written else None
+        rows.append([file.name, file.rows, file.before, file.written - file.errors, file.errors, rate])
     print(table(rows))
     print(f"\npython eval/score.py {settings.out}" + (f" --scale {settings.scale}" if settings.scale else ""))
     return 2 if any(file.errors for file in results) else 0

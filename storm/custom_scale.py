@@ -23,6 +23,7 @@ from pathlib import Path
 import yaml
 
 from storm.datasets import BY_SCALE_NAME, SCALES
+from storm.files import open_regular
 from storm.parse import parse
 from storm.prompts import STRATEGIES, answers
 from storm.scales import Candidate, Scale
@@ -68,7 +69,8 @@ class OwnScale:
 def load(path: Path) -> OwnScale:
     """Read and check a scale. Raises ValueError in one line that names the file, the key, the value and the fix."""
     try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            known = yaml.safe_load(file.read().decode())
         if not isinstance(known, dict):
             raise ValueError("it is no list of `key: value` lines")
         if unknown := set(known) - {"name", "rates", "noun", "levels", "coarse"}:

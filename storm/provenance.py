@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from storm.files import read_json, read_jsonl, write_json
+from storm.files import open_regular, read_json, read_jsonl, write_json
 
 FILE = "provenance.json"  # beside a training or predictions
 EARLIER = ("origin.json", "run.json")
@@ -63,7 +63,7 @@ def file_hash(path: Path) -> str:
 
 @cache
 def _hash(path: Path, changed: int, size: int) -> str:
-    with path.open("rb") as opened:
+    with open_regular(path) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 

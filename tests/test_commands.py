@@ -32,10 +32,11 @@ COMMANDS = (
 SECONDS = 0.5  # of CPU; a busy machine may need more than one try
 
 
-def run(command: str, *more: str, cwd=ROOT) -> subprocess.CompletedProcess:
+def run(command: str, *more: str, cwd=ROOT, timeout=None) -> subprocess.CompletedProcess:
     argv = [str(ROOT / word) if word.endswith(".py") else word for word in command.split()]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *argv, *more], cwd=cwd, capture_output=True, text=True, env=env)
+    words = [sys.executable, *argv, *more]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=env, timeout=timeout)
 
 
 def cpu_seconds(command: str, cwd) -> tuple[float, subprocess.CompletedProcess]:
@@ -107,3 +108,27 @@ def test_a_missing_file_is_named_in_one_line(command, tmp_path):
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr and "Errno" not in done.stderr
     text = done.stderr + done.stdout
     assert "nowhere" in text, text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "eval/score.py fifo",
+        "eval/score.py folder --data fifo",
+        "eval/score.py folder --scale fifo",
+        "eval/predict.py --model m --data fifo --out x",
+        "-m data_prep csv fifo --scale fifo",
+        "-m data_prep release fifo --part test",
+        "train/preflight.py list.yaml",
+        "eval/app.py --model m --port 70000",
+    ],
+)
+def test_what_is_not_a_file_of_this_kind_is_refused_at_once(command, tmp_path):
+    """A pipe has no end: whoever opens it waits for ever."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "rows.jsonl")
+    (tmp_path / "list.yaml").write_text("- a\n- b\n")
+    done = run(command, cwd=tmp_path, timeout=20)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr and "Errno" not in done.stderr
+    assert any(name in done.stderr for name in ("fifo", "folder", "list.yaml", "70000"))

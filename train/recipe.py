@@ -58,7 +58,8 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
         names = sorted(map(str, path.parent.glob("*.yaml"))) or sorted(map(str, Path("recipes").glob("*.yaml")))
         fix = did_you_mean(str(path), names) if names else "run this from the repository's root"
         raise ValueError(f"{path}: no such recipe; {fix}") from None
-    except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError) as error:
+    # The last two: what omegaconf raises for a list.
+    except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not a recipe: {describe(error).splitlines()[0]}") from None
     if not isinstance(recipe, dict) or not recipe:
         raise ValueError(f"{path}: not a recipe: it holds no keys")

@@ -32,7 +32,7 @@ from train.steps import other_tools, refuse_other, score, train
 def arguments() -> argparse.ArgumentParser:
     parser = Parser(prog="train/sweep.py", description="Run a whole table of the paper.")
     parser.add_argument("table", metavar="TABLE", help=f"{', '.join(RUNS)}, or a recipe's name")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="override a key in all recipes")
+    parser.add_argument("settings", nargs="*", default=[], metavar="key=value", help="override a key in all recipes")
     parser.add_argument("--only", action="append", metavar="RUN", help="only this run of the table; may be repeated")
     datasets = {"type": lambda text: text.split(","), "default": [], "metavar": "NAME,NAME"}
     parser.add_argument("--datasets", **datasets, help="train and predict only these datasets")

@@ -41,7 +41,7 @@ class FileResult(NamedTuple):
     name: str
     rows: int  # of the file
     before: int  # rows that were finished before this run
-    answered: int  # rows since then, with those that have an error
+    written: int  # rows since then: answers, and errors of images that could not be read
     errors: int  # rows whose image could not be read
     seconds: float
 
@@ -72,6 +72,8 @@ def predict(settings: Settings) -> list[FileResult]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"--data: two files of one name would write one {twice[0]}.jsonl; use two --out")
     provenance_of(settings)  # raises ValueError for a file that is not there
+    if not settings.media.is_dir():
+        raise ValueError(f"--media {settings.media}: no such folder; name the image root of the test files")
     scales = scales_of(settings)
     excluded = {(row.dataset, row.id) for file in settings.excluded for row in read_examples(file, scales)}
     # All rows are read before the first prediction: a fault in the last one must not show after hours.

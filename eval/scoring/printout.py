@@ -110,10 +110,10 @@ def side_by_side(table_number: str, scores: Sequence[Score], averages: Sequence[
 
 
 def note(runs: Sequence[Predictions]) -> str:
-    """What was not checked: rows that have no ids and no test file may be in another order, or there twice."""
-    files = [printable(predictions.path) for predictions in runs if predictions.id is None]
+    """What was not checked of predictions without a test file: rows may be missing, in another order, or twice."""
+    files = [printable(predictions.path) for predictions in runs if predictions.data is None]
     more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
-    fault = "no ids and no test file (--data), so positions and reruns were not checked"
+    fault = "no test file of this dataset and strategy (--data), so rows, their order and subjects were not checked"
     return f"note: {files[0]}{more}: {fault}" if files else ""
 
 
