@@ -72,12 +72,13 @@ def predict(settings: Settings) -> list[FileResult]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"--data: two files of one name would write one {twice[0]}.jsonl; use two --out")
     provenance_of(settings)  # raises ValueError for a file that is not there
-    if not settings.media.is_dir():
-        raise ValueError(f"--media {settings.media}: no such folder; name the image root of the test files")
     scales = scales_of(settings)
     excluded = {(row.dataset, row.id) for file in settings.excluded for row in read_examples(file, scales)}
     # All rows are read before the first prediction: a fault in the last one must not show after hours.
     requests = [_request(file, scales, excluded, settings.limit) for file in settings.data]
+    copies = {folder / "images" for file in settings.data for folder in (file.parent, file.parent.parent)}
+    if not settings.media.is_dir() and not any(folder.is_dir() for folder in copies):  # of data_prep --resize
+        raise ValueError(f"--media {settings.media}: no such folder; name the image root of the test files")
     rank, _ = rank_and_world()
     with locked(settings.out) if rank == 0 else nullcontext():
         if rank == 0:

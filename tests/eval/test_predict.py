@@ -324,6 +324,7 @@ def bad(world) -> Path:
 def test_bad_input_is_one_line(world, bad, tmp_path, capsys, model, data, out, place, fix):
     folder = tmp_path / "out" if out == "out" else world / out
     argv = ["--model", str(world / model), "--data", str(world / data), "--out", str(folder)]
+    argv += ["--media", str(world)]
     for _ in range(2):  # a run that answered nothing claims no folder
         assert predict.main(argv) == 2
         error = capsys.readouterr().err

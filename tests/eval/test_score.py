@@ -13,6 +13,9 @@ from scipy.stats import spearmanr
 from eval.score import main
 from eval.scoring.metrics import METRICS
 from eval.scoring.scores import score_file
+from storm.datasets import SCALES
+from storm.files import write_jsonl
+from storm.rows import Example, to_row
 from tests.helpers.paths import ROOT
 from tests.helpers.predictions import line, mark_as_ours
 
@@ -232,12 +235,14 @@ def test_one_dataset_has_no_averages(write, capsys):
     assert "no ACC of IQA: " in capsys.readouterr().out
 
 
-def test_rows_without_ids_and_test_file_are_scored_with_a_note(write, tmp_path, capsys):
+def test_rows_without_a_test_file_are_scored_with_a_note(write, tmp_path, capsys):
     path = write("spaq", line("spaq", 1, 1))
     assert run(path) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1].startswith(f"note: {path}: ") and captured.err == ""
-    assert run(write("named/spaq", line("spaq", 1, 1, id="1"))) == 0
+    data = tmp_path / "data" / "spaq_test.jsonl"
+    write_jsonl(data, [to_row(Example("1", "spaq", "x.jpg", 1, SCALES["spaq"], "cot"))])
+    assert run(write("named/spaq", line("spaq", 1, 1, id="1")), "--data", data) == 0
     assert "note: " not in capsys.readouterr().out
 
 

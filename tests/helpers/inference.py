@@ -61,7 +61,8 @@ def built(path: Path, images: list[str]) -> Path:
 
 
 def command(driver: str, data: Path, out: Path, *more: str) -> list[str]:
-    words = ["--model", "stand/in", "--data", str(data), "--out", str(out), "--batch-size", "4", *more]
+    words = ["--model", "stand/in", "--data", str(data), "--out", str(out), "--batch-size", "4"]
+    words += ["--media", str(data.parent), *more]
     return [sys.executable, "-c", STAND_IN + driver, *words]
 
 
