@@ -28,11 +28,10 @@ def test_every_scale_is_a_choice_once():
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_is_result_of_a_prediction(strategy):
     result = result_of(row(IQA, strategy, [0, 0.1, 0.2, 0.6, 0.1]), IQA, strategy)
-    assert (
-        result.coarse
-        == {"cot": "rate3-4(Above Fair)", "num": "rate3-4", "text": "Above Fair", "direct": "none"}[strategy]
-    )
-    assert result.rating == {"cot": "rate3(Good)", "num": "rate3", "text": "Good", "direct": "rate3(Good)"}[strategy]
+    asked = STRATEGIES[strategy]
+    coarse = {"both": "rate3-4(Above Fair)", "number": "rate3-4", "word": "Above Fair"}[asked.form]
+    assert result.coarse == (coarse if asked.coarse else "none")
+    assert result.rating == {"both": "rate3(Good)", "number": "rate3", "word": "Good"}[asked.form]
     assert [line[:2] for line in result.decisions] == [
         ["mode", result.rating],
         ["median", result.rating],

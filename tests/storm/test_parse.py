@@ -36,7 +36,7 @@ def test_every_answer_of_every_strategy_reads_back(name, form):
                 spaced=text.replace("(", " ( ").replace(",", " ,  "),
                 square=text.replace("(", "[").replace(")", "]"),
             )
-            coarse = None if strategy == "direct" else scale.coarse.index(coarse_of(scale, label))
+            coarse = scale.coarse.index(coarse_of(scale, label)) if STRATEGIES[strategy].coarse else None
             assert parse(scale, strategy, said) == Rating(label, coarse), (strategy, said)
 
 
