@@ -13,6 +13,7 @@ from transformers import (
 from demo.model import SPECIAL, config, tokenizer
 from eval.inference.exact import log_probabilities, trie
 from storm.datasets import SCALES
+from storm.models import family_of
 from storm.prompts import STRATEGIES, answers
 from storm.scales import IQA
 
@@ -122,6 +123,17 @@ def alone(model: torch.nn.Module, row: dict[str, torch.Tensor], answer: list[int
         logp = model(**inputs).logits[0].double().log_softmax(1)
     begin = row["input_ids"].shape[1]
     return sum(float(logp[begin - 1 + i, token]) for i, token in enumerate(answer))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_row_of_the_family_names_parts_that_the_model_has(kind):
+    model = MODELS[kind]()
+    family = family_of(model.config)
+    assert hasattr(model.model, family.text) and hasattr(model.model, family.vision)
+    assert hasattr(model.model, "get_rope_index") == family.mrope
+    keys = [key for key in (family.depth, family.merge) if key]
+    assert keys and all(getattr(model.config.vision_config, key) for key in keys)
+    assert 0 < family.image_tokens(model.config.vision_config, 112, 112, family.pixels) <= 64
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
