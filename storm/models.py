@@ -44,41 +44,17 @@ _QWEN_TEXT = {
 }
 
 
-def _qwen2_5_vl(text: dict) -> "PretrainedConfig":
+_QWEN_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+_QWEN_KEYS += ("intermediate_size", "vocab_size", "tie_word_embeddings")
+
+
+def _qwen2_5_vl(*values: int | bool) -> "PretrainedConfig":
+    """The configuration of a Qwen2.5-VL by the values of _QWEN_KEYS."""
     from transformers import Qwen2_5_VLConfig
 
+    text = _QWEN_TEXT | dict(zip(_QWEN_KEYS, values, strict=True))
     vision = _QWEN_VISION | {"out_hidden_size": text["hidden_size"]}
-    return Qwen2_5_VLConfig(
-        text_config=_QWEN_TEXT | text, vision_config=vision, tie_word_embeddings=text["tie_word_embeddings"]
-    )
-
-
-def _qwen2_5_vl_3b() -> "PretrainedConfig":
-    return _qwen2_5_vl(
-        {
-            "hidden_size": 2048,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
-            "intermediate_size": 11008,
-            "vocab_size": 151936,
-            "tie_word_embeddings": True,
-        }
-    )
-
-
-def _qwen2_5_vl_7b() -> "PretrainedConfig":
-    return _qwen2_5_vl(
-        {
-            "hidden_size": 3584,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 28,
-            "num_key_value_heads": 4,
-            "intermediate_size": 18944,
-            "vocab_size": 152064,
-            "tie_word_embeddings": False,
-        }
-    )
+    return Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=text["tie_word_embeddings"])
 
 
 def _llava_1_5_7b() -> "PretrainedConfig":
@@ -111,52 +87,30 @@ class Family:
 # Pixels: preprocessor_config.json of Qwen2.5-VL on the hub.
 _QWEN_PIXELS = (3136, 12_845_056)
 _QWEN_SAVED = ((r"^visual\.", "model.visual."), (r"^model\.(?!visual\.|language_model\.)", "model.language_model."))
-FAMILIES = {
-    row.model_type: row
-    for row in (
-        Family(
-            model_type="qwen2_5_vl",
-            title="Qwen2.5-VL",
-            template="qwen2_vl",
-            image_tokens=_merged_patches,
-            text="language_model",
-            vision="visual",
-            depth="depth",
-            merge="spatial_merge_size",
-            mrope=True,
-            pixels=_QWEN_PIXELS,
-            in_memory=_QWEN_SAVED,
-            shapes={
-                "Qwen/Qwen2.5-VL-3B-Instruct": _qwen2_5_vl_3b,
-                "Qwen/Qwen2.5-VL-7B-Instruct": _qwen2_5_vl_7b,
-            },
-        ),
-        Family(
-            model_type="qwen2_vl",
-            title="Qwen2-VL",
-            template="qwen2_vl",
-            image_tokens=_merged_patches,
-            text="language_model",
-            vision="visual",
-            depth="depth",
-            merge="spatial_merge_size",
-            mrope=True,
-            pixels=_QWEN_PIXELS,
-        ),
-        Family(
-            model_type="llava",
-            title="LLaVA-1.5",
-            template="llava",
-            image_tokens=_fixed_patches,
-            text="language_model",
-            vision="vision_tower",
-            depth="num_hidden_layers",
-            merge="",
-            mrope=False,
-            shapes={"llava-hf/llava-1.5-7b-hf": _llava_1_5_7b},
-        ),
-    )
-}
+# fmt: off
+_ROWS = (
+    Family(
+        model_type="qwen2_5_vl", title="Qwen2.5-VL", template="qwen2_vl", image_tokens=_merged_patches,
+        text="language_model", vision="visual", depth="depth", merge="spatial_merge_size", mrope=True,
+        pixels=_QWEN_PIXELS, in_memory=_QWEN_SAVED,
+        shapes={
+            "Qwen/Qwen2.5-VL-3B-Instruct": lambda: _qwen2_5_vl(2048, 36, 16, 2, 11008, 151936, True),
+            "Qwen/Qwen2.5-VL-7B-Instruct": lambda: _qwen2_5_vl(3584, 28, 28, 4, 18944, 152064, False),
+        },
+    ),
+    Family(
+        model_type="qwen2_vl", title="Qwen2-VL", template="qwen2_vl", image_tokens=_merged_patches,
+        text="language_model", vision="visual", depth="depth", merge="spatial_merge_size", mrope=True,
+        pixels=_QWEN_PIXELS,
+    ),
+    Family(
+        model_type="llava", title="LLaVA-1.5", template="llava", image_tokens=_fixed_patches,
+        text="language_model", vision="vision_tower", depth="num_hidden_layers", merge="", mrope=False,
+        shapes={"llava-hf/llava-1.5-7b-hf": _llava_1_5_7b},
+    ),
+)
+# fmt: on
+FAMILIES = {row.model_type: row for row in _ROWS}
 # As the config.json of each model on the Hugging Face hub has it; tests count their parameters.
 SHAPES = {name: shape for family in FAMILIES.values() for name, shape in family.shapes.items()}
 
