@@ -99,7 +99,7 @@ def photographs(folder: Path | None) -> list[Path]:
 
 
 def _port(text: str) -> int:
-    if not 1 <= int(text) <= 65535:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text}: write a number from 1 to 65535")
     return int(text)
 

@@ -76,8 +76,9 @@ def predict(settings: Settings) -> list[FileResult]:
     excluded = {(row.dataset, row.id) for file in settings.excluded for row in read_examples(file, scales)}
     # All rows are read before the first prediction: a fault in the last one must not show after hours.
     requests = [_request(file, scales, excluded, settings.limit) for file in settings.data]
-    copies = {folder / "images" for file in settings.data for folder in (file.parent, file.parent.parent)}
-    if not settings.media.is_dir() and not any(folder.is_dir() for folder in copies):  # of data_prep --resize
+    first = [row.image for file in settings.data for row in islice(read_examples(file, scales), 1)]
+    # The copies of `data_prep --resize`, whose paths begin with "../", need no image root.
+    if not settings.media.is_dir() and not all(image.startswith("../") for image in first):
         raise ValueError(f"--media {settings.media}: no such folder; name the image root of the test files")
     rank, _ = rank_and_world()
     with locked(settings.out) if rank == 0 else nullcontext():
