@@ -100,5 +100,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no fault
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is not a fault
     sys.exit(main())

@@ -116,8 +116,9 @@ def sweep(runs: Sequence[Run], options: Options) -> list[list]:
     return lines
 
 
-def dry_run(runs: Sequence[Run], options: Options) -> None:
-    gpus, nodes = options.gpus or 0, options.nodes
+def dry_run(runs: Sequence[Run], options: Options) -> int:
+    """Print the commands of each run. Returns the exit code of a sweep: 1 if a run would be refused."""
+    gpus, nodes, code = options.gpus or 0, options.nodes, 0
     for run in runs:
         try:
             if is_finished(run, options):
@@ -132,6 +133,8 @@ def dry_run(runs: Sequence[Run], options: Options) -> None:
             print("\n".join(map(shlex.join, lines)))
         except ValueError as error:
             print(f"# {run.name}: {error}")
+            code = 1
+    return code
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -144,8 +147,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         options = Options(args.gpus, machines(), args.any_commit, args.by_hand)
         if args.dry_run:
-            dry_run(runs, options if args.gpus else replace(options, gpus=visible_gpus()))
-            return 0
+            return dry_run(runs, options if args.gpus else replace(options, gpus=visible_gpus()))
     except ValueError as error:
         return print_errors([error])
     try:
@@ -190,5 +192,5 @@ def _table(name: str, folder: Path) -> str:
 
 if __name__ == "__main__":
     if {"--dry-run", "--show", "--table"}.intersection(sys.argv):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no fault; but it must not end a training
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is not a fault, but it must not end a training
     sys.exit(main())

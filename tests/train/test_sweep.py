@@ -234,14 +234,14 @@ def test_preflight_of_a_sweep_names_the_command_that_shows_the_other_errors(tree
 def test_dry_run_says_what_is_wrong_with_results_that_are_there(tree, capsys):
     assert sweep.main(["demo", "--only", "demo"]) == 0
     result = Path("results/demo.json")
-    for text, expected in (
-        (result.read_text(), "results/demo.json is there"),
-        (result.read_text().replace('"commit": null', '"commit": "abc"'), "mv results/demo.json"),
-        ("{", "mv results/demo.json"),
+    for code, text, expected in (
+        (0, result.read_text(), "results/demo.json is there"),
+        (1, result.read_text().replace('"commit": null', '"commit": "abc"'), "mv results/demo.json"),
+        (1, "{", "mv results/demo.json"),
     ):
         result.write_text(text)
         capsys.readouterr()
-        assert sweep.main(["demo", "--only", "demo", "--dry-run"]) == 0
+        assert sweep.main(["demo", "--only", "demo", "--dry-run"]) == code
         out = capsys.readouterr().out
         assert out.startswith("# demo: ") and out.count("\n") == 1 and expected in out
 

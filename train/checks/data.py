@@ -83,9 +83,9 @@ def _stanza(name: str, stanza: object, path: Path) -> Stanza:
         raise ValueError("not a file in ShareGPT form, the only form that these recipes use")
     if not {"messages", "images"} <= set(columns):
         present = ", ".join(columns) or "nothing"
-        raise ValueError(f"columns name {present}, not both messages and images, and there are no defaults")
+        raise ValueError(f"columns name {present}, not both messages and images, which have no default")
     if missing := sorted(set(TAGS) - set(tags)):
-        raise ValueError(f"tags lack {', '.join(missing)}, and there are no defaults once some are named")
+        raise ValueError(f"tags lack {', '.join(missing)}; defaults do not apply once some are named")
     return Stanza(name, path.parent / stanza["file_name"], columns["messages"], columns["images"], tags)
 
 
