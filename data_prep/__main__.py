@@ -6,13 +6,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep import own_ratings, registry, release
-from data_prep.build import Built, prepare
+from data_prep.build import Built, Refused, prepare
+from data_prep.downloads import folders
 from data_prep.finish import FAILURES, write_and_report
-from data_prep.options import Options, add_folders, add_options, options
+from data_prep.options import Options, add_folders, add_options, add_strictness, options, score_range
 from data_prep.source import reader
+from data_prep.write import quarantine_of
 from storm.datasets import DATASETS
 from storm.files import locked
 from storm.options import Parser, describe, did_you_mean, one_of, print_errors
+from storm.text import printable
 
 COMMANDS = {"release": release.main, "csv": own_ratings.main, "registry": registry.main}
 
@@ -26,33 +29,63 @@ def arguments() -> Parser:
     add_folders(parser)
     text = "paper, or subject: no subject in train and in test (default: paper)"
     parser.add_argument("--split", type=one_of(("paper", "subject")), default="paper", metavar="SPLIT", help=text)
+    text = "the folder of images below the dataset's folder, if several hold the same images"
+    parser.add_argument("--images", metavar="FOLDER", help=text)
+    text = "range of all raw scores, for levels of equal width, if only a part of AVA.txt is there"
+    parser.add_argument("--score-range", type=score_range, metavar="LOWEST,HIGHEST", help=text)
+    text = "build although the label file is not whole and the range of all its scores is unknown"
+    parser.add_argument("--allow-partial", action="store_true", help=text)
     add_options(parser)
+    add_strictness(parser)
     return parser
 
 
-def chosen(names: list[str], media: Path) -> list[str]:
-    """The datasets to build. Raises ValueError for an unknown name, or without names if no dataset has a folder."""
+def chosen(names: list[str], media: Path) -> dict[str, list[str]]:
+    """The datasets to build -> the folders in the image root that are named like them; without names, all that have
+    one.
+
+    Raises ValueError for an unknown name, or without names if no dataset has a folder.
+    """
     for name in names:
         if name not in DATASETS:
             raise ValueError(f"no dataset {name!r}; {did_you_mean(name, [*DATASETS, *COMMANDS])}")
-    rows = [name for name in DATASETS if name in names or (not names and (media / name).is_dir())]
+    there = folders(media)
+    rows = {name: there[name] for name in DATASETS if name in names or (not names and there[name])}
     if not rows:
-        raise ValueError(f"{media}: no folder named like a dataset; put each download into one: {', '.join(DATASETS)}")
+        if not media.is_dir():
+            raise ValueError(f"{media}: no such folder; --media names the folder that has one for each dataset")
+        have = ", ".join(sorted(printable(entry.name) for entry in media.iterdir())[:8]) or "nothing"
+        named = f"put each download into one: {', '.join(DATASETS)}"
+        raise ValueError(f"{media}: no folder named like a dataset (there is {have}); {named}")
     return rows
 
 
-def build(names: list[str], options: Options) -> tuple[list[Built], list[str]]:
-    """The datasets that can be built, and a line for each that cannot."""
+def build(rows: dict[str, list[str]], options: Options) -> tuple[list[Built], list[str]]:
+    """The datasets that can be built, and a line for each that cannot. The rows that those dropped are written, too."""
     built, errors = [], []
-    for name in tqdm(names, "read", unit="dataset"):
-        facts, folder = DATASETS[name], options.media / name
+    for name, found in tqdm(rows.items(), "read", unit="dataset"):
         try:
-            if not folder.is_dir():
-                raise NotADirectoryError(f"{folder}: no such folder; download {facts.title} ({facts.url}) into it")
-            built.append(prepare(facts, reader(name), name, options))
+            built.append(prepare(DATASETS[name], reader(name), folder(name, found, options.media), options))
+        except Refused as error:
+            errors.append(f"{name}: {error}{quarantine_of(error, name, options.out)}")
         except FAILURES as error:
             errors.append(f"{name}: {describe(error)}")
     return built, errors
+
+
+def folder(name: str, found: list[str], media: Path) -> str:
+    """The one folder of a dataset. Raises NotADirectoryError if there is none, ValueError if several could be meant."""
+    facts = DATASETS[name]
+    if not found:
+        fix = f"download {facts.title} ({facts.url}) into it; other names that are found: {', '.join(facts.aliases)}"
+        raise NotADirectoryError(f"{media / name}: no such folder; {fix}")
+    if len(found) > 1 and found[0] != name:
+        raise ValueError(
+            f"{media}: several folders could be {name}: {', '.join(found)}; rename the right one to {name}"
+        )
+    if len(found) > 1:
+        print(f"{name}: {found[0]} is used, not {', '.join(found[1:])}", file=sys.stderr)
+    return found[0]
 
 
 def main(argv: list[str]) -> int:
@@ -69,12 +102,14 @@ def sources(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     opts = options(parser, args, protocol=args.split)
     try:
-        names = chosen(args.names, opts.media)
+        rows = chosen(args.names, opts.media)
     except ValueError as error:
         parser.error(str(error))
+    if (opts.images or opts.score_range) and len(rows) > 1:
+        parser.error("--images and --score-range are of one dataset: name it")
     with locked(opts.out):
-        built, errors = build(names, opts)
-        settings = {"split": opts.protocol, "check": opts.check, "resize": opts.resize}
+        built, errors = build(rows, opts)
+        settings = {"split": opts.protocol, "val": opts.val, "check": opts.check, "resize": opts.resize}
         return write_and_report(built, opts, settings, errors)
 
 

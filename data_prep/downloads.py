@@ -1,17 +1,23 @@
 """Finds and reads a dataset's files however the user has them: nesting, case, extensions, encodings."""
 
-import csv
-import io
+import filecmp
 import os
 import posixpath
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
-from storm.files import open_regular
+from storm.datasets import DATASETS
+from storm.images import suffixes
+from storm.text import printable
+
+ARCHIVE = re.compile(r"\.(zip|z\d\d|7z|rar|tar|tgz|tar\.gz|gz|7z\.\d+|zip\.\d+)$")
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".mat", ".json")
 
 
 def folded(name: str) -> str:
@@ -26,34 +32,95 @@ def stem(path: str) -> str:
     return name[:dot] if 0 < dot < len(name) - 1 else name
 
 
-class Files:
-    """All files below a folder, hidden ones (macOS' ._ files) left out. Paths are relative to it, with "/"."""
+def folders(media: Path) -> dict[str, list[str]]:
+    """Dataset -> the folders in the image root that have its name or an alias, in any case, its own name first."""
+    of = {alias: row.name for row in DATASETS.values() for alias in (row.name, *row.aliases)}
+    found: dict[str, list[str]] = {name: [] for name in DATASETS}
+    for entry in sorted(media.iterdir()) if media.is_dir() else ():
+        name = of.get("".join(letter for letter in folded(entry.name) if letter.isalnum()))
+        if name and entry.is_dir():
+            found[name].append(entry.name)
+    return {name: sorted(names, key=lambda folder: (folder != name, folder)) for name, names in found.items()}
 
-    def __init__(self, root: Path) -> None:
-        """Raises NotADirectoryError if there is no folder, ValueError for a name that is not UTF-8 (unpacked with the
-        wrong encoding), which no row could hold."""
+
+class Found(NamedTuple):
+    """A file that a row may mean. Of several, the least is the best guess within one image folder."""
+
+    rank: tuple[int, bool, bool]  # which of the row's names, is the extension another one, is the case another one
+    folder: str  # the image folder: the path without the row's name, "" for the dataset's folder
+    path: str
+
+
+class Files:
+    """All files below a dataset's folder, hidden ones (macOS' ._ files) left out. Paths are relative to it, with "/".
+
+    `images`: those whose names end like an image's, below the folder that --images names if it does. `label_paths`:
+    the label files that a reader asked for; `notes`: what it found worth saying. Both are printed.
+    """
+
+    def __init__(self, root: Path, images: str | None = None, skip: str | None = None) -> None:
+        """images: the folder below root of which the images are taken. skip: the real path of a folder left out (copies
+        of an earlier build). Raises NotADirectoryError if there is no such folder, ValueError for a name that is not
+        UTF-8 (unpacked with the wrong encoding), which no row could hold."""
         self.root = root
-        if not root.is_dir():
-            raise NotADirectoryError(f"{root}: no such folder")
-        self.paths = sorted(_walk(root))
+        for folder in (root, root / (images or "")):
+            if not folder.is_dir():
+                raise NotADirectoryError(f"{folder}: no such folder")
+        above = frozenset(map(str, Path(os.path.realpath(root)).parents))  # a link to one of them leads to all datasets
+        self.paths = sorted(_walk(root, seen=above, skip=skip))
         for path in self.paths:
             if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
                 what = f"the file name {ascii(path)} is not UTF-8"
                 raise ValueError(f"{root}: {what}; unpack again, or convmv -f latin1 -t utf8")
+        below, ends = posixpath.normpath(images) + "/" if images else "", suffixes()
+        below = "" if below == "./" else below
+        self.images = [path for path in self.paths if path.lower().endswith(ends) and path.startswith(below)]
+        self.label_paths: list[str] = []
+        self.notes: list[str] = []
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         index: dict[str, list[str]] = {}
-        for path in self.paths:
+        for path in self.images:
             index.setdefault(folded(stem(path)), []).append(path)
         return index
 
     def label_file(self, *patterns: str) -> Path:
-        """The first pattern that a file name matches; the least nested if several do. Raises FileNotFoundError."""
+        """The one file that the first pattern matches which any file does. Raises FileNotFoundError if none does,
+        ValueError if several different files do."""
+        paths = self.label_files(*patterns)
+        if len(paths) > 1:
+            raise ValueError(f"{_list(paths)}: which of these files is meant? Move the others away")
+        return paths[0]
+
+    def label_files(self, *patterns: str) -> list[Path]:
+        """All files that the first pattern matches which any file does, in order of path; of files with the same bytes,
+        the least nested. Raises FileNotFoundError, with what is there and what to do, if there is none."""
         for pattern in patterns:
             if matches := self.all(pattern):
-                return self.root / min(matches, key=lambda path: (path.count("/"), path))
-        raise FileNotFoundError(f"{self.root}: no file {' or '.join(patterns)} in this folder or below it")
+                different: list[str] = []
+                for path in sorted(matches, key=lambda path: (path.count("/"), path)):
+                    same = (filecmp.cmp(self.root / path, self.root / other, shallow=False) for other in different)
+                    if not any(same):
+                        different.append(path)
+                self.label_paths += sorted(different)
+                return [self.root / path for path in sorted(different)]
+        raise FileNotFoundError(
+            f"{self.root}: no file {' or '.join(patterns)} in it or below it; {self.hint(patterns)}"
+        )
+
+    def hint(self, patterns: Sequence[str] = ()) -> str:
+        """What to do if files are missing: archives to unpack, or else the names that are nearest to what is wanted."""
+        archives = [path for path in self.paths if ARCHIVE.search(path.lower())]
+        if archives:
+            more = f" and {len(archives) - 3} more" if len(archives) > 3 else ""
+            return f"unpack {printable(', '.join(archives[:3]))}{more} there"
+        tables = {path.rpartition("/")[2]: path for path in self.paths if path.lower().endswith(TABLES)}
+        wanted = [pattern.replace("*", "").rpartition("/")[2] for pattern in patterns]
+        near = dict.fromkeys(name for want in wanted for name in get_close_matches(want, tables, 3, 0.4))
+        names = [tables[name] for name in [*near, *(name for name in tables if name not in near)][:3]]
+        there = printable(", ".join(names or self.paths[:3])) or "nothing"
+        return f"there is {there}; download the owner's file, or rename yours if it is that"
 
     def all(self, pattern: str) -> list[str]:
         """The files whose name (or, if the pattern has a "/", the end of whose path) matches, in order of path."""
@@ -66,21 +133,31 @@ class Files:
     def _by_path(self) -> dict[str, str]:
         return {unicodedata.normalize("NFC", path): path for path in self.paths} | {path: path for path in self.paths}
 
-    def find(self, *ends: str) -> str | None:
-        """The file at the end of a path, trying `ends` in turn. If several end so: the same extension goes before any
-        other, the same case before another, then the least nested. No "../" in a label file leads out of the root."""
-        for end in ends:
+    def find(self, *ends: str) -> list[Found]:
+        """The images at the end of whose paths one of `ends` stands, with any extension of an image, best guess first.
+        Of each image folder only the best one. No "../" in a label file leads out of the root."""
+        if len(ends) == 1 and "/" not in ends[0] and "\\" not in ends[0]:  # nearly always so: a third of the time
+            paths = self._by_stem.get(folded(stem(ends[0])), ())
+            if len(paths) < 2:
+                return [Found((0, False, False), path.rpartition("/")[0], path) for path in paths]
+        found: dict[str, Found] = {}
+        seen: set[str] = set()
+        for place, end in enumerate(ends):
             wanted = posixpath.normpath(end.replace("\\", "/")).lstrip("/")
             parts = [folded(part) for part in wanted.split("/")]
-            matches = []
             for path in self._by_stem.get(stem(parts[-1]), ()):
-                have = [folded(part) for part in path.split("/")]
-                if have[-len(parts) : -1] == parts[:-1]:
-                    same_case = ("/" + path).endswith("/" + wanted)
-                    matches.append((have[-1] != parts[-1], not same_case, len(have), path))
-            if matches:
-                return min(matches)[-1]
-        return None
+                have = path.split("/")
+                if len(parts) > 1 and [folded(part) for part in have[-len(parts) : -1]] != parts[:-1]:
+                    continue
+                if path in seen:  # by a better name
+                    continue
+                seen.add(path)
+                folder = "/".join(have[: -len(parts)])
+                other = folded(have[-1]) != parts[-1]
+                one = Found((place, other, not ("/" + path).endswith("/" + wanted)), folder, path)
+                if folder not in found or one < found[folder]:
+                    found[folder] = one
+        return sorted(found.values())
 
     def exact(self, name: str) -> str | None:
         """The file of this very path, from the root or absolute; only "./", "//" and the like and the Unicode form may
@@ -91,9 +168,24 @@ class Files:
         return self._by_path.get(path) or self._by_path.get(unicodedata.normalize("NFC", path))
 
 
-def _walk(folder: Path, below: str = "", seen: frozenset = frozenset()) -> Iterator[str]:
-    """Files below a folder; folders that are links are followed, but not in circles."""
-    seen = seen | {os.path.realpath(folder)}
+def base(cell: str) -> str:
+    """The file name in a cell that may hold a path, with "/" or Windows' backslashes."""
+    return cell.replace("\\", "/").rpartition("/")[2].strip()
+
+
+def image_id(cell: str) -> str:
+    """The file name in a cell, without folders and an image's extension, if it has one."""
+    name = base(cell)
+    return stem(name) if name.lower().endswith(suffixes()) else name
+
+
+def _list(paths: Sequence[Path]) -> str:
+    return ", ".join(printable(path) for path in paths)
+
+
+def _walk(folder: Path, below: str = "", seen: frozenset = frozenset(), skip: str | None = None) -> Iterator[str]:
+    """Files below a folder; folders that are links are followed, but not in circles. skip: a folder's real path."""
+    seen = seen | {os.path.realpath(folder), skip}
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -104,35 +196,6 @@ def _walk(folder: Path, below: str = "", seen: frozenset = frozenset()) -> Itera
                 continue
             if is_folder:
                 if os.path.realpath(entry.path) not in seen:
-                    yield from _walk(Path(entry.path), f"{below}{entry.name}/", seen)
+                    yield from _walk(Path(entry.path), f"{below}{entry.name}/", seen, skip)
             elif is_file:
                 yield below + entry.name
-
-
-def read_csv(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a text table with a header, as (line number, column -> text). All cells are text, stripped.
-
-    Takes a byte order mark, CRLF, quotes, and "," ";" or tabs (whichever the header holds most). Raises ValueError,
-    naming the file, if it is not such a table, lacks a needed column (it is then another file) or has a row with more
-    cells than columns (a decimal comma perhaps). A row cut short has "" in its last columns.
-    """
-    try:
-        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            delimiter = max(",;\t", key=header.count)
-            columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
-            if missing := [name for name in needed if name not in columns]:
-                have = ", ".join(columns) or "none"
-                raise ValueError(f"{path}: no column {missing[0]!r} (there are: {have}); is it another file?")
-            reader = csv.reader(file, delimiter=delimiter)
-            for cells in reader:
-                stripped = [cell.strip() for cell in cells]
-                if any(stripped[len(columns) :]):
-                    raise ValueError(
-                        f"{path}, line {reader.line_num + 1}: {len(cells)} cells for {len(columns)} columns "
-                        f'({delimiter.join(stripped)}); write numbers as 1.5, and quote a cell that holds "{delimiter}"'
-                    )
-                if any(stripped):
-                    yield reader.line_num + 1, dict(zip_longest(columns, stripped[: len(columns)], fillvalue=""))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a table in UTF-8 ({error}); save it as CSV UTF-8") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.build import Built, without
+from data_prep.options import Options
 from data_prep.write import write_csv
 from storm.files import whole_files
 
@@ -117,7 +118,7 @@ def compared(built: list[Built], hashed: bool) -> list[str]:
     return sorted(b.name for b in built) if hashed else []
 
 
-def compare(built: list[Built], out: Path, *, hashed: bool, drop: bool) -> str:
+def compare(built: list[Built], options: Options) -> str:
     """Write leaks.csv and, if wanted, take the leaked rows out of train. Returns the lines that say what was found.
 
     Not `hashed`: only the same path in train and test is found. Rows that leaks.csv has from earlier runs stay if
@@ -130,6 +131,7 @@ def compare(built: list[Built], out: Path, *, hashed: bool, drop: bool) -> str:
         for test, rows in ((False, b.split.train), (True, b.split.test))
         for row in rows
     ]
+    out, hashed, drop = options.out, options.hashed, options.drop_leaks
     names, path, found = {b.name for b in built}, out / "leaks.csv", find_leaks(pictures)
     earlier = [leak for leak in read_leaks(path) if not names & {leak.train_dataset, leak.test_dataset}]
     if hashed or earlier or found:
@@ -138,7 +140,7 @@ def compare(built: list[Built], out: Path, *, hashed: bool, drop: bool) -> str:
         path.unlink(missing_ok=True)
     for b in built if drop else ():
         leaks = [leak for leak in found if leak.train_dataset == b.name]
-        without(b, {leak.train_id: f"{leak.kind} copy of {leak.test_dataset} {leak.test_id}" for leak in leaks})
+        without(b, "leak", {leak.train_id: f"{leak.kind} copy of {leak.test_dataset} {leak.test_id}" for leak in leaks})
     if not hashed:
         twice = f"{len(found)} images are in train and in test: {path}\n" if found else ""
         return f"{twice}no look for copies between train and test: that takes --check decode"

@@ -1,19 +1,17 @@
 """The end of all three commands: look for duplicates, write, summarize, print the table and what it does not show."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 
 from tqdm import tqdm
 
-from data_prep.build import KINDS, Built, no_collection
+from data_prep.build import Built, need, no_collection, nothing_empty
 from data_prep.duplicates import compare, compared
 from data_prep.options import Options
-from data_prep.split import shared_subjects
+from data_prep.summary import levels_table, read_from, sizes_table, summary
 from data_prep.write import write
 from storm.files import read_json, write_json
 from storm.options import describe, print_errors
-from storm.text import table
 
 FAILURES = (OSError, ValueError, BrokenExecutor)  # the last: a worker was killed, for memory perhaps
 
@@ -34,10 +32,12 @@ def write_and_report(
     errors, summaries, report = list(errors), {}, ""
     try:
         if built:
-            report = compare(built, options.out, hashed=options.hashed, drop=options.drop_leaks)
+            report = compare(built, options)
         for b in tqdm(built, "write", unit="dataset", disable=not built):
             try:
                 refuse(b)
+                if b.source:  # duplicates may have been dropped
+                    need(options.allow_missing, nothing_empty(b.split))
                 write(b, options.out, options.strategies)
                 summaries[b.name] = summary(b)
             except FAILURES as error:
@@ -50,35 +50,8 @@ def write_and_report(
     except FAILURES as error:
         errors.append(f"{options.out}: {describe(error)}")
     if summaries:
+        for name, numbers in summaries.items():
+            print(*read_from(name, numbers, options.out / "quarantine" / f"{name}.csv"), sep="\n")
+        print(levels_table(summaries, {b.name: b.scale for b in built}))
         print(sizes_table(summaries), report, sep="\n")
     return min(1, print_errors(errors))
-
-
-def summary(built: Built) -> dict:
-    """The numbers of a dataset, as summary.json keeps them."""
-    sizes = {part: len(rows) for part, rows in built.split._asdict().items()}
-    drops = Counter(drop.kind for drop in built.drops)
-    return {
-        "read": built.read,
-        "dropped": {kind: drops[kind] for kind in KINDS},
-        "images_without_label": built.unlabeled,
-        "sizes": {"all": sizes["train"] + sizes["test"], **sizes},
-        "paper": vars(built.facts.sizes) if built.facts else None,
-        "difference": built.facts.difference if built.facts else "",
-        "shared_subjects": len(shared_subjects(built.split)),
-    }
-
-
-def sizes_table(summaries: dict[str, dict]) -> str:
-    """One line a dataset: rows read and dropped, splits beside the paper's, subjects in both. Then reasons."""
-    head = ["train", "paper", "lite", "paper", "test", "paper", "difference", "subjects shared"]
-    lines, reasons = [["dataset", "read", *KINDS, "unlabeled", *head]], []
-    for name, numbers in summaries.items():
-        sizes, paper = numbers["sizes"], numbers["paper"]
-        difference = sizes["all"] - paper["train"] - paper["test"] if paper else None
-        pairs = [size for part in ("train", "lite", "test") for size in (sizes[part], paper[part] if paper else None)]
-        cells = [name, numbers["read"], *numbers["dropped"].values(), numbers["images_without_label"], *pairs]
-        lines.append([*cells, difference, numbers["shared_subjects"]])
-        if numbers["difference"] and difference > 0:  # all known differences are of more rows than the paper's
-            reasons.append(f"{name}: {numbers['difference']}")
-    return "\n".join([table(lines), *reasons])

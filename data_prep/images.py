@@ -135,7 +135,8 @@ def rgb(image: "Image.Image") -> "Image.Image":
 
 def _outside(image: str) -> str:
     """ "leads out of the image root" if it does, as text: a folder below may be a link to another disk."""
-    return "leads out of the image root" if image.startswith("/") or ".." in image.split("/") else ""
+    outside = image.startswith("/") or (".." in image and ".." in image.split("/"))
+    return "leads out of the image root" if outside else ""
 
 
 def _absent(media: str, image: str) -> str:

@@ -1,7 +1,7 @@
 """Your own ratings: python -m data_prep csv RATINGS.csv --scale SCALE.yaml [--media FOLDER] [--out data/NAME]
 
 RATINGS.csv has columns image (its path below FOLDER, by default the folder of the csv), rating and, if you have them,
-subject (the person or thing shown) and split (train or test). SCALE.yaml says what the ratings mean
+subject (the person or thing shown) and split (train, val or test). SCALE.yaml says what the ratings mean
 (storm/custom_scale.py; worked example: examples/product_photos/).
 """
 
@@ -9,12 +9,14 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from data_prep.build import Built, prepare
-from data_prep.downloads import Files, read_csv
+from data_prep.build import Built, Refused, prepare
+from data_prep.downloads import Files
 from data_prep.finish import write_and_report
-from data_prep.options import Options, add_options, need_file, options
+from data_prep.options import Options, add_options, add_strictness, need_file, options
 from data_prep.registry import stanza
 from data_prep.source import Drop, Items, Reader, Row
+from data_prep.tables import read_table
+from data_prep.write import quarantine_of
 from storm.custom_scale import OwnScale, load
 from storm.datasets import DatasetFacts, Sizes
 from storm.files import locked, write_json
@@ -22,18 +24,22 @@ from storm.options import Parser
 from storm.prompts import STRATEGIES
 
 EXAMPLE = "examples/product_photos"
+COLUMNS, OPTIONAL = ({name: (name,) for name in names} for names in (("image", "rating"), ("subject", "split")))
+PARTS = ("train", "val", "test")
+VAL = 0.1  # the share of the training rows that is for validation, unless a split column names val rows. Our choice.
 TEST = 10  # without a split column, one row in ten is for testing; with subjects, whole ones. Our choice.
 
 
 def dataset(ratings: Path, scale: OwnScale) -> tuple[DatasetFacts, Reader]:
     """Facts and reader of a csv of ratings. Raises ValueError if a column is missing or a split is another word."""
-    rows = list(read_csv(ratings, "image", "rating"))
+    rows = list(read_table(ratings, COLUMNS, OPTIONAL))
     parts = {row.get("split", "") for _, row in rows}
-    if not parts <= {"train", "test"} and parts != {""}:
-        line, row = next((line, row) for line, row in rows if row["split"] not in ("train", "test"))
-        raise ValueError(f"{ratings}, line {line}: split {row['split']!r} is neither train nor test")
+    if not parts <= set(PARTS) and parts != {""}:
+        line, row = next((line, row) for line, row in rows if row["split"] not in PARTS)
+        raise ValueError(f"{ratings}, line {line}: split {row['split']!r} is not train, val or test")
 
     def read(files: Files) -> Items:
+        files.label_paths.append(ratings.name)
         for line, row in rows:
             place, image = f"{ratings.name}, line {line}", files.exact(row["image"])
             try:
@@ -54,7 +60,8 @@ def dataset(ratings: Path, scale: OwnScale) -> tuple[DatasetFacts, Reader]:
         label=lambda score, lo, hi: scale.label(score),
         ratings=(float("-inf"), float("inf")),
         sizes=Sizes(train=0, lite=None, test=0),
-        test=None if parts <= {"train", "test"} else TEST,
+        rows=0,
+        test=None if parts <= set(PARTS) else TEST,
     )
     return facts, read
 
@@ -67,6 +74,7 @@ def arguments() -> Parser:
     parser.add_argument("--media", type=Path, help="image root that image names start from (default: the csv's folder)")
     parser.add_argument("--out", type=Path, help="where the rows are written (default: data/ and the scale's name)")
     add_options(parser)
+    add_strictness(parser)
     return parser
 
 
@@ -79,7 +87,8 @@ def main(argv: list[str]) -> int:
     need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
     need_file(args.media, "--media is the folder that image names start from")
     scale = load(args.scale)
-    opts = options(parser, args, out=args.out or Path("data") / scale.scale.name, protocol="subject")
+    out, val = args.out or Path("data") / scale.scale.name, VAL if args.val is None else args.val
+    opts = options(parser, args, out=out, protocol="subject", val=val)
     facts, read = dataset(args.ratings, scale)
     with locked(opts.out):
         return build(args.ratings, args.scale, facts, read, opts)
@@ -87,19 +96,22 @@ def main(argv: list[str]) -> int:
 
 def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options: Options) -> int:
     """Write rows, registry and a copy of the scale. Returns the exit code; raises OSError or ValueError."""
-    built = prepare(facts, read, "", options)
+    try:
+        built = prepare(facts, read, "", options)
+    except Refused as error:
+        raise ValueError(f"{ratings}: {error}{quarantine_of(error, facts.name, options.out)}") from None
     built.facts = None
     both_sides(ratings, built)
-    settings = {"check": options.check, "resize": options.resize}
+    settings = {"val": options.val, "check": options.check, "resize": options.resize}
     if write_and_report([built], options, settings, refuse=partial(both_sides, ratings)):
         return 1
     if scale.resolve() != (options.out / "scale.yaml").resolve():
         shutil.copyfile(scale, options.out / "scale.yaml")
-    registry = stanzas(facts.name, options.strategies)
+    registry = stanzas(facts.name, options.strategies, [part for part in PARTS if getattr(built.split, part)])
     write_json(options.out / "dataset_info.json", registry)
-    train, test = list(registry)[:2]
-    settings = f"dataset_dir: {options.out}, media_dir: {options.media}, dataset: {train}, eval_dataset: {test}"
-    print(f"in a recipe: {settings}")
+    train, val = list(registry)[:2]
+    settings = f"dataset_dir: {options.out}, media_dir: {options.media}, dataset: {train}"
+    print(f"in a recipe: {settings}" + (f", eval_dataset: {val}" if built.split.val else ""))
     return 0
 
 
@@ -114,10 +126,10 @@ def both_sides(ratings: Path, built: Built) -> None:
             )
 
 
-def stanzas(name: str, strategies: tuple[str, ...]) -> dict[str, dict]:
-    """<out>/dataset_info.json: <name>_train and <name>_test, with the strategy's suffix."""
+def stanzas(name: str, strategies: tuple[str, ...], parts: list[str]) -> dict[str, dict]:
+    """<out>/dataset_info.json: <name>_train, <name>_val and <name>_test, with the strategy's suffix."""
     return {
         f"{name}_{part}{STRATEGIES[strategy].suffix}": stanza(f"{strategy}/{name}_{part}.jsonl")
         for strategy in strategies
-        for part in ("train", "test")
+        for part in parts
     }

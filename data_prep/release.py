@@ -15,24 +15,22 @@ from functools import cache
 from pathlib import Path
 
 from data_prep.build import Built
-from data_prep.downloads import Files, folded
+from data_prep.downloads import Files, folded, folders
 from data_prep.finish import write_and_report
 from data_prep.images import check
 from data_prep.options import Options, add_folders, add_options, need_file, options
 from data_prep.source import Drop
 from data_prep.split import Rated, Split
 from data_prep.write import quarantine
-from storm.datasets import SCALES
+from storm.datasets import DATASETS, SCALES
 from storm.files import locked, read_jsonl, whole_files
 from storm.options import Parser, one_of
 from storm.parse import parse
 from storm.prompts import STRATEGIES
 from storm.text import printable
 
-# Words in image paths that name a dataset, besides its name here: the owners' folder names.
-ALIASES = {"livechallenge": "challengedb", "cdb": "challengedb", "koniq10k": "koniq", "aesthetic": "aesthetics"}
-ALIASES |= {"aes": "aesthetics", "cacd2000": "cacd", "utkface": "utk", "utkfaceinthewild": "utk", "deepdrid": "deepdr"}
-ALIASES |= {"aptos2019": "aptos", "historicalcolor": "hci", "decadedatabase": "hci"} | {name: name for name in SCALES}
+# Words in image paths that name a dataset: its name here and the owners' folder names.
+ALIASES = {alias: row.name for row in DATASETS.values() for alias in (row.name, *row.aliases)}
 
 
 @dataclass
@@ -111,9 +109,10 @@ def rows(path: Path, media: Path, files_of: Callable[[str], Files | None]) -> It
             yield name, Drop(place, image, "rule", str(error))
             continue
         ends, files = image.replace("\\", "/").split("/"), files_of(name)
-        end = files and files.find(*("/".join(ends[i:]) for i in range(len(ends))))
-        if end:
-            yield name, Rated(end.rpartition(".")[0], f"{name}/{end}", label, float(label), "", "")
+        found = files.find(*("/".join(ends[i:]) for i in range(len(ends)))) if files else []
+        if found:
+            end = min((one.rank, one.path.count("/"), one.path) for one in found)[-1]
+            yield name, Rated(end.rpartition(".")[0], f"{files.root.name}/{end}", label, float(label), "", "")
         else:
             yield name, Drop(place, image, "missing", f"no such image below {media / name}")
 
@@ -167,7 +166,8 @@ def read(files: list[Path], holds: list[str], media: Path) -> dict[str, Release]
     """
     releases: dict[str, Release] = defaultdict(Release)
     labels: dict[tuple[str, str], set[int]] = defaultdict(set)
-    files_of = cache(lambda name: Files(media / name) if (media / name).is_dir() else None)
+    there = folders(media)
+    files_of = cache(lambda name: Files(media / there[name][0]) if there[name] else None)
     for path, part in zip(files, holds):
         for name, row in rows(path, media, files_of):
             if isinstance(row, Drop):

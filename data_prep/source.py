@@ -15,9 +15,13 @@ from data_prep.downloads import Files
 class Row(NamedTuple):
     """One rated image, as a label file or a file name gives it.
 
-    `images`: paths it may have, best guess first; each is the end of a path below the dataset's folder.
-    `score`: the raw rating, a number or its text; build.py makes a label of it and drops what is not a number.
-    `subject`: the person or patient, "" if unknown. `part`: "train" or "test" if the owner splits, else "".
+    `images`: names it may have, best guess first; each is the end of a path below the dataset's folder, without the
+    names of folders that only hold the images ("10_left.jpeg", not "train/10_left.jpeg"; "<patient>/1_l1.jpg"). What
+    stands before it on disk is an image folder: locate.py takes all rows from the same ones. Any extension of an image
+    is found. `score`: the raw rating, a number or its text; build.py makes a label of it and drops what is not a
+    number. `subject`: the person or patient, "" if unknown. `part`: "train" or "test" if the owner splits, else "".
+    `votes`: how many people gave 1, 2, 3 ... on the owner's scale, () if unknown. `sd`: the standard deviation of the
+    votes, in the unit of `score`, None if unknown.
     """
 
     id: str
@@ -25,11 +29,13 @@ class Row(NamedTuple):
     score: float | str
     subject: str = ""
     part: str = ""
+    votes: tuple[int, ...] = ()
+    sd: float | None = None
 
 
 class Drop(NamedTuple):
     """A row that does not become a conversation. `kind` is a column of the final table: rule, missing, unreadable,
-    duplicate or leak. `reason` says it in words, with the value."""
+    duplicate, leak or conflict. `reason` says it in words, with the value."""
 
     id: str
     file: str

@@ -1,7 +1,11 @@
-"""Train, lite and test, as the paper divides and, by choice, with no subject on both sides.
+"""Train, lite, validation and test, as the paper divides and, by choice, with no subject on both sides.
 
 Source of the sizes: Tables 1, 6 and 7. The paper names no seed and no lists, so which rows go where is our choice:
 rows sorted by id, then shuffled by random.Random(0). The same rows give the same split on every machine.
+
+The paper has no validation rows. Ours are rows of train that are not in lite, so that the sizes stay the paper's: what
+was trained on lite, or not trained, can be chosen and calibrated on them; what was trained on all of train cannot. With
+--val a share of train is taken out instead, and train is smaller than the paper's.
 """
 
 import math
@@ -12,6 +16,7 @@ from typing import NamedTuple
 from storm.datasets import DatasetFacts
 
 SEED = 0
+VAL = 2_000  # the most validation rows that stay in train, too. Our choice: an accuracy of .5 +- .02
 
 
 class Rated(NamedTuple):
@@ -23,6 +28,7 @@ class Rated(NamedTuple):
     score: float
     subject: str
     part: str
+    votes: tuple[float, ...] = ()  # shares of the levels, () if unknown
 
 
 class Split(NamedTuple):
@@ -31,13 +37,21 @@ class Split(NamedTuple):
     train: list[Rated]
     lite: list[Rated]
     test: list[Rated]
+    val: list[Rated] = []  # rows of train that are not in lite, or, with --val, rows taken out of train
 
 
-def split(facts: DatasetFacts, rows: list[Rated], protocol: str) -> Split:
-    """Divide by protocol "paper" or "subject". Raises ValueError if a subject stands on both sides of the latter."""
+def split(facts: DatasetFacts, rows: list[Rated], protocol: str, val: float | None = None) -> Split:
+    """Divide by protocol "paper" or "subject". val: the share of train to take out as validation rows; 0: there are
+    none; None: rows that stay in train, too, see above.
+
+    Raises ValueError if a subject stands on both sides of the latter.
+    """
     rows, rng = sorted(rows), random.Random(SEED)
     rng.shuffle(rows)
-    if protocol == "subject" and facts.test and not facts.subject_part and any(row.subject for row in rows):
+    own = [row for row in rows if row.part == "val"]  # the validation rows of somebody's own split
+    rows = [row for row in rows if row.part != "val"] if own else rows
+    by_subject = protocol == "subject" and any(row.subject for row in rows)
+    if protocol == "subject" and facts.test and not facts.subject_part and by_subject:
         train, test = _by_subject(rows, len(rows) // facts.test, rng)
     elif facts.test is None or (protocol == "subject" and facts.subject_part):
         train, test = ([row for row in rows if row.part == part] for part in ("train", "test"))
@@ -46,11 +60,42 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str) -> Split:
     else:
         count = len(rows) // facts.test
         train, test = rows[count:], rows[:count]
-    divided = Split(train, train[: lite_size(facts.lite, len(train))], test)
-    both = shared_subjects(divided)
-    if protocol == "subject" and both:
-        raise ValueError(f"{facts.name}: subject {min(both)!r} is in train and in test ({len(both)} such subjects)")
+    carved = own
+    if val and not own:
+        train, carved = _carved(train, val, by_subject, facts.per_class)
+    size = lite_size(facts.lite, len(train))
+    inside = carved if carved or val == 0 else _inside(train, size, by_subject)
+    in_val = {row.id for row in inside}
+    lite = [row for row in train if row.id not in in_val][:size] if size < len(train) else train[:size]
+    divided = Split(train, lite, test, inside)
+    for one, other in (("train", "test"), ("val", "test")) + (("train", "val"),) * bool(carved):
+        both = _subjects(getattr(divided, one)) & _subjects(getattr(divided, other))
+        if protocol == "subject" and both:
+            what = f"subject {min(both)!r} is in {one} and in {other}"
+            raise ValueError(f"{facts.name}: {what} ({len(both)} such subjects)")
     return divided
+
+
+def _carved(rows: list[Rated], share: float, by_subject: bool, per_class: bool) -> tuple[list[Rated], list[Rated]]:
+    """(train, val): a share of the rows taken out of train as the test set is drawn: by row, of each class, or whole
+    subjects."""
+    rng = random.Random(SEED)
+    if by_subject:
+        return _by_subject(rows, round(len(rows) * share), rng)
+    chosen: set[str] = set()
+    for label in sorted({row.label for row in rows}) if per_class else (None,):
+        of_class = [row.id for row in rows if label in (None, row.label)]
+        chosen |= set(rng.sample(of_class, round(len(of_class) * share)))
+    return [row for row in rows if row.id not in chosen], [row for row in rows if row.id in chosen]
+
+
+def _inside(train: list[Rated], lite: int, by_subject: bool) -> list[Rated]:
+    """Up to VAL rows of train for validation, so that `lite` rows are left: those behind them, or whole subjects."""
+    wanted = min(VAL, len(train) - lite)
+    if by_subject and wanted < len(train):
+        rest, chosen = _by_subject(train, wanted, random.Random(SEED))
+        return chosen if len(rest) >= lite and wanted else []
+    return train[lite : lite + wanted]
 
 
 def _by_subject(rows: list[Rated], wanted: int, rng: random.Random) -> tuple[list[Rated], list[Rated]]:
@@ -91,6 +136,15 @@ def lite_size(rule: str, train: int) -> int:
     return {"train": train, "ninth": math.ceil(train / 9), "quarter": train // 4, "none": 0}[rule]
 
 
+def val_in_train(divided: Split) -> bool:
+    """Whether the validation rows are rows of train, too: a model that was trained on all of train has seen them."""
+    return bool(divided.val) and not {row.id for row in divided.val}.isdisjoint(row.id for row in divided.train)
+
+
 def shared_subjects(divided: Split) -> set[str]:
     """The subjects with rows in train and in test."""
-    return {row.subject for row in divided.train if row.subject} & {row.subject for row in divided.test}
+    return _subjects(divided.train) & _subjects(divided.test)
+
+
+def _subjects(rows: list[Rated]) -> set[str]:
+    return {row.subject for row in rows if row.subject}

@@ -8,17 +8,19 @@ from typing import IO
 
 import orjson
 
-from data_prep.build import Built
+from data_prep.build import Built, Refused
 from data_prep.source import Drop
-from data_prep.split import Rated
+from data_prep.split import Rated, Split
 from storm.files import whole_files, write_rows
 from storm.prompts import STRATEGIES
 from storm.rows import Example, to_row
 
+PARTS = Split._fields  # of a dataset, in files of their own
+
 
 def write(built: Built, out: Path, strategies: Iterable[str]) -> None:
-    """Write <out>/<strategy>/<name>_<train|lite|test>.jsonl, manifest/<name>.csv and quarantine/<name>.csv. Files in
-    other strategies, of another build, are removed. Raises OSError; the earlier files are then unchanged."""
+    """Write <out>/<strategy>/<name>_<part>.jsonl, manifest/<name>.csv and quarantine/<name>.csv. Files of other parts,
+    in other strategies, of another build, are removed. Raises OSError; the earlier files are then unchanged."""
     splits = {part: rows for part, rows in built.split._asdict().items() if rows}
     with whole_files() as open_:
         for strategy in strategies:
@@ -27,7 +29,7 @@ def write(built: Built, out: Path, strategies: Iterable[str]) -> None:
         _manifest(built, open_(out / "manifest" / f"{built.name}.csv"))
         quarantine(built.drops, open_(out / "quarantine" / f"{built.name}.csv"))
     for strategy in STRATEGIES:
-        for part in ("train", "lite", "test"):
+        for part in PARTS:
             if strategy not in strategies or part not in splits:
                 (out / strategy / f"{built.name}_{part}.jsonl").unlink(missing_ok=True)
 
@@ -39,20 +41,35 @@ def _lines(built: Built, strategy: str, rows: list[Rated]) -> Iterator[dict]:
         row = to_row(Example("", built.name, "", label, built.scale, strategy), score=0.0)
         shared[label] = row | {"conversations": orjson.Fragment(orjson.dumps(row["conversations"]))}
     for row in rows:
-        yield shared[row.label] | {"images": [row.image], "id": row.id, "score": row.score, "subject": row.subject}
+        facts = {"images": [row.image], "id": row.id, "score": row.score, "subject": row.subject}
+        yield shared[row.label] | facts | ({"votes": row.votes} if row.votes else {})
 
 
 def _manifest(built: Built, file: IO[bytes]) -> None:
-    lite = {row.id for row in built.split.lite}
-    both = [(row, "train") for row in built.split.train] + [(row, "test") for row in built.split.test]
-    cells = ([*row[:5], part, int(row.id in lite)] for row, part in sorted(both))
-    write_csv(file, (*Rated._fields[:5], "split", "lite"), cells)
+    """id, image, label, score, subject, split (train, val if it is not in train, test), and whether it is in lite or
+    val."""
+    lite, val = ({row.id for row in part} for part in (built.split.lite, built.split.val))
+    inside = {row.id for row in built.split.train}
+    rows = [(row, "train") for row in built.split.train] + [(row, "test") for row in built.split.test]
+    rows += [(row, "val") for row in built.split.val if row.id not in inside]
+    cells = ([*row[:5], part, int(row.id in lite), int(row.id in val)] for row, part in sorted(rows))
+    write_csv(file, (*Rated._fields[:5], "split", "lite", "val"), cells)
 
 
 def quarantine(drops: list[Drop], file: IO[bytes]) -> None:
     """Write dropped rows with their reasons to an open file."""
     cells = sorted((drop.id, drop.file, f"{drop.kind}: {drop.reason}") for drop in drops)
     write_csv(file, ("id", "file", "reason"), cells)
+
+
+def quarantine_of(refused: Refused, name: str, out: Path) -> str:
+    """Write the rows that a refused build dropped. Returns what to say of it, "" if none was dropped."""
+    if not refused.drops:
+        return ""
+    path = out / "quarantine" / f"{name}.csv"
+    with whole_files() as open_:
+        quarantine(refused.drops, open_(path))
+    return f" ({len(refused.drops):,} dropped rows: {path})"
 
 
 def write_csv(file: IO[bytes], head: Iterable[str], rows: Iterable[Iterable]) -> None:

@@ -28,6 +28,7 @@ FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, 
 FAULTS += (AttributeError, RuntimeError, struct.error, zlib.error)
 
 
+@cache
 def suffixes() -> tuple[str, ...]:
     """How the names of such files end, in lower case: ".jpg", ".jpeg", ".png" ..."""
     from PIL import Image

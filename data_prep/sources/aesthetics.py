@@ -11,19 +11,25 @@ Terms: the photographs are under Creative Commons licenses, the votes are for re
 
 import re
 
-from data_prep.downloads import Files, read_csv
+from data_prep.downloads import Files, image_id
 from data_prep.source import Drop, Items, Row
+from data_prep.tables import read_table
 
 _VOTES = re.compile("[1-5](,[1-5])*")
+PHOTO = ("flickr_photo_id", "photo_id", "image_id", "img_id", "image", "id")
+COLUMNS = {"photo": PHOTO, "votes": ("beauty_scores", "scores", "votes")}
 
 
 def read(files: Files) -> Items:
-    path = files.label_file("beauty-icwsm15-dataset.tsv", "beauty*.tsv")
-    for line, row in read_csv(path, "#flickr_photo_id", "beauty_scores"):
-        photo, text = row["#flickr_photo_id"], row["beauty_scores"]
+    path = files.label_file("beauty-icwsm15-dataset.tsv", "beauty*.tsv", "beauty*.csv")
+    for line, row in read_table(path, COLUMNS, notes=files.notes):
+        photo, text = image_id(row["photo"]), row["votes"].strip("[]()").replace(" ", "")
         image = f"{photo}.jpg"
-        if _VOTES.fullmatch(text):
+        if photo and _VOTES.fullmatch(text):
             votes = [int(vote) for vote in text.split(",")]
-            yield Row(id=photo, images=(image,), score=sum(votes) / len(votes))
+            counts = tuple(votes.count(vote) for vote in range(1, 6))
+            yield Row(photo, (image,), sum(votes) / len(votes), votes=counts)
         else:
-            yield Drop(photo, image, "rule", f"{path.name}, line {line}: {text!r} is not a list of votes 1 to 5")
+            yield Drop(
+                photo, image, "rule", f"{path.name}, line {line}: {row['votes']!r} is not a list of votes 1 to 5"
+            )

@@ -3,39 +3,62 @@
 Download: AVA_dataset and the images; the owners' page is gone; imfing/ava_downloader lists other sites. Expected below
 data/raw/ava:
     AVA_dataset/AVA.txt     15 numbers a line, no header: index, photo id, counts of votes 1 to 10, 2 tags, challenge
+    or, from Kaggle, ground_truth_dataset.csv with columns image_num and vote_1 ... vote_10
     images/<photo id>.jpg   in any folder
 The rating is the mean vote. The id is column 2; column 1 also looks like an id. Some images are gray, CMYK or damaged.
 Terms: the photographers keep all rights; AVA asks users not to pass on images or data. The owner's lists of train and
 test images are not used: the paper tests on a tenth of its own.
 """
 
+from collections.abc import Iterator
 from operator import mul
+from pathlib import Path
 
-from data_prep.downloads import Files
+from data_prep.downloads import Files, image_id
 from data_prep.source import Drop, Items, Row
+from data_prep.tables import decoded, read_table
+
+IMAGE = ("image_num", "image_id", "image", "img_id", "id", "image_name", "filename")
+VOTES = {f"vote{n}": (f"vote_{n}", f"votes_{n}", f"score{n + 1}", f"count_{n}") for n in range(1, 11)}
 
 
 def read(files: Files) -> Items:
-    path = files.label_file("AVA.txt")
-    rated = 0
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if cells := line.split():
-                item = _row(cells, f"{path.name}, line {number}")
-                rated += isinstance(item, Row)
-                yield item
-    if not rated:
+    path = files.label_file("AVA.txt", "ground_truth_dataset.csv", "*AVA*.csv")
+    lines = _text(path, files.notes) if path.suffix.lower() == ".txt" else _csv(path, files.notes)
+    for place, photo, counts in lines:
+        image = f"{photo}.jpg"
+        if isinstance(counts, str):
+            yield Drop(photo, image, "rule", f"{place}: {counts}")
+            continue
+        votes = tuple(map(int, counts))
+        if total := sum(votes):
+            yield Row(photo, (image,), sum(map(mul, votes, range(1, 11))) / total, votes=votes)
+        else:
+            yield Drop(photo, image, "rule", f"{place}: no votes ({' '.join(counts)})")
+
+
+def _text(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | str]]:
+    """(place, photo id, ten counts or why there are none) of AVA.txt. Raises ValueError if no line has 15 numbers."""
+    sound = False
+    for number, line in enumerate(decoded(path, notes).splitlines(), start=1):
+        if not (cells := line.split()):
+            continue
+        place, photo = f"{path.name}, line {number}", cells[:2][-1]  # a line cut short may end before the id
+        if len(cells) != 15:
+            yield place, photo, f"{len(cells)} columns instead of 15"
+        elif not "".join(cells[1:12]).isdecimal():
+            yield place, photo, f"{' '.join(cells[1:12])!r} is not an id and ten counts"
+        else:
+            sound = True
+            yield place, photo, cells[2:12]
+    if not sound:
         raise ValueError(f"{path}: no line of 15 numbers with votes; is it the AVA.txt of AVA_dataset?")
 
 
-def _row(cells: list[str], place: str) -> Row | Drop:
-    photo, counts = cells[:2][-1], cells[2:12]  # a line cut short may end before the id
-    image = f"{photo}.jpg"
-    if len(cells) != 15:
-        return Drop(photo, image, "rule", f"{place}: {len(cells)} columns instead of 15")
-    if not "".join(cells[1:12]).isdecimal():
-        return Drop(photo, image, "rule", f"{place}: {' '.join(cells[1:12])!r} is not an id and ten counts")
-    votes = [int(count) for count in counts]
-    if not any(votes):
-        return Drop(photo, image, "rule", f"{place}: no votes ({' '.join(counts)})")
-    return Row(id=photo, images=(image,), score=sum(map(mul, votes, range(1, 11))) / sum(votes))
+def _csv(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | str]]:
+    """The same of a table with columns for the id and each of the ten votes."""
+    for line, row in read_table(path, {"image": IMAGE} | VOTES, notes=notes):
+        counts = [row[name].removesuffix(".0") for name in VOTES]
+        sound = all(count.isdecimal() for count in counts)
+        photo = image_id(row["image"]).removesuffix(".0")
+        yield f"{path.name}, line {line}", photo, counts if sound else f"{' '.join(counts)!r} is not ten counts"

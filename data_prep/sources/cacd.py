@@ -12,50 +12,51 @@ Terms: research only. The owner's split, by rank of celebrity, is used neither b
 
 import re
 import unicodedata
-from pathlib import Path
 
-from data_prep.downloads import Files
+from data_prep.downloads import Files, base
+from data_prep.matlab import read_mat
 from data_prep.source import Drop, Items, Row
 
-NAME = re.compile(r"(?:.*/)?((\d+)_([^/]+)_\d{4})\.jpg", re.IGNORECASE)
+NAME = re.compile(r"((\d+)_([^/]+)_\d{4})(\.\w+)?", re.IGNORECASE)
+WRONG = ("cp1252", "latin-1", "cp437")  # encodings in which archives of UTF-8 names are unpacked by mistake
 
 
 def read(files: Files) -> Items:
-    path = files.label_file("celebrity2000_meta.mat", "*.jpg")
-    listed = _meta(path) if path.suffix.lower() == ".mat" else ((image, None) for image in files.all("*.jpg"))
+    there = {owners(name): name for name in map(base, files.images)}  # the owner's name -> that of the file
+    if files.all("celebrity2000_meta.mat"):
+        path = files.label_file("celebrity2000_meta.mat")
+        listed = zip(*read_mat(path, "celebrityImageData", "name", "age"))
+    else:
+        path, listed = None, ((name, None) for name in there)
+    if not there:
+        raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
+    if repaired := sum(unicodedata.normalize("NFC", name) != ours for ours, name in there.items()):
+        files.notes.append(f"{repaired:,} file names are in a wrong encoding and were read as the owner's")
     for image, age in listed:
-        name = unicodedata.normalize("NFC", image)
+        name = owners(image)
         match = NAME.fullmatch(name)
         if match is None:
             yield Drop(name, image, "rule", f"{name!r} is not <age>_<name>_<four digits>.jpg")
         elif age is not None and age != int(match[2]):
             yield Drop(match[1], image, "rule", f"age {age:g} in {path.name}, but {match[2]} in the name of the file")
         else:
-            yield Row(id=match[1], images=(image,), score=int(match[2]), subject=match[3])
+            yield Row(match[1], (there.get(name, name),), int(match[2]), subject=match[3])
 
 
-def _meta(path: Path) -> list[tuple[str, float]]:
-    """(file name, age in years) of each image. Raises ValueError if the file is damaged or another one."""
-    import h5py
-    import numpy as np
-    from scipy.io import loadmat
-
-    def text(cell: h5py.Reference) -> str:  # UTF-16; low-level calls, since file[cell][()] takes three times as long
-        codes = h5py.h5r.dereference(cell, file.id)
-        letters = np.empty(codes.shape, "<u2")
-        codes.read(h5py.h5s.ALL, h5py.h5s.ALL, letters)
-        return letters.tobytes().decode("utf-16-le")
-
-    try:
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                data = file["celebrityImageData"]
-                names = [text(cell) for cell in data["name"][()].ravel()]
-                ages = data["age"][()]
-        else:
-            data = loadmat(path, variable_names=["celebrityImageData"], simplify_cells=True)["celebrityImageData"]
-            names, ages = np.ravel(data["name"]).tolist(), data["age"]
-        return list(zip(names, np.ravel(ages).tolist(), strict=True))
-    except Exception as error:  # a damaged file makes h5py and scipy raise nearly anything
-        what = f"cannot read name and age of celebrityImageData ({error})"
-        raise ValueError(f"{path}: {what}; download it again, or remove it to use the file names alone") from error
+def owners(name: str) -> str:
+    """The owner's name of an image, NFC, from one that was unpacked in a wrong encoding. Raises ValueError for one that
+    cannot be repaired: it would become another person."""
+    if name.isascii() and "#U" not in name and "?" not in name:
+        return name
+    right = unicodedata.normalize("NFC", re.sub(r"#U([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name))
+    for encoding in WRONG:
+        try:
+            right = unicodedata.normalize("NFC", unicodedata.normalize("NFC", right).encode(encoding).decode("utf-8"))
+            break
+        except UnicodeError:
+            continue
+    odd = [sign for sign in right if not sign.isascii() and not unicodedata.name(sign, "").startswith("LATIN ")]
+    if odd or "?" in right:
+        fix = "unpack the archive again, with UTF-8 names (7z or bsdtar)"
+        raise ValueError(f"{name!r} is not a name of CACD in UTF-8; {fix}")
+    return right

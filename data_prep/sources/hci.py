@@ -10,16 +10,30 @@ from data_prep.downloads import Files, stem
 from data_prep.source import Drop, Items, Row
 
 DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
+PARTS = ("train", "test", "val", "valid")  # of dlordinal's copy, which has folders 0..4 in them
 
 
 def read(files: Files) -> Items:
-    dated = False
-    for path in files.all("*.jpg"):
-        folders = path.lower().split("/")[:-1]
-        if decade := next((folder for folder in reversed(folders) if folder in DECADES), None):
-            dated = True
-            yield Row(id=f"{decade}/{stem(path)}", images=(path,), score=DECADES.index(decade))
+    dated: dict[str, Row] = {}
+    numbered = False
+    for path in files.images:
+        *folders, name = path.split("/")
+        decade, folder = next(((d, f) for f in reversed(folders) if (d := _decade(f))), ("", ""))
+        if not decade and len(folders) > 1 and folders[-1] in "01234" and folders[-2].lower() in PARTS:
+            decade, folder, numbered = DECADES[int(folders[-1])], folders[-1], True
+        if decade:
+            id = f"{decade}/{stem(path)}"
+            dated.setdefault(id, Row(id, (f"{folder}/{name}",), DECADES.index(decade)))
         else:
             yield Drop(stem(path), path, "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
     if not dated:
-        raise FileNotFoundError(f"{files.root}: no .jpg below a folder {', '.join(DECADES)}; unpack the tar file here")
+        raise FileNotFoundError(f"{files.root}: no image below a folder {', '.join(DECADES)}; {files.hint()}")
+    if numbered:
+        files.notes.append("folders 0..4 below train and test are taken for 1930s..1970s: dlordinal's copy, 224 x 224")
+    yield from dated.values()
+
+
+def _decade(folder: str) -> str:
+    """The decade that a folder names: 1930s, 1930 or "1930S"."""
+    name = folder.lower().removesuffix("s") + "s"
+    return name if name in DECADES else ""

@@ -6,23 +6,28 @@ Download: the 2008 non-commercial release, from UNC Wilmington. Expected below d
 The label is the age, 16..77. The file name holds it. The csv lists the images and must agree with their names. Ids and
 subjects always come from the file names, so that the splits are the same with and without the csv. Names may be in
 upper or lower case.
+Kaggle's copy (Dataset/Images/{Train,Validation,Test}, Dataset/Index/*.csv) is read by its file names.
 Terms: an academic or a paid license from UNC Wilmington. No owner's split.
 """
 
 import re
 
-from data_prep.downloads import Files, read_csv
+from data_prep.downloads import Files, base
 from data_prep.source import Drop, Items, Row, same_rating
+from data_prep.tables import read_table
 
-NAME = re.compile(r"(?:.*[/\\])?((\d{6})_\d{1,2}[MF](\d+))\.jpg", re.IGNORECASE)
+NAME = re.compile(r"((\d{6})_\d{1,2}[MF](\d+))(\.\w+)?", re.IGNORECASE)
+COLUMNS = {"photo": ("photo", "filename", "image"), "age": ("age",)}
 
 
 def read(files: Files) -> Items:
-    path = files.label_file("morph_2008_nonCommercial.csv", "*.jpg")
-    if path.suffix.lower() == ".csv":
-        listed = ((row.get("photo", ""), row.get("age", "")) for _, row in read_csv(path, "age", "photo"))
+    if files.all("morph_2008_nonCommercial.csv"):
+        path = files.label_file("morph_2008_nonCommercial.csv")
+        listed = [(base(row["photo"]), row["age"]) for _, row in read_table(path, COLUMNS, notes=files.notes)]
     else:
-        listed = ((image, None) for image in files.all("*.jpg"))
+        path, listed = None, [(image, None) for image in dict.fromkeys(map(base, files.images))]
+    if not listed:
+        raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
     for image, age in listed:
         match = NAME.fullmatch(image)
         if match is None:
@@ -30,4 +35,4 @@ def read(files: Files) -> Items:
         elif age is not None and not same_rating(age, match[3]):
             yield Drop(match[1], image, "rule", f"age {age!r} in {path.name}, but {match[3]} in the name of the file")
         else:
-            yield Row(match[1].upper(), (image, f"{match[1]}.jpg"), match[3], subject=match[2])
+            yield Row(match[1].upper(), (image,), match[3], subject=match[2])

@@ -7,11 +7,15 @@ Names are text: 136 begin with "-" or "_", 99 are all digits. The owner's split 
 by theme, 478 of these test images are for training. Terms: labels and code Apache-2.0; the photographs are from Flickr.
 """
 
-from data_prep.downloads import Files, read_csv, stem
+from data_prep.downloads import Files, base, image_id
 from data_prep.source import Items, Row
+from data_prep.tables import read_table
+
+COLUMNS = {"image": ("image", "image_name", "img", "img_name", "file_name", "filename"), "score": ("score", "MOS")}
 
 
 def read(files: Files) -> Items:
     for part in ("train", "test"):
-        for _, row in read_csv(files.label_file(f"merge/{part}.csv", f"{part}.csv"), "image", "score"):
-            yield Row(stem(row["image"]), images=(row["image"],), score=row["score"], part=part)
+        path = files.label_file(f"merge/{part}.csv", f"{part}.csv")
+        for _, row in read_table(path, COLUMNS, notes=files.notes):
+            yield Row(image_id(row["image"]), (base(row["image"]),), row["score"], part=part)

@@ -11,22 +11,34 @@ Terms: non-commercial research only. No owner's split.
 """
 
 import re
-from collections import Counter
 
-from data_prep.downloads import Files
+from data_prep.downloads import Files, base
 from data_prep.source import Drop, Items, Row
 
-NAME = re.compile(r"(?:.*/)?(?P<id>(?P<age>\d+)_[^/]*?)\s*(?P<aligned>(?:\.jpg)?\.chip)?\.jpg", re.IGNORECASE)
+EXTENSION = r"(?:\.jpe?g|\.png|\.webp|\.bmp|\.tiff?)"
+NAME = re.compile(
+    rf"(?P<id>(?P<age>\d{{1,3}})(?:_\d?){{0,2}}_\d{{17}})(?:jpg)?\s*(?P<aligned>{EXTENSION}?\.chip)?{EXTENSION}",
+    re.IGNORECASE,
+)
+FULL = 0.95  # our choice: with this share of the aligned faces, those in the wild are taken
 
 
 def read(files: Files) -> Items:
-    named = [(path, NAME.fullmatch(path)) for path in files.all("*.jpg")]
+    named = {name: NAME.fullmatch(name) for name in map(base, files.images)}
     if not named:
-        raise FileNotFoundError(f"{files.root}: no .jpg in it or below it; unpack part1.tar.gz to part3.tar.gz there")
-    wild = Counter(match["id"] for _, match in named if match and not match["aligned"])
-    for path, match in named:
+        raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
+    sets: tuple[dict[str, str], dict[str, str]] = {}, {}
+    for name, match in named.items():
         if match is None:
-            yield Drop(path, path, "rule", f"{path!r} does not begin with an age and '_'")
-        elif not (wild and match["aligned"]):
-            folder = f"{path.rpartition('/')[0].rpartition('/')[2]}/" if wild[match["id"]] > 1 else ""
-            yield Row(id=folder + match["id"], images=(path,), score=int(match["age"]))
+            what = "is not a name of UTKFace, <age>_<gender>_<race>_<17 digits>.jpg"
+            yield Drop(name, name, "rule", f"{name!r} {what}")
+        else:
+            sets[bool(match["aligned"])].setdefault(match["id"], name)
+    wild, aligned = sets
+    taken = wild if len(wild) >= FULL * len(aligned) else aligned
+    if wild and aligned:
+        kinds = ("in the wild", "aligned (.chip)") if taken is wild else ("aligned (.chip)", "in the wild")
+        counts = (len(taken), len(aligned if taken is wild else wild))
+        files.notes.append(f"faces {kinds[0]} are used ({counts[0]:,}), not those {kinds[1]} ({counts[1]:,})")
+    for id, name in taken.items():
+        yield Row(id, (name,), int(NAME.fullmatch(name)["age"]))

@@ -1,88 +1,37 @@
-"""python -m data_prep, from 14 folders as the owners have them: what is written, counted and refused."""
+"""python -m data_prep, from 14 folders as the owners have them: what is written."""
 
 import csv
-import gc
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from data_prep import own_ratings, release
-from data_prep.__main__ import arguments, main
-from data_prep.build import no_collection
 from data_prep.registry import dataset_info
 from storm.datasets import DATASETS, SCALES
-from storm.files import LOCK, locked, whole_files
+from storm.files import whole_files
 from storm.parse import parse
 from storm.prompts import STRATEGIES
 from storm.rows import read_examples, to_row
-from tests.helpers.hostile_images import HOSTILE, write_hostile
-from tests.helpers.paths import ROOT
-from tests.helpers.pictures import encoded, picture
-from tests.helpers.stand_ins import SOURCES, make
-
-SMALL = 0.004  # of the originals: ten rows at least
-NAMES = [source.__name__ for source in SOURCES]  # the datasets that have stand-ins, the paper's 14 at least
-
-
-@pytest.fixture(scope="module")
-def originals(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("originals")
-    make(root, SMALL)
-    return root
-
-
-@pytest.fixture
-def raw(originals, tmp_path) -> Path:
-    """A copy to break; images are links to the same bytes."""
-    return Path(shutil.copytree(originals, tmp_path / "raw", copy_function=copy_or_link))
-
-
-def copy_or_link(source: str, target: str) -> None:
-    text = Path(source).suffix.lower() in (".csv", ".tsv", ".txt", ".xlsx", ".mat")
-    shutil.copy2(source, target) if text else Path(target).hardlink_to(source)
-
-
-def build(raw: Path, out: Path, *more: str) -> int:
-    return main([*more, "--media", str(raw), "--out", str(out), "--workers", "1"])
-
-
-def exists(raw: Path, out: Path, *more: str) -> int:
-    return build(raw, out, "--check", "exists", *more)
-
-
-def rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def manifest(out: Path, name: str) -> list[dict]:
-    with (out / "manifest" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    files = (path for path in out.rglob("*") if path.is_file() and not {".checked", LOCK} & set(path.parts))
-    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+from tests.helpers.building import NAMES, build, contents, exists, manifest, rows, scored
 
 
 @pytest.fixture(scope="module")
 def built(originals, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built")
-    assert exists(originals, out) == 0
+    assert exists(originals, out, "--strategy", *STRATEGIES) == 0
     return out
 
 
 def test_every_registered_file_is_written_and_no_other(built):
     files = [i["file_name"] for name, i in dataset_info().items() if name.startswith("storm_")]
     registered = {file.removeprefix("data/storm/") for file in files if Path(file).stem.rpartition("_")[0] in NAMES}
+    lite_is_train = {f"{name}_val" for name in NAMES if DATASETS[name].lite == "train"}
+    registered = {file for file in registered if Path(file).stem not in lite_is_train}
     assert {path for path in contents(built) if path.endswith(".jsonl")} == registered
-    assert len(registered) >= 4 * (14 + 9 + 14)
+    assert len(registered) >= 4 * (14 + 9 + 9 + 14)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,17 +55,22 @@ def test_rows_manifest_and_summary_agree(built, originals, name):
         assert [row["id"] for row in (rows(lite) if lite.exists() else [])] == [
             row["id"] for row in rows(built / strategy / f"{name}_train.jsonl")[: sizes["lite"]]
         ]
+        val = built / strategy / f"{name}_val.jsonl"
+        inside = [row["id"] for row in (rows(val) if val.exists() else [])]
+        assert len(inside) == sizes["val"] and {seen[id] for id in inside} <= {"train"}
+        assert {id for id, row in listed.items() if int(row["val"])} == set(inside)
     assert sum(int(row["lite"]) for row in listed.values()) == sizes["lite"]
+    assert not any(int(row["lite"]) and int(row["val"]) for row in listed.values())
 
 
 def test_the_same_input_gives_the_same_bytes_wherever_it_lies(raw, built, tmp_path):
-    assert exists(raw, tmp_path / "again") == 0
+    assert exists(raw, tmp_path / "again", "--strategy", *STRATEGIES) == 0
     assert contents(tmp_path / "again") == contents(built)
 
 
 def test_one_dataset_at_a_time_gives_the_same_files(originals, built, tmp_path):
     for name in reversed(NAMES):
-        assert exists(originals, tmp_path / "out", name) == 0
+        assert exists(originals, tmp_path / "out", name, "--strategy", *STRATEGIES) == 0
     assert contents(tmp_path / "out") == contents(built)
 
 
@@ -131,122 +85,53 @@ def test_subject_split_shares_no_subject(originals, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_missing_images_are_counted_and_the_rest_gets_the_same_rule(raw, tmp_path, capsys):
-    images = sorted(raw.glob("hci/**/*.jpg")) + sorted(raw.glob("aptos/**/*.png"))
-    gone = [path for path in images if path.parts[-2] == "train_images"][:3]
-    for path in gone:
-        path.unlink()
-    assert exists(raw, tmp_path / "out", "aptos") == 0
-    numbers = json.loads((tmp_path / "out" / "summary.json").read_text())["aptos"]
-    assert numbers["dropped"]["missing"] == 3 and numbers["read"] - 3 == numbers["sizes"]["all"]
-    assert numbers["sizes"]["test"] == numbers["sizes"]["all"] // 10
-    quarantine = (tmp_path / "out" / "quarantine" / "aptos.csv").read_text().splitlines()
-    assert quarantine[0] == "id,file,reason" and [line.split(",")[0] for line in quarantine[1:]] == [
-        p.stem for p in gone
-    ]
-    assert "missing: no such image" in quarantine[1]
-    assert "aptos" in capsys.readouterr().out
-
-
-def test_bad_ratings_and_repeated_ids_are_counted_by_reason(raw, tmp_path):
-    labels = next(raw.glob("aptos/**/train.csv"))
-    first, second = labels.read_text().splitlines()[1:3]
-    id, grade = second.split(",")
-    torn = f"{id},{(int(grade) + 1) % 5}"
-    bad = "".join(f"{'0' * 11}{i},{rating}\n" for i, rating in enumerate(("5", "-1", "2.5", "two", "nan", "")))
-    labels.write_text(labels.read_text() + f"{first}\n{torn}\n{bad}")
-    assert exists(raw, tmp_path / "out", "aptos") == 0
-    dropped = json.loads((tmp_path / "out" / "summary.json").read_text())["aptos"]["dropped"]
-    assert dropped == {"rule": 6, "missing": 0, "unreadable": 0, "duplicate": 3, "leak": 0}
-    assert id not in {row["id"] for row in manifest(tmp_path / "out", "aptos")}, "neither rating is taken"
-    text = (tmp_path / "out" / "quarantine" / "aptos.csv").read_text()
-    for reason in (
-        "rating 5 is not in 0..4",
-        "rating 2.5 is not a whole number",
-        "could not convert",
-        "several ratings",
-    ):
-        assert reason in text
-
-
-def test_a_rating_written_in_two_ways_is_one(raw, tmp_path):
-    labels = next(raw.glob("aptos/**/train.csv"))
-    first = labels.read_text().splitlines()[1]
-    labels.write_text(labels.read_text() + f"{first}.0\n")
-    assert exists(raw, tmp_path / "out", "aptos") == 0
-    assert first.split(",")[0] in {row["id"] for row in manifest(tmp_path / "out", "aptos")}
-
-
-def test_levels_are_equal_parts_of_what_the_label_file_holds(tmp_path):
-    """The contract's rule: over the observed lowest and highest rating, though the scale is 0-100 and though the image
-    of the lowest is not there."""
-    scores = {f"{score}": score for score in (*range(21, 70), 70)} | {"lowest": 20}
-    folder = tmp_path / "raw/challengedb"
-    folder.mkdir(parents=True)
-    table = "".join(f"{name}.bmp,{score}\n" for name, score in scores.items())
-    (folder / "meta_info_LIVEChallengeDataset.csv").write_text(f"img_name,mos\n{table}")
-    for name in scores:
-        if name != "lowest":
-            (folder / f"{name}.bmp").write_bytes(b"x")
+def test_levels_divide_the_range_of_the_owners_whole_file(tmp_path):
+    """3.42 to 92.43, not what is there (10 to 80): cuts at 21.2, 39.0, 56.8 and 74.6."""
+    scored(tmp_path / "raw/challengedb", {f"{score}": score for score in range(10, 81)})
     assert exists(tmp_path / "raw", tmp_path / "out", "challengedb") == 0
     labels = {row["id"]: int(row["label"]) for row in manifest(tmp_path / "out", "challengedb")}
-    assert [labels[score] for score in ("29", "30", "39", "40", "50", "60", "70")] == [0, 1, 1, 2, 3, 4, 4]
-    assert Counter(labels.values()) == {0: 9, 1: 10, 2: 10, 3: 10, 4: 11}
+    cuts = ("10", "21", "22", "39", "40", "56", "57", "74", "75", "80")
+    assert [labels[score] for score in cuts] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    summary = json.loads((tmp_path / "out/summary.json").read_text())["challengedb"]
+    assert summary["score_range"] == [3.42, 92.4319526627219]
+    assert [(row["label"], row["lowest"], row["highest"]) for row in summary["levels"]] == [
+        (0, 10, 21), (1, 22, 39), (2, 40, 56), (3, 57, 74), (4, 75, 80)
+    ]  # fmt: skip
+    assert all(row["train"] + row["test"] == row["highest"] - row["lowest"] + 1 for row in summary["levels"])
 
 
-def test_a_dataset_that_fails_is_one_line_and_the_others_are_built(raw, tmp_path, capsys):
-    next(raw.glob("aptos/**/train.csv")).write_text("id,grade\n1,2\n")
-    shutil.rmtree(raw / "hci")
-    (raw / "hci").mkdir()
-    assert exists(raw, tmp_path / "out", "aptos", "hci", "spaq") == 1
-    captured = capsys.readouterr()
-    lines = [line for line in captured.err.splitlines() if line.startswith("error")]
-    assert "Traceback" not in captured.err
-    assert len(lines) == 2 and lines[0].startswith("error: aptos: ") and "no column 'id_code'" in lines[0]
-    assert lines[1].startswith("error: hci: ") and "1930s" in lines[1]
-    assert manifest(tmp_path / "out", "spaq") and "spaq" in captured.out
-    assert not list(tmp_path.rglob("*.part"))
+def test_what_was_read_is_said_and_kept(raw, tmp_path, capsys):
+    shutil.copytree(raw / "aptos" / "train_images", raw / "aptos" / "resized", copy_function=os.link)
+    assert exists(raw, tmp_path / "out", "aptos") == 0
+    numbers = json.loads((tmp_path / "out" / "summary.json").read_text())["aptos"]
+    count = numbers["sizes"]["all"]
+    assert numbers["label_files"] == ["train.csv"]
+    assert numbers["image_folders"] == {"aptos/train_images": count}
+    assert numbers["unused_folders"] == {"aptos/resized": count} and numbers["images_without_label"] == 0
+    printed = capsys.readouterr().out
+    assert "train.csv" in printed and "aptos/train_images" in printed and "aptos/resized" in printed
+    assert exists(raw, tmp_path / "out", "aptos", "--images", "resized") == 0
+    assert {Path(row["image"]).parent.name for row in manifest(tmp_path / "out", "aptos")} == {"resized"}
 
 
-def test_unknown_names_and_an_empty_root_are_refused(tmp_path, capsys):
-    for names in (["imagenet"], []):
-        with pytest.raises(SystemExit) as stop:
-            exists(tmp_path, tmp_path / "out", *names)
-        assert stop.value.code == 2
-        assert (names or [str(tmp_path)])[0] in capsys.readouterr().err
-
-
-def test_dropping_leaks_without_looking_is_refused(raw, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        exists(raw, tmp_path / "out", "hci", "--drop-leaks")
-    assert stop.value.code == 2 and "leave --check exists out" in capsys.readouterr().err
-
-
-def test_a_damaged_summary_is_one_line(raw, tmp_path, capsys):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "summary.json").write_text("{oops")
-    assert exists(raw, tmp_path / "out", "hci") == 1
-    assert f"error: {tmp_path}/out: " in capsys.readouterr().err
-    assert manifest(tmp_path / "out", "hci")
+def test_a_part_of_train_is_taken_out_and_said(raw, tmp_path, capsys):
+    assert exists(raw, tmp_path / "out", "spaq", "--val", "0.25") == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["spaq"]
+    sizes = summary["sizes"]
+    assert (
+        (sizes["train"], sizes["val"]) == (27, 9) and not summary["val_in_train"] and summary["settings"]["val"] == 0.25
+    )
+    assert {row["split"] for row in manifest(tmp_path / "out", "spaq")} == {"train", "val", "test"}
+    assert "taken out of train" in capsys.readouterr().out
+    assert exists(raw, tmp_path / "out", "spaq") == 0
+    assert not (tmp_path / "out" / "cot" / "spaq_val.jsonl").exists(), "of the build before"
 
 
 def test_fewer_strategies_remove_those_of_the_build_before(raw, tmp_path):
     out = tmp_path / "out"
-    assert exists(raw, out, "spaq") == 0 and (out / "num" / "spaq_train.jsonl").exists()
-    assert exists(raw, out, "spaq", "--split", "subject", "--strategy", "cot") == 0
+    assert exists(raw, out, "spaq", "--strategy", "cot", "num") == 0 and (out / "num" / "spaq_train.jsonl").exists()
+    assert exists(raw, out, "spaq", "--split", "subject") == 0
     assert sorted(path.parent.name for path in out.rglob("spaq_train.jsonl")) == ["cot"]
-
-
-def test_a_full_disk_leaves_the_build_before_intact(raw, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "out"
-    assert exists(raw, out, "spaq", "hci") == 0
-    before = contents(out)
-    monkeypatch.setattr(
-        "data_prep.write.quarantine", lambda drops, file: (_ for _ in ()).throw(OSError(28, "No space"))
-    )
-    assert exists(raw, out, "spaq", "hci", "--split", "subject") == 1
-    assert contents(out) == before
-    assert capsys.readouterr().err.count("No space") == 2
 
 
 def test_files_written_together_appear_together(tmp_path):
@@ -295,7 +180,8 @@ def test_leaks_are_reported_and_dropped_within_and_across_datasets(raw, tmp_path
     with (tmp_path / "out" / "leaks.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
     assert {leak["kind"] for leak in found} == {"exact"}, "the stand-ins are all the same image"
-    assert build(raw, tmp_path / "out", "hci", "aptos", "--drop-leaks") == 0
+    assert build(raw, tmp_path / "out", "hci", "aptos", "--drop-leaks") == 1, "nothing is left to train on"
+    assert build(raw, tmp_path / "out", "hci", "aptos", "--drop-leaks", "--allow-missing") == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [summary[name]["sizes"]["train"] for name in ("hci", "aptos")] == [0, 0]
     assert [summary[name]["settings"]["compared"] for name in ("hci", "aptos")] == [["aptos", "hci"]] * 2
@@ -312,111 +198,3 @@ def test_a_row_is_what_storm_reads_and_writes(built):
     assert list(rows(path)[0]) == [
         *("conversations", "images", "id", "dataset", "scale", "strategy", "label", "score", "subject")
     ]
-
-
-def test_options_by_their_old_names_warn_and_work(raw, tmp_path, capsys):
-    out = ["--out", str(tmp_path / "out"), "--check", "exists"]
-    assert main(["hci", "--raw", str(raw), *out, "--prompts", "cot", "direct"]) == 0
-    warnings = capsys.readouterr().err
-    assert "--media" in warnings and "--strategy" in warnings
-    assert {path.parent.name for path in (tmp_path / "out").rglob("hci_test.jsonl")} == {"cot", "direct"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "meant"),
-    [
-        (["spak"], "spaq"),
-        (["relaese"], "release"),
-        (["--strategy", "kot"], "cot"),
-        (["--check", "exist"], "exists"),
-        (["--split", "subjects"], "subject"),
-        (["release", "a.jsonl", "--part", "tets"], "test"),
-        (["--strateg=cot", "--medai=x"], "--media"),
-    ],
-)
-def test_a_misspelled_name_is_answered_with_the_one_that_was_meant(tmp_path, capsys, arguments, meant):
-    with pytest.raises(SystemExit) as stop:
-        main([*arguments, "--media", str(tmp_path)])
-    assert stop.value.code == 2 and f"did you mean {meant}?" in capsys.readouterr().err
-
-
-def test_a_missing_folder_is_one_line_with_the_owners_page(raw, tmp_path, capsys):
-    shutil.rmtree(raw / "hci")
-    assert exists(raw, tmp_path / "out", "hci", "aptos") == 1
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
-    assert f"{raw}/hci" in line and DATASETS["hci"].url in line
-    assert manifest(tmp_path / "out", "aptos")
-
-
-def test_two_builds_do_not_write_one_folder_at_once(raw, tmp_path, capsys):
-    with locked(tmp_path / "out"):
-        assert exists(raw, tmp_path / "out", "hci") == 1
-    assert f"{tmp_path}/out" in capsys.readouterr().err and not list(tmp_path.rglob("*.jsonl"))
-
-
-@pytest.mark.parametrize("command", [[], ["release"], ["csv"], ["registry"]])
-def test_help_only_prints_help_at_once(command, tmp_path):
-    code = (
-        "import resource, sys; from data_prep.__main__ import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as stop: assert stop.code == 0\n"
-        "assert not {'numpy', 'PIL', 'pandas', 'torch', 'scipy', 'openpyxl'} & set(sys.modules), sys.modules\n"
-        "assert resource.getrusage(resource.RUSAGE_SELF).ru_utime < 0.5"
-    )
-    run = [sys.executable, "-c", code, *command, "--help"]
-    shown = subprocess.run(
-        run, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert "usage: python -m data_prep" in shown.stdout and not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("parser", [arguments, release.arguments, own_ratings.arguments])
-def test_every_option_has_a_help_text(parser):
-    assert [action.dest for action in parser()._actions if not action.help] == []
-
-
-def test_hostile_images_are_rows_with_a_reason(tmp_path, capsys):
-    """200 files that no decoder should be given, as images of a dataset that goes by file names."""
-    folder = tmp_path / "raw" / "challengedb"
-    folder.mkdir(parents=True)
-    write_hostile(folder)
-    names = [name for name in HOSTILE if "\0" not in name]
-    sound = 20
-    for number in range(sound):
-        (folder / f"sound_{number}.png").write_bytes(encoded(picture(60, 40, number), "PNG"))
-    names += [f"sound_{number}.png" for number in range(sound)]
-    lines = "".join(f"{name},{number % 100}\n" for number, name in enumerate(names))
-    (folder / "challenge.csv").write_text(f"img_name,mos\n{lines}")
-    for more in ([], ["--resize", "1024"]):
-        out = tmp_path / f"out{len(more)}"
-        assert build(tmp_path / "raw", out, *more) == 0
-        listed = {row["id"] for row in manifest(out, "challengedb")}
-        with (out / "quarantine" / "challengedb.csv").open(newline="") as file:
-            dropped = list(csv.DictReader(file))
-        assert len(listed) + len(dropped) == len(names), "none is lost"
-        assert listed >= {f"sound_{number}" for number in range(sound)}
-        assert len(dropped) >= 100 and all(len(row["reason"].splitlines()) == 1 for row in dropped)
-    assert "Traceback" not in capsys.readouterr().err
-
-
-def test_the_registry_is_written_as_it_is_in_the_repository(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("data_prep.registry.__file__", str(tmp_path / "data_prep" / "registry.py"))
-    assert main(["registry"]) == 0
-    written = (tmp_path / "dataset_info.json").read_bytes()
-    assert written == (ROOT / "dataset_info.json").read_bytes(), "run: python -m data_prep registry"
-    assert json.loads(written) == dataset_info() and str(tmp_path) in capsys.readouterr().out
-
-
-def test_collection_of_garbage_stays_as_it_was():
-    for switch in (gc.disable, gc.enable):
-        switch()
-        before = gc.isenabled()
-        with no_collection():
-            assert not gc.isenabled()
-        assert gc.isenabled() == before
-
-
-def test_every_reader_has_facts():
-    readers = {path.stem for path in (ROOT / "data_prep" / "sources").glob("*.py")} - {"__init__"}
-    assert readers == set(DATASETS)

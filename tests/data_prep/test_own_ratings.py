@@ -13,7 +13,6 @@ from PIL import Image
 from data_prep.__main__ import main
 from data_prep.images import copy_of
 from eval.score import main as score
-from storm.prompts import STRATEGIES
 from tests.helpers.paths import EXAMPLE
 
 
@@ -31,14 +30,14 @@ def test_the_worked_example_is_built_registered_and_scored(tmp_path, capsys):
     assert build(EXAMPLE, out, "--workers", "1") == 0
     assert "dataset: appeal_train" in capsys.readouterr().out
     info = json.loads((out / "dataset_info.json").read_text())
-    assert len(info) == 2 * len(STRATEGIES) and info["appeal_test_num"]["file_name"] == "num/appeal_test.jsonl"
+    assert len(info) == 3 and info["appeal_test"]["file_name"] == "cot/appeal_test.jsonl"
     subjects = []
-    for part, count in (("train", 10), ("test", 5)):  # three products of five photographs: one product for testing
+    for part, count in (("train", 5), ("val", 5), ("test", 5)):  # three products of five photographs
         rows = [json.loads(line) for line in (out / info[f"appeal_{part}"]["file_name"]).read_text().splitlines()]
         assert len(rows) == count
         assert all((EXAMPLE / row["images"][0]).is_file() for row in rows)
         subjects.append({row["subject"] for row in rows})
-    assert not subjects[0] & subjects[1]
+    assert not subjects[0] & subjects[1] and not (subjects[0] | subjects[1]) & subjects[2]
     assert rows[0]["conversations"][0]["value"].startswith(
         "<image> You are an experienced judge of the appeal of a pro"
     )
@@ -72,11 +71,11 @@ def test_bad_rows_are_kept_apart_and_named(example, tmp_path, capsys):
 
 def test_the_users_own_split_is_kept(example, tmp_path):
     rows = (example / "ratings.csv").read_text().splitlines()
-    parts = ["split", *["train"] * 10, *["test"] * 5]
+    parts = ["split", *["train"] * 5, *["val"] * 5, *["test"] * 5]
     (example / "ratings.csv").write_text("".join(f"{row},{part}\n" for row, part in zip(rows, parts)))
     assert build(example, tmp_path / "out", "--workers", "1") == 0
     manifest = (tmp_path / "out/manifest/appeal.csv").read_text()
-    assert manifest.count(",train,") == 10 and manifest.count(",test,") == 5
+    assert [manifest.count(f",{part},") for part in ("train", "val", "test")] == [5, 5, 5]
 
 
 def ratings(folder: Path, lines: list[str], scale: Path = EXAMPLE / "scale.yaml") -> Path:
@@ -167,10 +166,34 @@ def test_a_side_without_rows_is_refused(tmp_path, capsys, header, end, count, pa
     folder = ratings(tmp_path / "mine", [header, *(f"{i}.png,3{end}" for i in range(count))])
     for i in range(count):
         (folder / f"{i}.png").write_bytes(b"x")
-    assert build(folder, tmp_path / "out", "--check", "exists") == 1
+    options = ("--check", "exists", "--allow-empty-levels", "--val", "0")
+    assert build(folder, tmp_path / "out", *options) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"{folder}/ratings.csv: " in error and str(count) in error and part in error
     assert not list((tmp_path / "out").rglob("*.json*"))
+
+
+def test_a_level_without_rows_is_refused_or_allowed(tmp_path, capsys):
+    folder = ratings(tmp_path / "mine", ["image,rating", *(f"{i}.png,{1 + i % 4}" for i in range(40))])
+    for i in range(40):
+        (folder / f"{i}.png").write_bytes(b"x")
+    assert build(folder, tmp_path / "out", "--check", "exists") == 1
+    assert "level 4" in capsys.readouterr().err and not list((tmp_path / "out").rglob("*.jsonl"))
+    assert build(folder, tmp_path / "out", "--check", "exists", "--allow-empty-levels") == 0
+    capsys.readouterr()
+
+
+def test_a_tenth_of_the_training_rows_is_for_validation_unless_another_share_is_wanted(tmp_path, capsys):
+    folder = ratings(tmp_path / "mine", ["image,rating", *(f"{i}.png,{1 + i % 5}" for i in range(100))])
+    for i in range(100):
+        (folder / f"{i}.png").write_bytes(b"x")
+    for more, sizes in (([], [81, 9, 10]), (["--val", "0.2"], [72, 18, 10]), (["--val", "0"], [90, 0, 10])):
+        assert build(folder, tmp_path / "out", "--check", "exists", *more) == 0
+        parts = [row["split"] for row in listed(tmp_path / "out")]
+        assert [parts.count(part) for part in ("train", "val", "test")] == sizes
+        info = json.loads((tmp_path / "out/dataset_info.json").read_text())
+        assert ("appeal_val" in info) == bool(sizes[1]) == ("eval_dataset: appeal_val" in capsys.readouterr().out)
+        assert (tmp_path / "out/cot/appeal_val.jsonl").exists() == bool(sizes[1])
 
 
 def test_copies_between_train_and_test_are_said_and_can_be_dropped(tmp_path, capsys):
@@ -180,20 +203,21 @@ def test_copies_between_train_and_test_are_said_and_can_be_dropped(tmp_path, cap
         image(folder / f"a/{i}.png", i)
         (folder / "b").mkdir(exist_ok=True)
         (folder / f"b/{i}.png").write_bytes((folder / f"a/{i}.png").read_bytes())
-    assert build(folder, out, "--workers", "1") == 0
+    assert build(folder, out, "--workers", "1", "--allow-empty-levels", "--val", "0") == 0
     leaks = (out / "leaks.csv").read_text().splitlines()[1:]
     assert leaks and all(",exact,0" in leak for leak in leaks)
     printed = capsys.readouterr().out
     assert f"{len(leaks)} exact and 0 near" in printed and "--drop-leaks" in printed and f"{out}/leaks.csv" in printed
-    assert build(folder, out, "--workers", "1", "--drop-leaks") == 0
+    assert build(folder, out, "--workers", "1", "--drop-leaks", "--allow-empty-levels", "--val", "0") == 0
     assert len(listed(out)) == 40 - len(leaks)
     capsys.readouterr()
 
 
 def test_what_is_printed_is_registered(example, tmp_path, capsys):
     assert build(example, tmp_path / "out", "--workers", "1", "--strategy", "num") == 0
-    assert "dataset: appeal_train_num, eval_dataset: appeal_test_num" in capsys.readouterr().out
-    assert list(json.loads((tmp_path / "out/dataset_info.json").read_text())) == ["appeal_train_num", "appeal_test_num"]
+    assert "dataset: appeal_train_num, eval_dataset: appeal_val_num" in capsys.readouterr().out
+    names = list(json.loads((tmp_path / "out/dataset_info.json").read_text()))
+    assert names == [f"appeal_{part}_num" for part in ("train", "val", "test")]
 
 
 def test_the_copy_of_the_scale_may_be_edited_in_place(example, tmp_path, capsys):
@@ -202,7 +226,7 @@ def test_the_copy_of_the_scale_may_be_edited_in_place(example, tmp_path, capsys)
     (out / "scale.yaml").write_text((out / "scale.yaml").read_text().replace("Repelling", "Ugly"))
     again = ["csv", f"{example}/ratings.csv", "--scale", f"{out}/scale.yaml", "--out", str(out), "--workers", "1"]
     assert main(again) == 0
-    assert "Ugly" in (out / "text/appeal_train.jsonl").read_text() and "Ugly" in (out / "scale.yaml").read_text()
+    assert "Ugly" in (out / "cot/appeal_train.jsonl").read_text() and "Ugly" in (out / "scale.yaml").read_text()
     capsys.readouterr()
 
 
@@ -247,6 +271,6 @@ def test_a_side_that_duplicates_leave_empty_is_refused(tmp_path, capsys):
         image(folder / f"test/{i}.png", i)
         (folder / "train").mkdir(exist_ok=True)
         (folder / f"train/{i}.png").write_bytes((folder / f"test/{i}.png").read_bytes())
-    assert build(folder, out, "--workers", "1", "--drop-leaks") == 1
+    assert build(folder, out, "--workers", "1", "--drop-leaks", "--allow-empty-levels") == 1
     assert f"{folder}/ratings.csv: " in capsys.readouterr().err
     assert not list(out.rglob("*_test.jsonl")) and not (out / "dataset_info.json").exists()

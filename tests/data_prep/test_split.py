@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from data_prep.split import Rated, lite_size, shared_subjects, split
+from data_prep.split import VAL, Rated, lite_size, shared_subjects, split, val_in_train
 from storm.datasets import DATASETS, DatasetFacts, Sizes, as_is, equal_width
 from storm.scales import IQA
 
@@ -17,7 +17,7 @@ PAPER = (
 
 def dataset(**changes) -> DatasetFacts:
     texts = dict.fromkeys(("title", "url", "terms", "download", "domain"), "")
-    plain = {"name": "toy", "scale": IQA, "label": as_is, "sizes": Sizes(0, 0, 0), "test": 10}
+    plain = {"name": "toy", "scale": IQA, "label": as_is, "sizes": Sizes(0, 0, 0), "rows": 0, "test": 10}
     return DatasetFacts(**(texts | plain | changes))
 
 
@@ -98,3 +98,60 @@ def test_a_grade_must_be_whole():
     assert as_is(3.0, 0, 4) == 3
     with pytest.raises(ValueError, match="2.5 is not a whole number"):
         as_is(2.5, 0, 4)
+
+
+def ids(rows: list[Rated]) -> set[str]:
+    return {row.id for row in rows}
+
+
+def test_validation_rows_are_train_rows_outside_of_lite_and_sizes_stay_the_papers():
+    rows = rated(30_000)
+    before = split(dataset(lite="ninth"), rows, "paper", val=0)
+    divided = split(dataset(lite="ninth"), rows, "paper")
+    assert divided[:3] == before[:3] and before.val == []
+    assert len(divided.val) == VAL and ids(divided.val) <= ids(divided.train) - ids(divided.lite)
+    assert val_in_train(divided) and not val_in_train(before)
+    assert ids(split(dataset(lite="none"), rated(500), "paper").val) == ids(
+        split(dataset(lite="none"), rated(500), "paper").train
+    ), "a dataset that the paper does not train on: all of train"
+
+
+def test_there_are_no_validation_rows_where_lite_is_all_of_train():
+    assert split(dataset(lite="train"), rated(1_000), "paper").val == []
+
+
+@pytest.mark.parametrize("lite", ["train", "ninth", "none"])
+def test_a_share_of_train_is_taken_out(lite):
+    rows = rated(1_000, {0: 700, 1: 300})
+    divided = split(dataset(lite=lite), rows, "paper", val=0.1)
+    assert [len(part) for part in (divided.train, divided.val, divided.test)] == [810, 90, 100]
+    assert ids(divided.train) | ids(divided.val) | ids(divided.test) == ids(rows) and not val_in_train(divided)
+    assert ids(divided.lite) <= ids(divided.train) and len(divided.lite) == lite_size(lite, 810)
+    assert divided.test == split(dataset(lite=lite), rows, "paper").test, "test rows never depend on it"
+    shuffled = random.Random(1).sample(rows, len(rows))
+    assert split(dataset(lite=lite), shuffled, "paper", val=0.1) == divided
+    by_class = split(dataset(lite=lite, per_class=True), rows, "paper", val=0.1)
+    assert Counter(row.label for row in by_class.val) == {0: 63, 1: 27}
+
+
+@pytest.mark.parametrize("lite", ["quarter", "none"])
+@pytest.mark.parametrize("val", [None, 0.2])
+def test_by_subject_no_subject_is_in_two_of_lite_val_and_test(lite, val):
+    divided = split(dataset(lite=lite), rated(8_000, people=400), "subject", val)
+    people = [{row.subject for row in part} for part in (divided.lite, divided.val, divided.test)]
+    assert people[1] and people[2] and (people[0] or lite == "none")
+    assert not people[0] & people[1] and not people[1] & people[2] and not people[0] & people[2]
+    assert val_in_train(divided) == (val is None)
+    if val:
+        assert not people[1] & {row.subject for row in divided.train}
+
+
+def test_the_validation_rows_of_an_owner_are_kept_and_checked():
+    rows = rated(90, parts=("train", "val", "test"))
+    divided = split(dataset(test=None), rows, "subject", val=0.1)
+    assert [{row.part for row in part} for part in (divided.train, divided.val, divided.test)] == [
+        {"train"}, {"val"}, {"test"}
+    ]  # fmt: skip
+    rows = [row._replace(subject="me" if row.part in ("train", "val") else "") for row in rows]
+    with pytest.raises(ValueError, match="subject 'me' is in train and in val"):
+        split(dataset(test=None), rows, "subject", val=0.1)

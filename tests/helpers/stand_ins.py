@@ -30,8 +30,10 @@ def scaled(count: int, fraction: float, least: int = 10) -> int:
     return max(least, round(count * fraction))
 
 
-def rating(rng: Random, mean: float, sd: float, low: float, high: float) -> float:
-    return min(max(rng.gauss(mean, sd), low), high)
+def rating(rng: Random, n: int, mean: float, sd: float, low: float, high: float) -> float:
+    """The rating of row n. The first five go from the lowest to the highest, so that every level occurs."""
+    drawn = rng.gauss(mean, sd)
+    return low + (high - low) * n / 4 if n < 5 else min(max(drawn, low), high)
 
 
 def votes(rng: Random, mean: float, levels: int, total: int) -> list[int]:
@@ -65,7 +67,7 @@ def spaq(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
     sheet.append(["Image name", "MOS", "Brightness", "Colorfulness", "Contrast", "Noisiness", "Sharpness"])
     for n in range(1, scaled(11_125, fraction) + 1):
         digits = None if n % 7 == 0 else 2  # the owner's whole numbers are int cells
-        sheet.append([f"{n:05d}.jpg"] + [round(rating(rng, 50, 18, 2, 96), digits) for _ in range(6)])
+        sheet.append([f"{n:05d}.jpg"] + [round(rating(rng, n - 1, 50, 18, 2, 96), digits) for _ in range(6)])
         yield f"TestImage/{n:05d}.jpg"
     (folder / "Annotations").mkdir()
     book.save(folder / "Annotations" / "MOS and Image attribute scores.xlsx")
@@ -77,8 +79,8 @@ def challengedb(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
     yield from (f"Images/{'trainingImages/' if name[0] == 't' else ''}{name}" for name in names)
     columns = {
         "AllImages_release": np.array(names, dtype=object).reshape(-1, 1),
-        "AllMOS_release": np.array([[rating(rng, 55, 19, 3.4, 92.4) for _ in names]]),
-        "AllStdDev_release": np.array([[rating(rng, 19, 2, 10, 30) for _ in names]]),
+        "AllMOS_release": np.array([[rating(rng, n, 55, 19, 3.42, 92.43) for n in range(len(names))]]),
+        "AllStdDev_release": np.array([[min(max(rng.gauss(19, 2), 10), 30) for _ in names]]),
     }
     (folder / "Data").mkdir()
     for name, column in columns.items():
@@ -91,7 +93,8 @@ def koniq(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
         for n in range(scaled(10_073, fraction)):
             image, raters = f"{10_007_903 + n * 1_373_201}.jpg", votes(rng, rng.gauss(3.3, 0.5), 5, 100)
             mos = sum(level * count for level, count in enumerate(raters, 1)) / sum(raters)
-            numbers = [*raters, sum(raters), mos, rng.uniform(0.4, 0.8), min(max(26 * mos - 26, 3.91), 88.39)]
+            zscore = rating(rng, n, 28 * mos - 29, 2, 3.912, 88.388)
+            numbers = [*raters, sum(raters), mos, rng.uniform(0.4, 0.8), zscore]
             file.write(f'"{image}",{",".join(map(str, numbers))}\n')
             yield f"1024x768/{image}"
 
@@ -103,7 +106,7 @@ def aesthetics(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
         for n in range(rows):
             image, category = 82_277 + n * 601_003, rng.choice(["nature", "people", "animals", "urban"])
             mean, raters = rng.gauss(3.25, 0.5), rng.choice([5, 5, 5, 5, 5, 5, 10, 17])
-            scores = ",".join(str(round(rating(rng, mean, 0.6, 1, 5))) for _ in range(raters))
+            scores = ",".join(str(round(rating(rng, n, mean, 0.6, 1, 5))) for _ in range(raters))
             file.write(f"{image}\t{category}\t{scores}\n")
             yield f"img_files/{image}.jpg" if n in there else ""
 
@@ -113,7 +116,7 @@ def tad66k(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
         with text(folder / "dataset" / "merge" / f"{part}.csv", "image,score", "\r\n") as file:
             for n in range(scaled(rows, fraction)):
                 owner = rng.choice(["someone", "43751877@N08", "some_one", "", "-someone-", "_someone"])
-                file.write(f"{owner}{first + n * 3001}.jpg,{round(rating(rng, 5.3, 1.5, 1.13, 9.46), 2)}\n")
+                file.write(f"{owner}{first + n * 3001}.jpg,{round(rating(rng, n, 5.3, 1.5, 1.13, 9.46), 2)}\n")
                 yield f"TAD66K/{owner}{first + n * 3001}.jpg"
 
 
@@ -122,7 +125,7 @@ def ava(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
     there = set(rng.sample(range(rows), scaled(255_508, fraction)))
     with (folder / "AVA.txt").open("w") as file:
         for n in range(rows):
-            image, counts = 958_297 - n * 3, votes(rng, rng.gauss(5.4, 0.9), 10, 205)
+            image, counts = 958_297 - n * 3, votes(rng, rating(rng, n, 5.4, 0.9, 0, 11), 10, 205)
             tags = rng.randrange(67), rng.randrange(67), rng.randrange(1, 1400)
             file.write(" ".join(map(str, (n + 1, image, *counts, *tags))) + "\n")
             yield f"images/{image}.jpg" if n in there else ""
@@ -141,7 +144,9 @@ def adience(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
     entries = [entry.split(":") for entry in ADIENCE.replace(", ", ",").split()]
     counts = {age.replace(",", ", "): (int(rows), int(repeats)) for age, rows, repeats in entries}
     groups = list(counts)[:8]
-    once = shuffled(rng, {age: scaled(rows - 2 * twice, fraction, 1) for age, (rows, twice) in counts.items()})
+    least = {age: int(age in groups) for age in counts}
+    once = {age: scaled(rows - 2 * twice, fraction, least[age]) for age, (rows, twice) in counts.items()}
+    once = shuffled(rng, once)
     repeated = shuffled(rng, {age: scaled(twice, fraction, 0) for age, (_, twice) in counts.items()})
     header = "user_id original_image face_id age gender x y dx dy tilt_ang fiducial_yaw_angle fiducial_score"
     for fold, rows in enumerate((4_496, 3_745, 3_953, 3_459, 3_834)):
@@ -213,7 +218,7 @@ UTK_MALFORMED = [
 def utk(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
     yield from (f"UTKface_inthewild/{name}" for name in UTK_MALFORMED)
     for n in range(scaled(24_106, fraction) - 5):
-        part, age = 1 + (n >= 10_137) + (n >= 20_856), round(rating(rng, 33, 20, 1, 116))
+        part, age = 1 + (n >= 10_137) + (n >= 20_856), round(min(max(rng.gauss(33, 20), 1), 116))
         yield f"UTKface_inthewild/part{part}/{age}_{rng.randrange(2)}_{rng.randrange(5)}_20170116{n:09d}.jpg"
 
 

@@ -1,0 +1,126 @@
+"""Which image belongs to which row. All rows of a dataset take their images from the same folders, never a mixture.
+
+People have the same photographs in several folders (cropped/ beside part1/, 512x384/ beside 1024x768/). Folders that
+hold images of the same rows are alternatives: one is taken and named. Folders of different rows belong together.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from data_prep.downloads import Files, Found, folded
+from data_prep.source import Drop, Row
+from storm.text import printable
+
+ALIKE = 0.05  # our choice: folders that share more of the smaller one's rows than this are alternatives
+FULL = 0.95  # our choice: a preferred folder with this share of the fullest one's images goes first
+
+
+@dataclass
+class Located:
+    """Path below the dataset's folder -> its row, the rows without an image of their own, and the folders used."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    drops: list[Drop] = field(default_factory=list)
+    used: dict[str, int] = field(default_factory=dict)  # image folder -> rows with an image of it
+    unused: dict[str, int] = field(default_factory=dict)  # alternatives to those, with the same rows
+
+    @property
+    def missing(self) -> int:
+        return sum(drop.kind == "missing" for drop in self.drops)
+
+
+def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Located:
+    """Find each row's image. preferred: names of image folders, the one to take first if several hold the same rows."""
+    found = [files.find(*row.images) for row in rows]
+    used, unused = _folders(found, [folded(name) for name in preferred])
+    located = Located(unused=unused)
+    counts: Counter[str] = Counter()
+    for row, places in zip(rows, found, strict=True):
+        place = next((place for place in places if place.folder in used), None)
+        if place is None:
+            where = f"{files.root}: {', '.join(sorted(used))}" if places else str(files.root)
+            located.drops.append(Drop(row.id, row.images[0], "missing", f"no such image below {where}"))
+        elif place.path in located.rows:
+            reason = f"its image is that of {located.rows[place.path].id!r}"
+            located.drops.append(Drop(row.id, place.path, "duplicate", reason))
+        else:
+            located.rows[place.path] = row
+            counts[place.folder] += 1
+    located.used = dict(counts.most_common())
+    return located
+
+
+def _folders(found: list[list[Found]], preferred: Sequence[str]) -> tuple[set[str], dict[str, int]]:
+    """The image folders to use, and the alternatives that are not used with the rows they have images of."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for number, places in enumerate(found):
+        for place in places:
+            numbers[place.folder].add(number)
+
+    def rank(folder: str) -> tuple[int, int, int, str]:
+        names = {folded(part) for part in folder.split("/")}
+        place = next((place for place, name in enumerate(preferred) if name in names), len(preferred))
+        return place, -len(numbers[folder]), folder.count("/"), folder
+
+    left = sorted(numbers, key=lambda folder: (-len(numbers[folder]), rank(folder)))
+    if sum(map(len, numbers.values())) == len(set().union(*numbers.values())):
+        return set(left), {}  # no row has two images: nothing to choose
+    used, unused, taken = set(), {}, set()
+    while left:
+        fullest = left[0]
+        rivals = [
+            folder
+            for folder in left
+            if len(numbers[folder]) >= FULL * len(numbers[fullest])
+            and len(numbers[folder] & numbers[fullest]) > ALIKE * len(numbers[folder])
+        ]
+        chosen = min(rivals, key=rank)
+        used.add(chosen)
+        taken |= numbers[chosen]
+        left.remove(chosen)
+        for folder in [folder for folder in left if len(numbers[folder] & taken) > ALIKE * len(numbers[folder])]:
+            unused[folder] = len(numbers[folder])
+            left.remove(folder)
+    return used, unused
+
+
+def unmatched(files: Files, located: Located) -> list[str]:
+    """The images without a row in the folders that are used (in all, if none is); other folders hold other things."""
+    images = [path for path in files.images if path not in located.rows]
+    folders = tuple(f"{folder}/" if folder else "" for folder in located.used)
+    return [path for path in images if path.startswith(folders)] if folders else images
+
+
+def other_naming(located: Located, unmatched: Sequence[str], share: float) -> str:
+    """A line if many rows have no image and many images have no row, "" if not: the images then have other names, and
+    a row that finds one may find another's (AVA saved as <row number>.jpg). share: of rows that may lack an image."""
+    rows, images = len(located.rows) + len(located.drops), len(located.rows) + len(unmatched)
+    if not unmatched or located.missing <= share * rows or len(unmatched) <= share * images:
+        return ""
+    names = [drop.file for drop in located.drops if drop.kind == "missing"]
+    return (
+        f"{located.missing:,} of {rows:,} rows have no image, and {len(unmatched):,} of {images:,} images have no row: "
+        f"are the images named otherwise? Rows name {_three(names)}; images without a row are {_three(unmatched)}; "
+        "rename the images as the label file names them, or choose their folder with --images"
+    )
+
+
+def too_many_missing(located: Located, share: float) -> str:
+    """A line if more rows lack an image than the share that is usual for the dataset, "" if not."""
+    rows = len(located.rows) + len(located.drops)
+    if located.missing <= share * rows:
+        return ""
+    names = [drop.file for drop in located.drops if drop.kind == "missing"]
+    others = "".join(
+        f"; {printable(folder)} has {count:,}: --images {printable(folder)} takes that folder"
+        for folder, count in list(located.unused.items())[:2]
+    )
+    return (
+        f"{located.missing:,} of {rows:,} rows have no image ({share:.0%} would be usual), such as {_three(names)}"
+        f"{others}; complete the images, or --allow-missing builds the part that is there"
+    )
+
+
+def _three(names: Sequence[str]) -> str:
+    return ", ".join(printable(name) for name in sorted(names)[:3])

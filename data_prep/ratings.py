@@ -1,0 +1,153 @@
+"""Raw scores: on the owner's scale or not, and the range that levels of equal width divide. Votes -> the distribution
+over the levels.
+
+The range is that of the owner's whole label file, whatever part of it is there: a label never depends on which rows a
+user has.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from data_prep.options import Options
+from data_prep.source import Drop, Row
+from storm.datasets import DatasetFacts, equal_width
+
+WHOLE = 0.9  # our choice: a label file with this share of the owner's rows claims to be whole
+NEAR = 0.1  # our choice: the scores of a whole file come so near to both ends of the known range, a share of its width
+ROUNDED = 0.005  # our choice: a score may lie so far outside since it was rounded, a share of the width
+OBSERVED = 0.997  # of AVA, 255,000 of 255,530 rows: only then is the observed range that of the whole file
+OFF_SCALE = 0.05  # our choice: with more scores off the scale, the column is another one
+USUAL = ((0, 1), (1, 5), (0, 5), (1, 10), (0, 10), (0, 100))  # ranges that people rescale to
+
+
+def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float], list[Drop]]:
+    """id -> score, of the rows whose score is a number on the owner's scale, and a Drop for each other row.
+
+    Raises ValueError if more than OFF_SCALE of the numbers are off the scale.
+    """
+    scores: dict[str, float] = {}
+    drops, off = [], []
+    for row in rows:
+        try:
+            score = float(row.score)
+        except (TypeError, ValueError):
+            what = "is empty" if str(row.score or "") == "" else f"{row.score!r} is not a number"
+            drops.append(Drop(row.id, row.images[0], "rule", f"rating {what}"))
+            continue
+        reason = _off_scale(facts, score)
+        if not reason:
+            scores[row.id] = score
+            continue
+        drops.append(Drop(row.id, row.images[0], "rule", f"rating {reason}"))
+        if score == score:  # not NaN, which is no rating
+            off.append(score)
+    if len(off) > OFF_SCALE * (len(scores) + len(off)) and not facts.spread:  # else known_range says the likely cause
+        raise ValueError(
+            f"{len(off):,} of {len(scores) + len(off):,} ratings are not on the owner's scale, {facts.low:g} to "
+            f"{facts.high:g} ({min(off):g} to {max(off):g} occur); take the owner's label file"
+        )
+    return scores, drops
+
+
+def _off_scale(facts: DatasetFacts, score: float) -> str:
+    """Why a score has no label, "" if it has one. On an equal-width scale every number has one: see score_range."""
+    if facts.spread and math.isfinite(score):
+        return ""
+    if not facts.low <= score <= facts.high:  # false for nan, too
+        return f"{score:g} is not in {facts.low:g}..{facts.high:g}"
+    try:
+        facts.label(score, facts.low, facts.high)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def score_range(facts: DatasetFacts, scores: Mapping[str, float], options: Options) -> tuple[float, float, str]:
+    """(lowest, highest, what they are) of the raw scores that the labels depend on.
+
+    Raises ValueError, with the likely cause, for scores outside of the known range, and for a label file that claims to
+    be whole but spans less of it; if the range is unknown and the label file is not whole.
+    """
+    lowest, highest = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
+    share = len(scores) / facts.rows if facts.rows else 1
+    if facts.label is not equal_width:
+        return lowest, highest, "observed"
+    if options.score_range or facts.spread:
+        low, high = options.score_range or facts.spread
+        room, near = ROUNDED * (high - low), NEAR * (high - low)
+        outside = [score for score in scores.values() if not low - room <= score <= high + room]
+        whose = "--score-range" if options.score_range else "the range of the owner's whole file"
+        occur = f"{lowest:g} to {highest:g} occur"
+        if outside:
+            raise ValueError(
+                f"{len(outside):,} of {len(scores):,} scores are outside of {low:g} to {high:g}, {whose} ({occur}): "
+                f"{_cause(lowest, highest, low, high)}"
+            )
+        if share >= WHOLE and (lowest > low + near or highest < high - near):
+            raise ValueError(
+                f"the scores of all {len(scores):,} rows are {lowest:g} to {highest:g}, but {whose} is {low:g} to "
+                f"{high:g}: {_cause(lowest, highest, low, high)}"
+            )
+        return low, high, whose
+    if share < OBSERVED and not options.allow_partial:
+        raise ValueError(
+            f"the label file has {len(scores):,} of {facts.rows:,} rows, so the range of all scores is unknown, and "
+            "the levels depend on it; take the whole file, or --score-range LOWEST,HIGHEST, or --allow-partial to "
+            f"divide the range that is there ({lowest:.3f} to {highest:.3f})"
+        )
+    return lowest, highest, "observed in the whole file" if share >= OBSERVED else "observed in a part of the file"
+
+
+def _cause(lowest: float, highest: float, low: float, high: float) -> str:
+    """What may have been done to scores that should be in low..high, and what to do."""
+    room = ROUNDED * (high - low)
+    for factor, what in ((10, "divided by 10"), (100, "divided by 100"), (0.1, "multiplied by 10")):
+        if low - room <= lowest * factor and highest * factor <= high + room:
+            return f"probably {what}; take the owner's scores, or multiply by {factor:g}"
+    for first, last in USUAL:
+        if abs(lowest - first) <= 0.1 * (last - first) and abs(highest - last) <= 0.1 * (last - first):
+            return f"probably rescaled to {first} to {last}; take the owner's scores"
+    if lowest < 0 and highest < 10:
+        return "probably z-scored (mean 0); take the owner's scores"
+    return "other scores, or a mistyped one; take the owner's label file"
+
+
+def distribution(facts: DatasetFacts, row: Row, score: float, low: float, high: float) -> tuple[float, ...]:
+    """The votes of a row as shares of the levels, by the rule of the label; () if the owner publishes none.
+
+    Each vote goes to the level that a mean of that vote would get. From a standard deviation: the normal distribution
+    around the score, integrated over the levels' intervals, the end levels open (our choice).
+    """
+    levels = facts.scale.hi - facts.scale.lo + 1
+    if total := sum(row.votes):
+        shares = [0.0] * levels
+        for vote, count in enumerate(row.votes, start=1):
+            if count:
+                shares[facts.label(vote, low, high) - facts.scale.lo] += count / total
+    elif row.sd is not None and row.sd > 0 and math.isfinite(row.sd) and high > low:
+        cuts = [low + (high - low) * level / levels for level in range(1, levels)]
+        below = [0.0, *((1 + math.erf((cut - score) / row.sd / math.sqrt(2))) / 2 for cut in cuts), 1.0]
+        shares = [after - before for before, after in zip(below, below[1:])]
+    else:
+        return ()
+    return tuple(round(share, 6) for share in shares)
+
+
+def empty_levels(facts: DatasetFacts, labels: Mapping[int, int], what: str) -> str:
+    """A line that names the levels without a row, "" if all occur. Of a scale in years, two ages are enough.
+
+    labels: label -> how many rows. what: of which rows.
+    """
+    scale = facts.scale
+    if scale.unit == "years":
+        return (
+            "" if len(labels) != 1 else f"every {what} has the age {next(iter(labels))}; --allow-empty-levels builds it"
+        )
+    empty = [label for label in range(scale.lo, scale.hi + 1) if not labels.get(label)]
+    if not empty or not labels:
+        return ""
+    names, there = ", ".join(map(str, empty)), ", ".join(map(str, sorted(labels)))
+    return (
+        f"no {what} has level {names} (only {there} {'occur' if len(labels) > 1 else 'occurs'}): grades merged, a "
+        "submission file, or a part of the data? Take the owner's label file, or --allow-empty-levels"
+    )

@@ -1,0 +1,196 @@
+"""Strict tables: csv with any delimiter and encoding, and .xlsx. What is not a sound table is refused with its line.
+
+Columns are asked for by all the names that people give them: case, blanks, "_", "-" and "#" do not matter.
+"""
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from zipfile import BadZipFile
+
+from storm.files import open_regular
+from storm.text import printable
+
+BYTES = 500_000_000  # the largest label file has 13 MB (AVA.txt)
+DELIMITERS = ",;\t|"
+# How a file that is no table begins -> what it is and what to do.
+OTHERS = {
+    b"PK\x03\x04": "a zip or .xlsx file; unpack it, or give it the extension .xlsx",
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save it as .xlsx or CSV UTF-8",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file; get it with: git lfs pull",
+    b"\x1f\x8b": "a gzip file; unpack it with: gunzip",
+    b"\x89HDF": "an HDF5 file, not a table of text",
+}
+Columns = Mapping[str, Sequence[str]]  # our name of a column -> the names it may have, the most trusted first
+TextRow = tuple[int, dict[str, str]]  # line or row number from 1, our name -> text without blanks at its ends
+
+
+def read_table(
+    path: Path, columns: Columns, optional: Columns | None = None, notes: list[str] | None = None
+) -> Iterator[TextRow]:
+    """Rows of a table with a header, as (line, our name of the column -> text). Empty rows are left out.
+
+    Only the columns that are asked for are read; an `optional` one that is not there is not in the rows. A row cut
+    short has "" in its last columns. An encoding other than UTF-8 is added to `notes`. Raises OSError, or ValueError
+    naming the file, the line and the fix: no table, a column that is missing or there twice, a quote that does not end,
+    a row with more cells than columns.
+    """
+    if path.suffix.lower() == ".xlsx":
+        rows = _sheet(path)
+    elif path.suffix.lower() == ".xls":
+        raise ValueError(f"{path}: an old Excel file; save it as .xlsx or CSV UTF-8")
+    else:
+        rows = _text_rows(path, decoded(path, notes))
+    _, header = next(rows, (1, []))
+    places = _places(path, header, columns, optional or {})
+    width = len(header)
+    for line, cells in rows:
+        if len(cells) > width and any(cells[width:]):
+            text = printable(",".join(cells))[:120]
+            fix = 'write numbers as 1.5, and quote a cell that holds ","'
+            raise ValueError(f"{path}, line {line}: {len(cells)} cells for {width} columns ({text}); {fix}")
+        if any(cells):
+            yield line, {name: cells[place] if place < len(cells) else "" for name, place in places.items()}
+
+
+def plain(name: str) -> str:
+    """A column's name for comparing."""
+    return "".join(letter for letter in name.casefold() if letter not in " _-#\ufeff")
+
+
+def _places(path: Path, header: Sequence[str], columns: Columns, optional: Columns) -> dict[str, int]:
+    """Our name of each column -> its place. Raises ValueError for one that is missing or there twice."""
+    names = [plain(name) for name in header]
+    for place, name in enumerate(names):
+        if name and name in names[:place]:
+            raise ValueError(f"{path}, line 1: column {printable(header[place])!r} is there twice; rename one")
+    places = {}
+    for ours, known in (*columns.items(), *optional.items()):
+        place = next((names.index(plain(name)) for name in known if plain(name) in names), None)
+        if place is not None:
+            places[ours] = place
+        elif ours in columns:
+            have = printable(", ".join(filter(None, header)) or "none")[:300]
+            raise ValueError(
+                f"{path}: no column {' or '.join(map(repr, known))} (there are: {have}); is it another file?"
+            )
+    return places
+
+
+def decoded(path: Path, notes: list[str] | None = None) -> str:
+    """The text of a file. Raises ValueError naming the file if it is too large, empty, not text, or a web page."""
+    with open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > BYTES:
+            raise ValueError(f"{path}: {size:,} bytes, more than {BYTES:,}; is it a label file?")
+        data = file.read()
+    if not data.strip():
+        raise ValueError(f"{path}: empty; download it again")
+    for start, what in OTHERS.items():
+        if data.startswith(start):
+            raise ValueError(f"{path}: {what}")
+    if data.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise ValueError(f"{path}: a web page, perhaps of a login; download the file itself")
+    text = _text(path, data, notes)
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}, line {line}: a NUL character; the file is damaged or no text, download it again")
+    return text
+
+
+def _text(path: Path, data: bytes, notes: list[str] | None) -> str:
+    """UTF-8, UTF-16 with a byte order mark, or what charset-normalizer finds, which is noted."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    else:
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            from charset_normalizer import from_bytes
+
+            best = from_bytes(data).best()
+            if best is None:
+                raise ValueError(f"{path}: not text in a known encoding; save it as CSV UTF-8") from None
+            encoding = best.encoding
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not {encoding} ({error.reason}); save it as CSV UTF-8") from None
+    if notes is not None:
+        notes.append(f"{path.name} is read as {encoding}")
+    return text
+
+
+def _text_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, stripped cells) of each row, the header first. Raises ValueError for a quote that does not end."""
+    first, _, _ = text.partition("\n")
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if reader.line_num > line:
+                raise ValueError(
+                    f"{path}, line {line}: a quote opens here and ends on line {reader.line_num}; close it"
+                )
+            yield line, [cell.strip() for cell in cells]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        if "unexpected end" in str(error) or "field larger" in str(error):
+            raise ValueError(f"{path}, line {line}: a quote opens here and never ends; close or remove it") from None
+        raise ValueError(f"{path}, line {line}: {error}; a quote stands where none may") from None
+
+
+def _sheet(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(row, cells as text) of the first sheet that is not empty. Raises ValueError naming the file if it is damaged."""
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    with open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > BYTES:
+            raise ValueError(f"{path}: {size:,} bytes, more than {BYTES:,}; is it a label file?")
+        try:
+            book = load_workbook(file, read_only=True, data_only=True)
+        except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{path}: not a readable .xlsx file ({error}); unpack the archive again") from None
+        with closing(book):
+            for row, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
+                yield row, ["" if cell is None else str(cell).strip() for cell in cells]
+
+
+def read_together(
+    paths: Sequence[Path], columns: Columns, optional: Columns | None = None, notes: list[str] | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of several files of one table, as (place in words, row). `columns` names the id first.
+
+    Raises ValueError with the list of files if they hold the same id twice or not the same columns.
+    """
+    seen: dict[str, Path] = {}
+    key = next(iter(columns))
+    kinds = {}
+    for path in paths:
+        for line, row in read_table(path, columns, optional, notes):
+            kinds.setdefault(tuple(row), path)
+            if len(paths) > 1:
+                if (other := seen.setdefault(row[key], path)) != path:
+                    what = f"{row[key]!r} is in {other.name} and in {path.name}"
+                    raise ValueError(f"{_list(paths)}: {what}; which file is meant? Move the others away")
+                if len(kinds) > 1:
+                    raise ValueError(f"{_list(paths)}: they have different columns; move away what is not meant")
+            yield f"{path.name}, line {line}", row
+    if len(paths) > 1 and notes is not None:
+        notes.append(f"{len(paths)} label files are read together: {', '.join(path.name for path in paths)}")
+
+
+def _list(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def has_columns(path: Path, columns: Columns) -> bool:
+    """Whether a file is a table with all of these columns."""
+    try:
+        next(read_table(path, columns), None)
+    except ValueError:
+        return False
+    return True

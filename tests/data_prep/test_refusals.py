@@ -1,0 +1,181 @@
+"""What data_prep refuses or drops, what it says of it, and how it is allowed."""
+
+import csv
+import json
+import os
+import shutil
+
+import pytest
+
+from storm.datasets import DATASETS
+from tests.helpers.building import build, contents, exists, manifest, scored
+from tests.helpers.hostile_images import HOSTILE, write_hostile
+from tests.helpers.pictures import encoded, picture
+
+
+def test_missing_images_are_counted_and_the_rest_gets_the_same_rule(raw, tmp_path, capsys):
+    images = sorted(raw.glob("hci/**/*.jpg")) + sorted(raw.glob("aptos/**/*.png"))
+    gone = [path for path in images if path.parts[-2] == "train_images"][:3]
+    for path in gone:
+        path.unlink()
+    assert exists(raw, tmp_path / "out", "aptos") == 1, "3 of 50 are more than is usual"
+    assert not (tmp_path / "out" / "cot").exists()
+    assert len((tmp_path / "out" / "quarantine" / "aptos.csv").read_text().splitlines()) == 4
+    assert "--allow-missing" in capsys.readouterr().err
+    assert exists(raw, tmp_path / "out", "aptos", "--allow-missing") == 0
+    numbers = json.loads((tmp_path / "out" / "summary.json").read_text())["aptos"]
+    assert numbers["dropped"]["missing"] == 3 and numbers["read"] - 3 == numbers["sizes"]["all"]
+    assert numbers["sizes"]["test"] == numbers["sizes"]["all"] // 10
+    quarantine = (tmp_path / "out" / "quarantine" / "aptos.csv").read_text().splitlines()
+    assert quarantine[0] == "id,file,reason" and [line.split(",")[0] for line in quarantine[1:]] == [
+        p.stem for p in gone
+    ]
+    assert "missing: no such image" in quarantine[1]
+    printed = capsys.readouterr().out
+    assert str(tmp_path / "out" / "quarantine" / "aptos.csv") in printed
+    assert f"{3:>9}  missing: no such image" in printed, "drops are grouped by kind of reason"
+
+
+def test_bad_ratings_and_repeated_ids_are_counted_by_reason(raw, tmp_path):
+    labels = next(raw.glob("aptos/**/train.csv"))
+    first, second = labels.read_text().splitlines()[1:3]
+    id, grade = second.split(",")
+    torn = f"{id},{(int(grade) + 1) % 5}"
+    bad = "".join(f"{'0' * 11}{i},{rating}\n" for i, rating in enumerate(("5", "2.5", "two", "nan", "")))
+    labels.write_text(labels.read_text() + f"{first}\n{torn}\n{bad}")
+    assert exists(raw, tmp_path / "out", "aptos") == 0
+    dropped = json.loads((tmp_path / "out" / "summary.json").read_text())["aptos"]["dropped"]
+    assert dropped == {"rule": 5, "missing": 0, "unreadable": 0, "duplicate": 3, "leak": 0, "conflict": 0}
+    assert id not in {row["id"] for row in manifest(tmp_path / "out", "aptos")}, "neither rating is taken"
+    text = (tmp_path / "out" / "quarantine" / "aptos.csv").read_text()
+    for reason in (
+        "rating 5 is not in 0..4",
+        "rating 2.5 is not a whole number",
+        "'two' is not a number",
+        "several ratings",
+    ):
+        assert reason in text
+
+
+def test_a_rating_written_in_two_ways_is_one(raw, tmp_path):
+    labels = next(raw.glob("aptos/**/train.csv"))
+    first = labels.read_text().splitlines()[1]
+    labels.write_text(labels.read_text() + f"{first}.0\n")
+    assert exists(raw, tmp_path / "out", "aptos") == 0
+    assert first.split(",")[0] in {row["id"] for row in manifest(tmp_path / "out", "aptos")}
+
+
+def test_scores_of_another_scale_are_refused_and_nothing_is_written(tmp_path, capsys):
+    scored(tmp_path / "raw/challengedb", {f"{score}": score / 10 for score in range(10, 81)})
+    assert exists(tmp_path / "raw", tmp_path / "out", "challengedb") == 1
+    assert "divided by 10" in capsys.readouterr().err and not list((tmp_path / "out").rglob("*.jsonl"))
+
+
+def test_a_level_without_rows_is_refused_or_allowed(tmp_path, capsys):
+    scored(tmp_path / "raw/challengedb", {f"{score}": score for score in range(30, 90)})
+    assert exists(tmp_path / "raw", tmp_path / "out", "challengedb") == 1
+    assert "level 0" in capsys.readouterr().err and not list((tmp_path / "out").rglob("*.jsonl"))
+    assert exists(tmp_path / "raw", tmp_path / "out", "challengedb", "--allow-empty-levels") == 0
+
+
+def test_no_row_for_testing_is_refused_or_allowed(tmp_path, capsys):
+    """Nine rows: a fifth, rounded down, is one; of four rows it is none."""
+    scored(tmp_path / "raw/challengedb", {"1": 10, "2": 30, "3": 50, "4": 70})
+    options = ["challengedb", "--allow-empty-levels"]
+    assert exists(tmp_path / "raw", tmp_path / "out", *options) == 1
+    assert "testing" in capsys.readouterr().err
+    assert exists(tmp_path / "raw", tmp_path / "out", *options, "--allow-missing") == 0
+
+
+def test_a_dataset_that_fails_is_one_line_and_the_others_are_built(raw, tmp_path, capsys):
+    next(raw.glob("aptos/**/train.csv")).write_text("id,grade\n1,2\n")
+    shutil.rmtree(raw / "hci")
+    (raw / "hci").mkdir()
+    assert exists(raw, tmp_path / "out", "aptos", "hci", "spaq") == 1
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("error")]
+    assert "Traceback" not in captured.err
+    assert len(lines) == 2 and lines[0].startswith("error: aptos: ") and "no column 'id_code'" in lines[0]
+    assert lines[1].startswith("error: hci: ") and "1930s" in lines[1]
+    assert manifest(tmp_path / "out", "spaq") and "spaq" in captured.out
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_damaged_summary_is_one_line(raw, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("{oops")
+    assert exists(raw, tmp_path / "out", "hci") == 1
+    assert f"error: {tmp_path}/out: " in capsys.readouterr().err
+    assert manifest(tmp_path / "out", "hci")
+
+
+def test_a_full_disk_leaves_the_build_before_intact(raw, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert exists(raw, out, "spaq", "hci") == 0
+    before = contents(out)
+    monkeypatch.setattr(
+        "data_prep.write.quarantine", lambda drops, file: (_ for _ in ()).throw(OSError(28, "No space"))
+    )
+    assert exists(raw, out, "spaq", "hci", "--split", "subject") == 1
+    assert contents(out) == before
+    assert capsys.readouterr().err.count("No space") == 2
+
+
+def test_hostile_images_are_rows_with_a_reason(tmp_path, capsys):
+    """200 files that no decoder should be given, as images of a dataset that goes by file names."""
+    folder = tmp_path / "raw" / "challengedb"
+    folder.mkdir(parents=True)
+    write_hostile(folder)
+    names = [name for name in HOSTILE if "\0" not in name]
+    for number, name in enumerate(names):  # several differ only in their extension, which is no part of an id
+        names[number] = f"{number}_{name}" if len(name) < 240 else name
+        if os.path.lexists(folder / name):
+            (folder / name).rename(folder / names[number])
+    sound = 20
+    for number in range(sound):
+        (folder / f"sound_{number}.png").write_bytes(encoded(picture(60, 40, number), "PNG"))
+    names += [f"sound_{number}.png" for number in range(sound)]
+    lines = "".join(f"{name},{4 + number % 88}\n" for number, name in enumerate(names))
+    (folder / "challenge.csv").write_text(f"img_name,mos\n{lines}")
+    for more in ([], ["--resize", "1024"]):
+        out = tmp_path / f"out{len(more)}"
+        assert build(tmp_path / "raw", out, *more) == 1, "most images cannot be used"
+        assert build(tmp_path / "raw", out, *more, "--allow-missing", "--allow-empty-levels") == 0
+        listed = {row["id"] for row in manifest(out, "challengedb")}
+        with (out / "quarantine" / "challengedb.csv").open(newline="") as file:
+            dropped = list(csv.DictReader(file))
+        assert len(listed) + len(dropped) == len(names), "none is lost"
+        assert listed >= {f"sound_{number}" for number in range(sound)}
+        assert len(dropped) >= 100 and all(len(row["reason"].splitlines()) == 1 for row in dropped)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_one_line_with_the_owners_page(raw, tmp_path, capsys):
+    shutil.rmtree(raw / "hci")
+    assert exists(raw, tmp_path / "out", "hci", "aptos") == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert f"{raw}/hci" in line and DATASETS["hci"].url in line
+    assert manifest(tmp_path / "out", "aptos")
+
+
+def test_a_link_to_itself_costs_only_itself(raw, tmp_path):
+    for place in (raw / "loop", raw / "aptos" / "loop", raw / "hci" / "loop.jpg"):
+        place.symlink_to(place)
+    (raw / "spaq_link").symlink_to(raw)
+    (raw / "aptos" / "up").symlink_to(raw)
+    assert exists(raw, tmp_path / "out", "aptos", "hci", "spaq") == 0
+    assert exists(raw, tmp_path / "all") == 0
+
+
+@pytest.mark.parametrize(("name", "there"), [("hci", "HCI"), ("eyepacs", "EyePACS"), ("koniq", "KonIQ-10k")])
+def test_a_folder_of_another_name_is_found(raw, tmp_path, capsys, name, there):
+    (raw / name).rename(raw / there)
+    assert exists(raw, tmp_path / "out", name) == 0
+    image = manifest(tmp_path / "out", name)[0]["image"]
+    assert image.startswith(f"{there}/") and (raw / image).is_file()
+    (raw / f"{there}_").mkdir()
+    assert exists(raw, tmp_path / "out", name) == 1
+    assert f"{there}, {there}_" in capsys.readouterr().err, "two folders could be meant"
+    (raw / there).rename(raw / name)
+    assert exists(raw, tmp_path / "out", name) == 0
+    assert f"{name} is used" in capsys.readouterr().err
