@@ -39,8 +39,9 @@ def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Locat
     for row, places in zip(rows, found, strict=True):
         place = next((place for place in places if place.folder in used), None)
         if place is None:
-            where = f"{files.root}: {', '.join(sorted(used))}" if places else str(files.root)
-            located.drops.append(Drop(row.id, row.images[0], "missing", f"no such image below {where}"))
+            elsewhere = f", only in {places[0].folder}, which is not used" if places else ""
+            reason = f"no such image below {files.root.name or files.root}{elsewhere}"
+            located.drops.append(Drop(row.id, row.images[0], "missing", reason))
         elif place.path in located.rows:
             reason = f"its image is that of {located.rows[place.path].id!r}"
             located.drops.append(Drop(row.id, place.path, "duplicate", reason))

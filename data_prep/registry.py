@@ -17,12 +17,12 @@ def stanza(file: str) -> dict:
 
 
 def dataset_info() -> dict[str, dict]:
-    """What dataset_info.json must hold: storm_<dataset>_<train|lite|test><suffix of the strategy> -> stanza."""
-    demo = [f"demo_{split}{strategy.suffix}" for strategy in STRATEGIES.values() for split in ("train", "test")]
+    """What dataset_info.json must hold: storm_<dataset>_<train|lite|val|test><suffix of the strategy> -> stanza."""
+    demo = [f"demo_{part}{strategy.suffix}" for strategy in STRATEGIES.values() for part in ("train", "val", "test")]
     info = {name: stanza(f"data/demo/{name}.jsonl") for name in demo}
     for strategy in STRATEGIES.values():
         for dataset in DATASETS.values():
-            for part in ("train", "test") if dataset.lite == "none" else ("train", "lite", "test"):
+            for part in ("train", "val", "test") if dataset.lite == "none" else ("train", "lite", "val", "test"):
                 file = f"data/storm/{strategy.name}/{dataset.name}_{part}.jsonl"
                 info[f"storm_{dataset.name}_{part}{strategy.suffix}"] = stanza(file)
     return info

@@ -109,10 +109,10 @@ def _text(path: Path, data: bytes, notes: list[str] | None) -> str:
         except UnicodeDecodeError:
             from charset_normalizer import from_bytes
 
-            best = from_bytes(data).best()
-            if best is None:
+            likely = [match.encoding for match in from_bytes(data)]
+            if not likely:
                 raise ValueError(f"{path}: not text in a known encoding; save it as CSV UTF-8") from None
-            encoding = best.encoding
+            encoding = "cp1252" if "cp1252" in likely else likely[0]  # what Windows writes in Western languages
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:

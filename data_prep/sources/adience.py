@@ -22,7 +22,7 @@ FOLDS = tuple(f"fold_{fold}_data" for fold in range(5))
 COLUMNS = {name: (name,) for name in ("user_id", "original_image", "face_id", "age")}
 GROUPS = ("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)")
 ALIGNED, TILTED = "landmark_aligned_face.", "coarse_tilt_aligned_face."
-RANGE = re.compile(r"\(?(\d+)\s*[,-]\s*(\d+)\)?")
+RANGE = re.compile(r"\(?\s*(\d+)\s*[,-]\s*(\d+)\s*\)?")
 FULL = 0.95  # our choice: with this share of the tilted faces, the aligned ones are taken
 
 

@@ -28,7 +28,7 @@ def read(files: Files) -> Items:
         listed = zip(*read_mat(path, "celebrityImageData", "name", "age"))
     else:
         path, listed = None, ((name, None) for name in there)
-    if not there:
+    if not there and path is None:
         raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
     if repaired := sum(unicodedata.normalize("NFC", name) != ours for ours, name in there.items()):
         files.notes.append(f"{repaired:,} file names are in a wrong encoding and were read as the owner's")

@@ -18,12 +18,13 @@ def read(files: Files) -> Items:
     numbered = False
     for path in files.images:
         *folders, name = path.split("/")
-        decade, folder = next(((d, f) for f in reversed(folders) if (d := _decade(f))), ("", ""))
+        place = next((place for place in reversed(range(len(folders))) if _decade(folders[place])), None)
+        decade = "" if place is None else _decade(folders[place])
         if not decade and len(folders) > 1 and folders[-1] in "01234" and folders[-2].lower() in PARTS:
-            decade, folder, numbered = DECADES[int(folders[-1])], folders[-1], True
+            decade, place, numbered = DECADES[int(folders[-1])], len(folders) - 1, True
         if decade:
             id = f"{decade}/{stem(path)}"
-            dated.setdefault(id, Row(id, (f"{folder}/{name}",), DECADES.index(decade)))
+            dated.setdefault(id, Row(id, ("/".join([*folders[place:], name]),), DECADES.index(decade)))
         else:
             yield Drop(stem(path), path, "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
     if not dated:

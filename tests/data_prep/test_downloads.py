@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.downloads import Files, read_csv
+from data_prep.downloads import Files, base, folders, image_id
+from tests.helpers.downloads import best
 
 
 def put(root: Path, *paths: str) -> Files:
@@ -32,7 +33,7 @@ def put(root: Path, *paths: str) -> Files:
     ],
 )
 def test_of_several_files_the_one_most_like_the_name_is_found(tmp_path, paths, end, found):
-    assert put(tmp_path, *paths).find(end) == found
+    assert best(put(tmp_path, *paths), end) == found
 
 
 def test_an_exact_name_is_a_whole_path_and_nothing_else(tmp_path):
@@ -68,16 +69,35 @@ def test_a_relative_root_knows_absolute_paths(tmp_path, monkeypatch):
     assert Files(Path(".")).exact(os.path.abspath("images/a.jpg")) == "images/a.jpg"
 
 
-def test_of_label_files_the_least_nested_is_taken(tmp_path):
-    assert put(tmp_path, "a/b/train.csv", "z/train.csv").label_file("train.csv") == tmp_path / "z/train.csv"
+def test_label_files_of_the_same_bytes_count_once_and_others_are_listed(tmp_path):
+    files = put(tmp_path, "a/b/train.csv", "z/train.csv")
+    assert files.label_file("train.csv") == tmp_path / "z/train.csv" and files.label_paths == ["z/train.csv"]
+    (tmp_path / "z/train.csv").write_text("other")
+    with pytest.raises(ValueError, match=r"a/b/train\.csv, .*z/train\.csv: which"):
+        Files(tmp_path).label_file("train.csv")
+    assert [path.parent.name for path in Files(tmp_path).label_files("train.csv")] == ["b", "z"]
 
 
-def test_a_cell_too_many_is_refused_by_line(tmp_path):
-    path = tmp_path / "ratings.csv"
-    path.write_text("image,rating\na.jpg,1\nb.jpg,1,5\n")
-    with pytest.raises(ValueError, match=r"ratings\.csv, line 3: 3 cells for 2 columns \(b\.jpg,1,5\); write .* 1\.5"):
-        list(read_csv(path, "image", "rating"))
-    path.write_text("image,rating\na.jpg,1,, \nb.jpg\n,,\n")
-    assert list(read_csv(path)) == [(2, {"image": "a.jpg", "rating": "1"}), (3, {"image": "b.jpg", "rating": ""})]
-    path.write_text('image;rating\na.jpg;1,5\n"b;c.jpg";2\n')
-    assert [row["rating"] for _, row in read_csv(path)] == ["1,5", "2"]
+def test_what_is_missing_is_said_with_what_is_there_and_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file train\.csv .*there is nothing"):
+        put(tmp_path).label_file("train.csv")
+    with pytest.raises(FileNotFoundError, match=r"there is labels/trian\.csv, .*rename"):
+        put(tmp_path, "labels/trian.csv", "x.jpg", "readme.txt").label_file("train.csv")
+    with pytest.raises(FileNotFoundError, match=r"unpack a/data\.zip, b\.tar\.gz, c\.7z\.001 and 1 more"):
+        put(tmp_path, "a/data.zip", "b.tar.gz", "c.7z.001", "d.z01").label_file("train.csv")
+
+
+def test_a_cell_may_hold_a_path_and_an_extension_or_not():
+    for cell in ("a.b/10_left.jpeg", r"\x\10_left.PNG", "/kaggle/input/x/10_left", " 10_left.webp "):
+        assert image_id(cell.strip()) == "10_left"
+    assert base(r"\regular\1\1_l1.jpg") == "1_l1.jpg" and image_id("no.image") == "no.image"
+
+
+def test_datasets_are_found_under_other_names_in_any_case(tmp_path):
+    for name in ("koniq10k", "UTKFace", "HCI", "KonIQ", "imagenet", "utk"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "spaq").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    found = folders(tmp_path)
+    assert (found["koniq"], found["utk"], found["hci"]) == (["KonIQ", "koniq10k"], ["utk", "UTKFace"], ["HCI"])
+    assert found["spaq"] == [] and folders(tmp_path / "nowhere")["hci"] == []

@@ -62,8 +62,8 @@ def test_all_forms_are_read_and_the_split_is_kept(raw, capsys):
     assert rows(out / "cot/spaq_lite.jsonl") == [train]
     assert (train["label"], train["images"]) == (3, ["spaq/TestImage/00001.jpg"])
     assert (test["label"], test["images"]) == (1, ["spaq/TestImage/00002.jpg"])
-    (morph,) = rows(out / "text/morph_train.jsonl")
-    assert morph["conversations"][1]["value"] == "Coarse Answer: Elder, Predicted Age: fifty-four years old"
+    (morph,) = rows(out / "cot/morph_train.jsonl")
+    assert morph["conversations"][1]["value"] == "Coarse Answer: Elder(48+ years old), Predicted Age: 54 years old"
     assert not (out / "cot/morph_test.jsonl").exists()
     assert (out / "manifest/spaq.csv").read_text().count("\n") == 3
     assert "morph" in capsys.readouterr().out

@@ -26,8 +26,13 @@ def read(module, root: Path) -> list[Row | Drop]:
 
 
 def image_of(root: Path, row: Row) -> str | None:
-    return Files(root).find(*row.images)
+    return best(Files(root), *row.images)
 
 
 def located(files: Files, rows: list[Row | Drop]) -> list[str | None]:
-    return [files.find(*row.images) for row in rows if isinstance(row, Row)]
+    return [best(files, *row.images) for row in rows if isinstance(row, Row)]
+
+
+def best(files: Files, *ends: str) -> str | None:
+    """The path of the best guess, None if there is none."""
+    return next((found.path for found in files.find(*ends)), None)

@@ -52,13 +52,13 @@ def test_cacd_from_file_names(tmp_path):
     files = cacd_on_disk(tmp_path)
     rows = {row.id: row for row in cacd.read(files)}
     assert rows == {
-        id: Row(id, (path,), age, unicodedata.normalize("NFC", person))
+        id: Row(id, (path.split("/")[1],), age, unicodedata.normalize("NFC", person))
         for id, (age, person) in CELEBRITIES.items()
         for path in files.paths
         if id in unicodedata.normalize("NFC", path)
     }
     assert len(rows) == 5
-    assert located(files, list(rows.values())) == [row.images[0] for row in rows.values()]
+    assert located(files, list(rows.values())) == [f"CACD2000/{row.images[0]}" for row in rows.values()]
 
 
 @pytest.mark.parametrize("write", [meta_v5, meta_v73])
@@ -69,8 +69,8 @@ def test_cacd_gives_the_same_rows_from_either_meta_file(tmp_path, write):
     write(tmp_path / "celebrity2000_meta.mat", names, [age for age, _ in CELEBRITIES.values()])
     files = Files(tmp_path)
     from_meta = list(cacd.read(files))
-    assert [row.images for row in from_meta] == [(name,) for name in names]
-    assert located(files, sorted(from_meta)) == [row.images[0] for row in from_names]
+    assert [row.id for row in from_meta] == [name.removesuffix(".jpg") for name in names]
+    assert located(files, sorted(from_meta)) == [f"CACD2000/{row.images[0]}" for row in from_names]
     assert [row._replace(images=()) for row in sorted(from_meta)] == [row._replace(images=()) for row in from_names]
     assert {type(row.score) for row in from_meta} == {int}
 
@@ -90,7 +90,7 @@ def test_cacd_drops_names_without_an_age_and_ages_that_differ(tmp_path, write):
 def test_cacd_drops_file_names_without_an_age(tmp_path):
     bad = ["x/20_A_B_001.jpg", "x/A_B_0001.jpg", "20_A/B_0001.jpg"]
     rows = list(cacd.read(put(tmp_path, *bad)))
-    assert sorted((row.file, row.kind) for row in rows) == sorted((path, "rule") for path in bad)
+    assert sorted((row.file, row.kind) for row in rows) == sorted((path.split("/")[-1], "rule") for path in bad)
 
 
 @pytest.mark.parametrize("write", [meta_v5, meta_v73])
@@ -100,7 +100,7 @@ def test_cacd_says_what_to_do_about_a_damaged_meta_file(tmp_path, write):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], whole[:100], b"<html>no such file</html>" * 20, b""):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"celebrity2000_meta\.mat: cannot read .*; download it again, or remove"):
+        with pytest.raises(ValueError, match=r"celebrity2000_meta\.mat: cannot read .*; download it again"):
             list(cacd.read(Files(tmp_path)))
 
 
@@ -108,3 +108,29 @@ def test_cacd_refuses_a_meta_file_of_something_else(tmp_path):
     savemat(tmp_path / "celebrity2000_meta.mat", {"celebrityData": {"name": "A_B"}})
     with pytest.raises(ValueError, match="cannot read name and age of celebrityImageData"):
         list(cacd.read(Files(tmp_path)))
+
+
+@pytest.mark.parametrize("wrong", ["cp1252", "latin-1", "cp437"])
+@pytest.mark.parametrize("name", ["30_Alexander_Skarsgård_0001", "14_Renée_Zellweger_0001", "40_Zoë_Kravitz_0002"])
+def test_cacd_names_in_a_wrong_encoding_get_the_owners_ids(tmp_path, wrong, name):
+    broken = unicodedata.normalize("NFC", name).encode().decode(wrong)
+    for given in (broken, unicodedata.normalize("NFD", broken)):
+        assert cacd.owners(f"{given}.jpg") == f"{name}.jpg"
+    files = put(tmp_path, f"CACD2000/{broken}.jpg", "CACD2000/20_A_B_0001.jpg")
+    rows = list(cacd.read(files))
+    assert {row.id for row in rows} == {name, "20_A_B_0001"} and len(located(files, rows)) == 2
+    assert None not in located(files, rows) and "1 file names are in a wrong encoding" in files.notes[0]
+    meta_v5(tmp_path / "celebrity2000_meta.mat", [f"{name}.jpg"], [int(name[:2])])
+    files = Files(tmp_path)
+    assert located(files, list(cacd.read(files))) == [f"CACD2000/{broken}.jpg"]
+
+
+def test_cacd_names_that_cannot_be_repaired_are_refused(tmp_path):
+    assert cacd.owners("30_Alexander_Skarsg#U00e5rd_0001.jpg") == "30_Alexander_Skarsgård_0001.jpg"
+    for name in (
+        "30_Alexander_Skarsg?rd_0001.jpg",
+        "30_Alexander_Skarsg\ufffdrd_0001.jpg",
+        "14_RenΘe_Zellweger_0001.jpg",
+    ):
+        with pytest.raises(ValueError, match="unpack the archive again"):
+            list(cacd.read(put(tmp_path / str(len(name)) / name[3], f"CACD2000/{name}")))

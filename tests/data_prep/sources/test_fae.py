@@ -26,8 +26,10 @@ def test_ages_and_groups_are_labels_as_they_are(name):
 
 @pytest.mark.parametrize("module", [cacd, morph, utk])
 def test_a_folder_without_images_says_what_is_missing(tmp_path, module):
-    with pytest.raises(FileNotFoundError, match=r"\.jpg"):
+    with pytest.raises(FileNotFoundError, match="no image in it or below it; there is readme.md"):
         list(module.read(put(tmp_path, "readme.md")))
+    with pytest.raises(FileNotFoundError, match="unpack part1.tar.gz, x/CACD2000.zip"):
+        list(module.read(put(tmp_path, "part1.tar.gz", "x/CACD2000.zip")))
 
 
 def test_adience_keeps_the_eight_groups_once(tmp_path):
@@ -52,8 +54,7 @@ def test_adience_keeps_the_eight_groups_once(tmp_path):
     )
 
     def row(user: str, image: str, face: int, score: int, part: str = "train") -> Row:
-        aligned, tilted = f"landmark_aligned_face.{face}.{image}.jpg", f"coarse_tilt_aligned_face.{face}.{image}.jpg"
-        return Row(f"{user}/{face}.{image}", (f"aligned/{user}/{aligned}", f"faces/{user}/{tilted}"), score, user, part)
+        return Row(f"{user}/{face}.{image}", (f"{user}/landmark_aligned_face.{face}.{image}.jpg",), score, user, part)
 
     def drop(id: str, file: str, age: str) -> Drop:
         return Drop(id, file, "rule", f"age {age!r} is none of the eight groups")
@@ -75,11 +76,24 @@ def test_adience_keeps_the_eight_groups_once(tmp_path):
     ]
     assert located(files, rows) == [
         "aligned/7@N01/landmark_aligned_face.1.10_a_o.jpg",
-        "faces/7@N01/coarse_tilt_aligned_face.2.10_a_o.jpg",
+        None,
         "aligned/8@N02/landmark_aligned_face.1.10_a_o.jpg",
         None,
         None,
     ]
+    assert "2 are there" in files.notes[0], "one kind of images for all rows"
+
+
+def test_adience_without_aligned_faces_and_with_other_blanks(tmp_path):
+    folds = {
+        f"fold_{n}_data": fold(("7@N01", "1.jpg", str(n), age))
+        for n, age in enumerate(["(25,32)", "( 25, 32)", "25, 32", "(25, 32)", "25-32"])
+    }
+    images = [f"7@N01/coarse_tilt_aligned_face.{n}.1.jpg" for n in range(5)]
+    files = put(tmp_path, *images, **folds)
+    rows = list(adience.read(files))
+    assert [row.score for row in rows if isinstance(row, Row)] == [4] * 5
+    assert located(files, rows) == images
 
 
 def test_adience_says_which_folds_are_missing(tmp_path):
@@ -97,9 +111,9 @@ def test_adience_refuses_another_file(tmp_path):
 MORPH_HEAD = "id_num,picture_num,dob,doa,race,gender,facial_hair,age,age_diff,glasses,photo\n"
 MORPH_IMAGES = ("Album2/009055_1M54.JPG", "Album2/070081_02F36.JPG", "Album2/332200_0M7.JPG")
 MORPH_ROWS = [
-    Row("009055_1M54", ("Album2/009055_1M54.JPG", "009055_1M54.jpg"), "54", "009055"),
-    Row("070081_02F36", ("Album2/070081_02F36.JPG", "070081_02F36.jpg"), "36", "070081"),
-    Row("332200_0M7", ("Album2/332200_0M7.JPG", "332200_0M7.jpg"), "7", "332200"),
+    Row("009055_1M54", ("009055_1M54.JPG",), "54", "009055"),
+    Row("070081_02F36", ("070081_02F36.JPG",), "36", "070081"),
+    Row("332200_0M7", ("332200_0M7.JPG",), "7", "332200"),
 ]
 
 
@@ -129,14 +143,17 @@ def test_morph_in_copies_with_other_folders_and_case(tmp_path):
     )
     rows = list(morph.read(files))
     assert rows == [
-        Row("009055_1M54", ("Album2\\009055_1M54.JPG", "009055_1M54.jpg"), "54", "009055"),
-        Drop("Album2/x.JPG", "Album2/x.JPG", "rule", "'Album2/x.JPG' is not <six digits>_<picture><M|F><age>.jpg"),
+        Row("009055_1M54", ("009055_1M54.JPG",), "54", "009055"),
+        Drop("x.JPG", "x.JPG", "rule", "'x.JPG' is not <six digits>_<picture><M|F><age>.jpg"),
         Drop("", "", "rule", "'' is not <six digits>_<picture><M|F><age>.jpg"),
     ]
     assert located(files, rows) == ["Images/Train/009055_1m54.jpg"]
     (tmp_path / "morph_2008_nonCommercial.csv").unlink()
     rows = list(morph.read(Files(tmp_path)))
     assert [row.id for row in rows] == ["9055_1M54.jpg", "070081_02F36", "009055_1M54", "overview.jpg"]
+    (tmp_path / "Images/Test/070081_02F36.jpg").rename(tmp_path / "Images/Test/070081_02F36.png")
+    assert [row.id for row in morph.read(Files(tmp_path))] == [row.id for row in rows], "any kind of image"
+    (tmp_path / "Images/Test/070081_02F36.png").rename(tmp_path / "Images/Test/070081_02F36.jpg")
     assert located(files, rows) == ["Images/Test/070081_02F36.jpg", "Images/Train/009055_1m54.jpg"]
 
 
@@ -145,7 +162,7 @@ def test_morph_drops_an_age_that_differs_from_the_names(tmp_path, age):
     table = f"{MORPH_HEAD}1,1,,,W,M,,54.0,0,,{MORPH_IMAGES[0]}\n1,1,,,W,F,,{age},0,,{MORPH_IMAGES[1]}\n"
     rows = list(morph.read(put(tmp_path, morph_2008_nonCommercial=table)))
     reason = f"age {age!r} in morph_2008_nonCommercial.csv, but 36 in the name of the file"
-    assert rows == [MORPH_ROWS[0], Drop("070081_02F36", MORPH_IMAGES[1], "rule", reason)]
+    assert rows == [MORPH_ROWS[0], Drop("070081_02F36", "070081_02F36.JPG", "rule", reason)]
 
 
 def test_morph_refuses_another_table(tmp_path):
@@ -156,8 +173,7 @@ def test_morph_refuses_another_table(tmp_path):
 WILD = {
     "part1/61_3_20170109150557335.jpg": ("61_3_20170109150557335", 61),
     "part1/1_0_0_20161219140623097.JPG": ("1_0_0_20161219140623097", 1),
-    "part1/36_0_1_20170117163203851.jpg": ("part1/36_0_1_20170117163203851", 36),
-    "part2/36_0_1_20170117163203851.jpg": ("part2/36_0_1_20170117163203851", 36),
+    "part1/36_0_1_20170117163203851.jpg": ("36_0_1_20170117163203851", 36),
     "part2/39_1_20170116174525125.jpg": ("39_1_20170116174525125", 39),
     "part2/53__0_20170116184028385.jpg": ("53__0_20170116184028385", 53),
     "part3/24_0_1_20170116220224657 .jpg": ("24_0_1_20170116220224657", 24),
@@ -166,7 +182,7 @@ WILD = {
 ALIGNED = {
     "UTKFace/1_0_0_20161219140623097.jpg.chip.jpg": ("1_0_0_20161219140623097", 1),
     "UTKFace/24_0_1_20170116220224657 .jpg.chip.jpg": ("24_0_1_20170116220224657", 24),
-    "UTKFace/55_0_0_20170116232725357jpg.chip.jpg": ("55_0_0_20170116232725357jpg", 55),
+    "UTKFace/55_0_0_20170116232725357jpg.chip.jpg": ("55_0_0_20170116232725357", 55),
     "UTKFace/61_1_20170109150557335.jpg.chip.jpg": ("61_1_20170109150557335", 61),
     "crop_part1/1_0_0_20161219140623097.jpg.chip.jpg": ("1_0_0_20161219140623097", 1),
 }
@@ -175,17 +191,32 @@ UNREAD = ("part3/55_0_0_20170116232725357jpg", "part3/44_1_4_20170116235150272.p
 
 @pytest.mark.parametrize("nested", ["", "UTKface_inthewild/"])
 def test_utk_reads_the_age_of_every_jpg_in_the_wild(tmp_path, nested):
-    files = put(tmp_path, *(nested + path for path in (*WILD, *UNREAD)), *ALIGNED)
+    again = f"{nested}z_cropped/36_0_1_20170117163203851.jpg"  # one photograph, though it is there twice
+    files = put(tmp_path, *(nested + path for path in (*WILD, *UNREAD)), *ALIGNED, again)
     rows = list(utk.read(files))
-    assert sorted(rows) == sorted(Row(id, (nested + path,), age) for path, (id, age) in WILD.items())
+    assert sorted(rows) == sorted(Row(id, (path.split("/")[1],), age) for path, (id, age) in WILD.items())
+    assert "in the wild are used (7), not those aligned (.chip) (4)" in files.notes[0]
     assert sorted(located(files, rows)) == sorted(nested + path for path in WILD)
 
 
 def test_utk_takes_the_aligned_set_alone_and_drops_other_names(tmp_path):
-    other = "samples.jpg", "UTKFace/_1_0_20161219140623097.jpg.chip.jpg"
-    files = put(tmp_path, *ALIGNED, *UNREAD, *other)
+    other = ("samples.jpg", "_1_0_20161219140623097.jpg.chip.jpg", "00001_26_1_0_20170116220224657.jpg")
+    other += ("45_Peter_Mullan_0001.jpg", "26_1_0_2017011622022465.jpg", "26_1_0_9_20170116220224657.jpg")
+    files = put(tmp_path, *ALIGNED, *UNREAD, *(f"UTKFace/{name}" for name in other))
     rows = list(utk.read(files))
-    expected = [Row(id, (path,), age) for path, (id, age) in ALIGNED.items()]
-    expected += [Drop(path, path, "rule", f"{path!r} does not begin with an age and '_'") for path in other]
-    assert sorted(rows, key=str) == sorted(expected, key=str)
-    assert sorted(located(files, rows)) == sorted(ALIGNED)
+    assert {row.id for row in rows if isinstance(row, Row)} == {id for id, _ in ALIGNED.values()}
+    assert {row.file for row in rows if isinstance(row, Drop)} == set(other)
+    assert len(located(files, rows)) == 4 and all(".chip." in path for path in located(files, rows))
+
+
+def test_utk_never_takes_three_images_in_the_wild_for_the_set(tmp_path):
+    aligned = [f"UTKFace/{age}_0_0_20170116{age:09d}.jpg.chip.jpg" for age in range(1, 61)]
+    files = put(tmp_path, *aligned, *(f"{age}_0_0_20170116{age:09d}.jpg" for age in range(1, 4)))
+    assert located(files, list(utk.read(files))) == sorted(aligned) and "(60)" in files.notes[0]
+
+
+@pytest.mark.parametrize("end", ["png", "jpeg", "JPG"])
+def test_utk_in_any_format(tmp_path, end):
+    files = put(tmp_path, f"36_0_1_20170117163203851.{end}", f"7_0_1_20170117163203852.jpg.chip.{end}")
+    (row,) = utk.read(files)
+    assert (row.id, row.score) == ("36_0_1_20170117163203851", 36)

@@ -19,7 +19,10 @@ def test_aesthetics_header_is_no_comment_and_ids_are_text(tmp_path):
     write(tmp_path / "img_files/5194879628.jpg")
     write(tmp_path / "nature/0023442.JPG")
     rows = read(aesthetics, tmp_path)
-    assert rows == [Row("5194879628", ("5194879628.jpg",), 3.2), Row("0023442", ("0023442.jpg",), 4.9)]
+    assert rows == [
+        Row("5194879628", ("5194879628.jpg",), 3.2, votes=(0, 0, 4, 1, 0)),
+        Row("0023442", ("0023442.jpg",), 4.9, votes=(0, 0, 0, 1, 9)),
+    ]
     assert [image_of(tmp_path, row) for row in rows] == ["img_files/5194879628.jpg", "nature/0023442.JPG"]
 
 
@@ -28,10 +31,19 @@ def test_aesthetics_votes_that_are_none_are_dropped_with_their_line(tmp_path, vo
     write(tmp_path / "beauty.tsv", f"{HEADER}1\turban\t3\n2\turban\t{votes}\n3\turban\t4\n")
     reason = f"beauty.tsv, line 3: {votes!r} is not a list of votes 1 to 5"
     assert read(aesthetics, tmp_path) == [
-        Row("1", ("1.jpg",), 3.0),
+        Row("1", ("1.jpg",), 3.0, votes=(0, 0, 1, 0, 0)),
         Drop("2", "2.jpg", "rule", reason),
-        Row("3", ("3.jpg",), 4.0),
+        Row("3", ("3.jpg",), 4.0, votes=(0, 0, 0, 1, 0)),
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ['flickr_photo_id,category,beauty_scores\n1,urban,"3,4"\n', ',id,scores\n0,1.jpg,"[3, 4]"\n']
+)
+def test_aesthetics_in_the_copies_that_go_round(tmp_path, text):
+    """The header without its "#", an index column, quoted and bracketed votes."""
+    write(tmp_path / "beauty_new.csv", text)
+    assert read(aesthetics, tmp_path) == [Row("1", ("1.jpg",), 3.5, votes=(0, 0, 1, 1, 0))]
 
 
 def test_aesthetics_line_cut_short(tmp_path):
@@ -41,7 +53,7 @@ def test_aesthetics_line_cut_short(tmp_path):
 
 def test_aesthetics_refuses_another_file(tmp_path):
     write(tmp_path / "beauty-icwsm15-dataset.tsv", "photo\tscore\n1\t3\n")
-    with pytest.raises(ValueError, match=r"beauty-icwsm15-dataset\.tsv: no column '#flickr_photo_id'"):
+    with pytest.raises(ValueError, match=r"beauty-icwsm15-dataset\.tsv: no column 'flickr_photo_id'"):
         read(aesthetics, tmp_path)
 
 
@@ -111,7 +123,10 @@ def test_ava_id_is_the_second_column(tmp_path):
     write(tmp_path / "images/1.JPG")
     rows = read(ava, tmp_path)
     mean = (2 * 1 + 3 * 5 + 4 * 17 + 5 * 38 + 6 * 36 + 7 * 15 + 8 * 6 + 9 * 5 + 10 * 1) / 124
-    assert rows == [Row("953619", ("953619.jpg",), mean), Row("1", ("1.jpg",), 5.5)]
+    assert rows == [
+        Row("953619", ("953619.jpg",), mean, votes=(0, 1, 5, 17, 38, 36, 15, 6, 5, 1)),
+        Row("1", ("1.jpg",), 5.5, votes=(10, 0, 0, 0, 0, 0, 0, 0, 0, 10)),
+    ]
     assert [image_of(tmp_path, row) for row in rows] == ["images/953619.jpg", "images/1.JPG"]
 
 
@@ -130,7 +145,7 @@ def test_ava_lines_that_are_none_are_dropped_with_their_number(tmp_path, line, i
     good = "1 953619 0 0 0 0 1 0 0 0 0 0 1 22 1396"
     write(tmp_path / "AVA.txt", f"\ufeff{good}\n\n{line}\n")
     assert read(ava, tmp_path) == [
-        Row("953619", ("953619.jpg",), 5.0),
+        Row("953619", ("953619.jpg",), 5.0, votes=(0, 0, 0, 0, 1, 0, 0, 0, 0, 0)),
         Drop(id, f"{id}.jpg", "rule", f"AVA.txt, line 3: {reason}"),
     ]
 
@@ -138,11 +153,22 @@ def test_ava_lines_that_are_none_are_dropped_with_their_number(tmp_path, line, i
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", "id,score\n1,5\n".encode("utf-16")])
 def test_ava_refuses_another_file(tmp_path, content):
     write(tmp_path / "AVA.txt", content)
-    with pytest.raises(ValueError, match=r"AVA\.txt: no line of 15 numbers with votes; is it"):
+    with pytest.raises(ValueError, match=r"AVA\.txt: (no line of 15 numbers with votes; is it|empty|a web page)"):
         read(ava, tmp_path)
+
+
+def test_ava_as_the_table_of_kaggle(tmp_path):
+    head = ",image_num," + ",".join(f"vote_{n}" for n in range(1, 11))
+    lines = "0,953619,0,1,5,17,38,36,15,6,5,1\n1,7,0,0,0,0,0,0,0,0,0,0\n2,8,0,0,0,0,x,0,0,0,0,0\n"
+    write(tmp_path / "ground_truth_dataset.csv", f"{head}\n{lines}")
+    row, none, odd = read(ava, tmp_path)
+    assert (
+        row.id == "953619" and row.votes == (0, 1, 5, 17, 38, 36, 15, 6, 5, 1) and row.score == pytest.approx(699 / 124)
+    )
+    assert (none.id, odd.id) == ("7", "8") and "no votes" in none.reason and "line 4" in odd.reason
 
 
 def test_a_folder_without_labels_names_the_file(tmp_path):
     for module in (aesthetics, tad66k, ava):
-        with pytest.raises(FileNotFoundError, match="no file .* in this folder or below it"):
+        with pytest.raises(FileNotFoundError, match="no file .* in it or below it; there is nothing"):
             read(module, tmp_path)

@@ -4,6 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from openpyxl import Workbook
@@ -17,8 +18,8 @@ from tests.helpers.downloads import image_of, read, write
 # SPAQ
 
 SPAQ_ROWS = [
-    Row("00001", ("TestImage/00001.jpg", "00001.jpg"), 48.86),
-    Row("00002", ("TestImage/00002.jpg", "00002.jpg"), 62),
+    Row("00001", ("00001.jpg",), "48.86"),
+    Row("00002", ("00002.jpg",), "62"),
 ]
 
 
@@ -41,8 +42,7 @@ def test_spaq_sheet_has_whole_and_broken_numbers(tmp_path, name, more):
     (tmp_path / "SPAQ/Annotations").mkdir(exist_ok=True)
     book.save(tmp_path / "SPAQ/Annotations" / name)
     rows = read(spaq, tmp_path)
-    assert rows == SPAQ_ROWS
-    assert [type(row.score) for row in rows] == [float, int]
+    assert rows == [row._replace(sd=sd if more else None) for row, sd in zip(SPAQ_ROWS, (1.5, 2))]
     assert [image_of(tmp_path, row) for row in rows] == ["SPAQ/TestImage/00001.jpg", "SPAQ/TestImage/00002.JPG"]
 
 
@@ -58,12 +58,26 @@ def test_spaq_row_cut_short_has_no_rating(tmp_path):
     ):
         for name in whole.namelist():
             cut.writestr(name, re.sub(rb"<dimension[^>]*/>", b"", whole.read(name)))
-    assert [(row.id, row.score) for row in read(spaq, tmp_path)] == [("00001", 48.86), ("00002", "")]
+    assert [(row.id, row.score) for row in read(spaq, tmp_path)] == [("00001", "48.86"), ("00002", "")]
 
 
 def test_spaq_as_csv_with_byte_order_mark_and_crlf(tmp_path):
     write(tmp_path / "MOS.csv", "\ufeffImage name,MOS,Brightness\r\n00001.jpg,48.86,47.43\r\n00002.jpg,62,55\r\n")
-    assert [row._replace(score=float(row.score)) for row in read(spaq, tmp_path)] == SPAQ_ROWS
+    assert read(spaq, tmp_path) == SPAQ_ROWS
+
+
+def test_spaq_as_two_csv_files_that_do_not_overlap(tmp_path):
+    write(tmp_path / "MOS_train.csv", "image,MOS\n00001.jpg,48.86\n")
+    write(tmp_path / "MOS_test.csv", "image,MOS\n00002.jpg,62\n")
+    assert sorted(read(spaq, tmp_path)) == SPAQ_ROWS
+    write(tmp_path / "MOS_test.csv", "image,MOS\n00001.jpg,62\n")
+    with pytest.raises(ValueError, match=r"MOS_test\.csv, .*MOS_train\.csv: '00001\.jpg' is in"):
+        read(spaq, tmp_path)
+
+
+def test_spaq_as_the_table_of_pyiqa_has_votes(tmp_path):
+    write(tmp_path / "meta_info_SPAQDataset.csv", "img_name,mos,mos_std,brightness\n00001.jpg,48.86,11.2,1\n")
+    assert read(spaq, tmp_path) == [SPAQ_ROWS[0]._replace(sd=11.2)]
 
 
 # ChallengeDB
@@ -74,9 +88,9 @@ CHALLENGEDB = [
     ("1023.JPG", 3.42, "Images/1023.JPG"),
 ]
 CHALLENGEDB_ROWS = [
-    Row("t1", ("Images/t1.bmp", "Images/trainingImages/t1.bmp", "t1.bmp"), 63.963406174124174),
-    Row("100", ("Images/100.bmp", "Images/trainingImages/100.bmp", "100.bmp"), 32.56107532210109),
-    Row("1023", ("Images/1023.JPG", "Images/trainingImages/1023.JPG", "1023.JPG"), 3.42),
+    Row("t1", ("t1.bmp",), 63.963406174124174),
+    Row("100", ("100.bmp",), 32.56107532210109),
+    Row("1023", ("1023.JPG",), 3.42),
 ]
 
 
@@ -92,11 +106,11 @@ def challengedb_release(root: Path, names: np.ndarray, mos: np.ndarray) -> Path:
 def test_challengedb_joins_two_mat_files_by_order(tmp_path, shape):
     names = np.array([name for name, _, _ in CHALLENGEDB], dtype=object).reshape(shape)
     data = challengedb_release(tmp_path, names, np.array([[mos for _, mos, _ in CHALLENGEDB]]))
-    savemat(data / "AllStdDev_release.mat", {"AllStdDev_release": np.zeros((1, 3))})
+    savemat(data / "AllStdDev_release.mat", {"AllStdDev_release": np.array([[18.4, 20.5, 3.0]])})
     for _, _, image in CHALLENGEDB:
         write(tmp_path / "ChallengeDB_release" / image)
     rows = read(challengedb, tmp_path)
-    assert rows == CHALLENGEDB_ROWS
+    assert rows == [row._replace(sd=sd) for row, sd in zip(CHALLENGEDB_ROWS, (18.4, 20.5, 3.0))]
     assert [image_of(tmp_path, row) for row in rows] == [f"ChallengeDB_release/{image}" for _, _, image in CHALLENGEDB]
 
 
@@ -110,13 +124,26 @@ def test_challengedb_finds_the_practice_images_when_all_lie_together_in_lower_ca
 def test_challengedb_as_csv(tmp_path):
     lines = "".join(f"{name},{mos},18.4\r\n" for name, mos, _ in CHALLENGEDB)
     write(tmp_path / "meta_info_LIVEChallengeDataset.CSV", "img_name,mos,std\r\n" + lines)
-    assert [row._replace(score=float(row.score)) for row in read(challengedb, tmp_path)] == CHALLENGEDB_ROWS
+    rows = [row._replace(score=float(row.score)) for row in read(challengedb, tmp_path)]
+    assert rows == [row._replace(sd=18.4) for row in CHALLENGEDB_ROWS]
+
+
+def test_challengedb_mat_files_saved_again_as_hdf5(tmp_path):
+    data = tmp_path / "Data"
+    data.mkdir()
+    with h5py.File(data / "AllImages_release.mat", "w") as file:
+        texts = [np.frombuffer(name.encode("utf-16-le"), "<u2").reshape(-1, 1) for name, _, _ in CHALLENGEDB]
+        cells = [file.create_dataset(f"#refs#/{number}", data=text).ref for number, text in enumerate(texts)]
+        file.create_dataset("AllImages_release", data=np.array([cells], dtype=h5py.ref_dtype))
+    with h5py.File(data / "AllMOS_release.mat", "w") as file:
+        file["AllMOS_release"] = np.array([[mos] for _, mos, _ in CHALLENGEDB])
+    assert read(challengedb, tmp_path) == CHALLENGEDB_ROWS
 
 
 def test_challengedb_mat_files_of_different_length(tmp_path):
     names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
     challengedb_release(tmp_path, names, np.array([[1.0, 2.0, 3.0]]))
-    with pytest.raises(ValueError, match=r"AllImages_release\.mat: 2 names but 3 ratings"):
+    with pytest.raises(ValueError, match=r"2 names but 3 ratings"):
         read(challengedb, tmp_path)
 
 
@@ -125,9 +152,7 @@ def test_challengedb_damaged_mat_file_is_named(tmp_path, keep):
     names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
     damaged = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]])) / "AllMOS_release.mat"
     write(damaged, damaged.read_bytes()[:keep])
-    with pytest.raises(
-        ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release' \(.*download"
-    ):
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read AllMOS_release \(.*download"):
         read(challengedb, tmp_path)
 
 
@@ -135,7 +160,7 @@ def test_challengedb_mat_file_of_another_variable(tmp_path):
     names = np.array([["t1.bmp"], ["100.bmp"]], dtype=object)
     data = challengedb_release(tmp_path, names, np.array([[1.0, 2.0]]))
     savemat(data / "AllMOS_release.mat", {"AllStdDev_release": np.zeros((1, 2))})
-    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read MATLAB variable 'AllMOS_release'"):
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: cannot read AllMOS_release"):
         read(challengedb, tmp_path)
 
 
@@ -156,8 +181,8 @@ image_name,c1,c2,c3,c4,c5,c_total,MOS,SD,set
 SITE, SETS = "koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv"
 
 
-def koniq_row(id: str, score: str) -> Row:
-    return Row(id, (f"1024x768/{id}.jpg", f"512x384/{id}.jpg", f"{id}.jpg"), score)
+def koniq_row(id: str, score: str, sd: float | None = None) -> Row:
+    return Row(id, (f"{id}.jpg",), score, sd=sd and pytest.approx(27.817 * sd))
 
 
 def test_koniq_reads_the_z_score_of_either_file(tmp_path):
@@ -165,11 +190,11 @@ def test_koniq_reads_the_z_score_of_either_file(tmp_path):
     write(tmp_path / "sets" / SETS, KONIQ_SETS)
     site, sets = read(koniq, tmp_path / "site"), read(koniq, tmp_path / "sets")
     assert site == [
-        koniq_row("10004473376", "77.3836206896552"),
-        koniq_row("-826373", "3.91"),
-        koniq_row("10007903636", "88.39"),
+        koniq_row("10004473376", "77.3836206896552", 0.527277894494174),
+        koniq_row("-826373", "3.91", 0.58),
+        koniq_row("10007903636", "88.39", 0.53),
     ]
-    assert sets == [site[0]._replace(score="77.3836206897"), *site[1:]]
+    assert sets == [koniq_row("10004473376", "77.3836206897", 0.527277894494), *site[1:]]
     assert [[equal_width(float(row.score), 3.91, 88.39) for row in rows] for rows in (site, sets)] == [[4, 0, 4]] * 2
 
 
@@ -183,7 +208,7 @@ def test_koniq_takes_the_site_file_if_both_are_there(tmp_path):
 def test_koniq_refuses_raw_means(tmp_path):
     raw = "\n".join(line.rpartition(",")[0] for line in KONIQ_SITE.splitlines())
     write(tmp_path / SITE, raw)
-    with pytest.raises(ValueError, match=rf"{SITE}: 'MOS' has no value above 5.*use {SITE} or {SETS}"):
+    with pytest.raises(ValueError, match=rf"{SITE}: no rating above 5.*use {SITE} or {SETS}"):
         read(koniq, tmp_path)
 
 
@@ -191,7 +216,7 @@ def test_koniq_refuses_raw_means(tmp_path):
 def test_koniq_raw_means_end_at_5(tmp_path, highest, raw):
     write(tmp_path / "koniq.csv", f"image_name,MOS\n1.jpg,1\n2.jpg,{highest}\n")
     if raw:
-        with pytest.raises(ValueError, match="no value above 5"):
+        with pytest.raises(ValueError, match="no rating above 5"):
             read(koniq, tmp_path)
     else:
         assert [row.score for row in read(koniq, tmp_path)] == ["1", "5.01"]
@@ -199,7 +224,7 @@ def test_koniq_raw_means_end_at_5(tmp_path, highest, raw):
 
 def test_koniq_refuses_a_table_without_ratings(tmp_path):
     write(tmp_path / "koniq10k_indicators.csv", "image_name,brightness\n10004473376.jpg,0.5\n")
-    with pytest.raises(ValueError, match=r"koniq10k_indicators\.csv: no column 'MOS' .*another file"):
+    with pytest.raises(ValueError, match=r"koniq10k_indicators\.csv: no column .*'MOS'.*another file"):
         read(koniq, tmp_path)
 
 
@@ -209,17 +234,22 @@ def test_koniq_leaves_a_rating_that_is_no_number_to_the_checks(tmp_path):
     assert (rows[0].score, rows[-1]) == ("n/a", koniq_row("10009096245", ""))
 
 
-def test_koniq_prefers_the_larger_images(tmp_path):
-    row = koniq_row("10004473376", "77.4")
-    write(tmp_path / "elsewhere/10004473376.JPG")
-    assert image_of(tmp_path, row) == "elsewhere/10004473376.JPG"
-    write(tmp_path / "koniq/512x384/10004473376.jpg")
-    assert image_of(tmp_path, row) == "koniq/512x384/10004473376.jpg"
-    write(tmp_path / "koniq/1024x768/10004473376.jpg")
-    assert image_of(tmp_path, row) == "koniq/1024x768/10004473376.jpg"
+def test_koniq_as_files_of_the_sets(tmp_path):
+    """All of them, or it is refused: never one of two."""
+    for part, id in (("train", 1), ("val", 2), ("test", 3)):
+        write(tmp_path / f"koniq10k_{part}.csv", f"img_id,img_mos\n{id}.jpg,{20 * id}\n")
+    assert sorted(row.id for row in read(koniq, tmp_path)) == ["1", "2", "3"]
+    write(tmp_path / "koniq10k_test.csv", "img_id,img_mos\n1.jpg,60\n")
+    with pytest.raises(ValueError, match=r"koniq10k_test\.csv.*'1\.jpg' is in"):
+        read(koniq, tmp_path)
+
+
+def test_koniq_deviations_of_another_unit_give_no_votes(tmp_path):
+    write(tmp_path / SETS, "image_name,MOS,SD\n1.jpg,70,14.5\n2.jpg,60,0.5\n")
+    assert [row.sd for row in read(koniq, tmp_path)] == [None, None]
 
 
 def test_a_folder_without_labels_names_the_file(tmp_path):
     for module in (spaq, challengedb, koniq):
-        with pytest.raises(FileNotFoundError, match="no file .* in this folder or below it"):
+        with pytest.raises(FileNotFoundError, match="no file .* in it or below it; there is nothing"):
             read(module, tmp_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.downloads import Files
+from data_prep.locate import locate
 from data_prep.source import Drop, Row
 from data_prep.sources import aptos, deepdr, eyepacs, hci
 from storm.datasets import DATASETS
@@ -18,7 +19,11 @@ def put(root: Path, files: dict[str, str | bytes]) -> Files:
 
 
 def located(files: Files, module) -> list[str | None]:
-    return [files.find(*row.images) for row in module.read(files) if isinstance(row, Row)]
+    rows = [row for row in module.read(files) if isinstance(row, Row)]
+    found = {
+        row.id: path for path, row in locate(files, rows, DATASETS[module.__name__.split(".")[-1]].folders).rows.items()
+    }
+    return [found.get(row.id) for row in rows]
 
 
 @pytest.mark.parametrize("name", ["eyepacs", "deepdr", "aptos", "hci"])
@@ -45,9 +50,9 @@ def test_eyepacs_in_the_separators_and_line_ends_that_go_round(tmp_path, copy, m
         },
     )
     assert list(eyepacs.read(files)) == [
-        Row("10_left", ("train/10_left.jpeg", "10_left.jpeg"), "0", "10"),
-        Row("10_right", ("train/10_right.jpeg", "10_right.jpeg"), "4", "10"),
-        Row("2007_left", ("train/2007_left.jpeg", "2007_left.jpeg"), "2.0", "2007"),
+        Row("10_left", ("10_left.jpeg",), "0", "10"),
+        Row("10_right", ("10_right.jpeg",), "4", "10"),
+        Row("2007_left", ("2007_left.jpeg",), "2.0", "2007"),
     ]
     assert located(files, eyepacs) == ["train/10_left.jpeg", "train/10_right.png", "flat/2007_left.JPG"]
 
@@ -56,7 +61,7 @@ def test_eyepacs_rows_that_name_no_eye_are_dropped_with_the_line(tmp_path):
     files = put(tmp_path, {"trainLabels.csv": "level,image\n0,10_left\n\n1,10\n2\n3,_left\n4,7_middle\n"})
     reason = "line {}: image {!r} is not <patient>_left or _right"
     assert list(eyepacs.read(files)) == [
-        Row("10_left", ("train/10_left.jpeg", "10_left.jpeg"), "0", "10"),
+        Row("10_left", ("10_left.jpeg",), "0", "10"),
         *(
             Drop(image, "trainLabels.csv", "rule", reason.format(line, image))
             for line, image in [(4, "10"), (5, ""), (6, "_left"), (7, "7_middle")]
@@ -80,8 +85,7 @@ def deepdr_csv(folder: str, *rows: tuple[str, str, str, str]) -> str:
 
 def deepdr_row(id: str, score: str, part: str, short: str) -> Row:
     patient = id.partition("_")[0]
-    folder = "regular-fundus-training" if part == "train" else "regular-fundus-validation"
-    images = tuple(f"{folder}/Images/{patient}/{name}.jpg" for name in (id, short))
+    images = (f"{patient}/{id}.jpg", f"{patient}/{short}.jpg", f"{id}.jpg")
     return Row(id, images, score, patient, part)
 
 
@@ -148,7 +152,7 @@ def test_deepdr_drops_rows_with_no_grade_two_grades_or_no_name(tmp_path):
 
 def test_deepdr_does_not_take_the_source_csv_for_the_labels(tmp_path):
     files = put(tmp_path, {f"{TRAIN}/regular-fundus-source-training.csv": "patient_id,image_id\r\n"})
-    with pytest.raises(FileNotFoundError, match=r"no file regular-fundus-training\.csv in this folder or below it$"):
+    with pytest.raises(FileNotFoundError, match=r"no file regular-fundus-training\.csv or .* there is .*source"):
         list(deepdr.read(files))
 
 
@@ -172,9 +176,9 @@ def test_aptos_ids_are_text_even_if_they_look_like_numbers(tmp_path):
         },
     )
     assert list(aptos.read(files)) == [
-        *(Row(id, (f"train_images/{id}.png", f"{id}.png"), str(n)) for n, id in enumerate(ids)),
-        Drop("", "train.csv", "rule", "line 7: id_code is empty"),
-        Row("00ab", ("train_images/00ab.png", "00ab.png"), ""),  # build.py drops what is no number
+        *(Row(id, (f"{id}.png",), str(n)) for n, id in enumerate(ids)),
+        Drop("", "train.csv", "rule", "train.csv, line 7: id_code is empty"),
+        Row("00ab", ("00ab.png",), ""),  # build.py drops what is no number
     ]
     assert located(files, aptos) == [
         "train_images/0a1b2c3d4e5f.png",
@@ -204,19 +208,31 @@ def test_hci_reads_the_decade_from_the_folder(tmp_path):
     beside = Drop("teaser", "figures/teaser.jpg", "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
     rows = list(hci.read(files))
     assert rows == [
-        Row("1960s/decade_0c", ("1960S/decade_0c.jpg",), 3),
-        Row("1930s/decade_0a", (f"{top}/1930s/decade_0a.jpg",), 0),
-        Row("1940s/decade_0a", (f"{top}/1940s/decade_0a.jpg",), 1),
-        Row("1950s/decade_0b", (f"{top}/1950s/scans/decade_0b.JPG",), 2),
-        Row("1970s/decade_0d", (f"{top}/1970s/decade_0d.jpg",), 4),
         beside,
+        Row("1960s/decade_0c", ("1960S/decade_0c.jpg",), 3),
+        Row("1930s/decade_0a", ("1930s/decade_0a.jpg",), 0),
+        Row("1940s/decade_0a", ("1940s/decade_0a.jpg",), 1),
+        Row("1950s/decade_0b", ("1950s/scans/decade_0b.JPG",), 2),
+        Row("1970s/decade_0d", ("1970s/decade_0d.jpg",), 4),
     ]
-    assert located(files, hci) == [row.images[0] for row in rows if isinstance(row, Row)]
+    assert located(files, hci) == ["1960S/decade_0c.jpg", *(f"{top}/{row.images[0]}" for row in rows[2:])]
+
+
+def test_hci_in_the_copy_of_dlordinal(tmp_path):
+    places = [f"HCI/{part}/{n}/{part}{n}.png" for part in ("train", "test") for n in range(5)]
+    files = put(tmp_path, dict.fromkeys(places, "x"))
+    rows = list(hci.read(files))
+    assert sorted((row.id, row.score) for row in rows)[:3] == [
+        ("1930s/test0", 0),
+        ("1930s/train0", 0),
+        ("1940s/test1", 1),
+    ]
+    assert sorted(located(files, hci)) == sorted(places) and "224" in files.notes[0]
 
 
 def test_hci_without_decade_folders_says_what_to_do(tmp_path):
     files = put(tmp_path, {"decade_0a.jpg": "", "1940s/._decade_0a.jpg": ""})
-    with pytest.raises(FileNotFoundError, match=r"no \.jpg below a folder 1930s, .*; unpack the tar file here$"):
+    with pytest.raises(FileNotFoundError, match=r"no image below a folder 1930s, .*there is decade_0a\.jpg"):
         list(hci.read(files))
 
 
@@ -229,7 +245,44 @@ def test_hci_without_decade_folders_says_what_to_do(tmp_path):
     ],
 )
 def test_a_label_file_that_is_absent_or_another_one_is_named(tmp_path, module, file, header, column):
-    with pytest.raises(FileNotFoundError, match=f"no file {file} in this folder or below it$"):
+    with pytest.raises(FileNotFoundError, match=f"no file {file} .*in it or below it; there is notes.txt"):
         list(module.read(put(tmp_path, {"notes.txt": ""})))
-    with pytest.raises(ValueError, match=rf"{file}: no column '{column}' \(there are: {header.replace(',', ', ')}\)"):
+    with pytest.raises(ValueError, match=rf"{file}: no column '{column}'.* \(there are: {header.replace(',', ', ')}\)"):
         list(module.read(put(tmp_path, {file: header + "\n"})))
+
+
+def test_eyepacs_in_the_copies_of_kaggle(tmp_path):
+    """An index column, names with an extension, another name of the file."""
+    files = put(
+        tmp_path,
+        {
+            "labels/trainLabels15.csv": ",Unnamed: 0,image,level\n0,0,10_left.jpeg,1\n1,1,10_right,2\n",
+            "labels/trainLabels19.csv": "id_code,diagnosis\nabc,1\n",
+            "resized train 15/10_left.jpg": "x",
+            "resized train 15/10_right.jpg": "x",
+        },
+    )
+    assert [(row.id, row.score) for row in eyepacs.read(files)] == [("10_left", "1"), ("10_right", "2")]
+    assert located(files, eyepacs) == ["resized train 15/10_left.jpg", "resized train 15/10_right.jpg"]
+
+
+def test_aptos_in_three_labeled_files_is_read_whole_and_said(tmp_path):
+    parts = {f"{part}.csv": f"id_code,diagnosis\n{part},1\n" for part in ("train_1", "valid", "test")}
+    files = put(tmp_path, parts | {"sample_submission.csv": "id_code,diagnosis\nx,0\n"})
+    assert sorted(row.id for row in aptos.read(files)) == ["test", "train_1", "valid"]
+    assert any("train_1.csv, valid.csv, test.csv" in note for note in files.notes)
+
+
+@pytest.mark.parametrize("empty", ["NaN", "nan", "", "None"])
+@pytest.mark.parametrize("folder", ["1/", "Images/1/", "Images/", ""])
+def test_deepdr_in_copies_with_other_folders_and_marks_for_empty(tmp_path, empty, folder):
+    csvs = {
+        f"regular-fundus-{part}.csv": deepdr_csv(part, (f"{n}", f"{n}_l1", "2.0", empty))
+        for n, part in ((1, "training"), (2, "validation"))
+    }
+    files = put(tmp_path, csvs | {f"{folder}1_l1.png": "x", f"{folder.replace('1', '2')}2_l1.png": "x"})
+    assert [(row.id, row.score, row.part) for row in deepdr.read(files)] == [
+        ("1_l1", "2.0", "train"),
+        ("2_l1", "2.0", "test"),
+    ]
+    assert None not in located(files, deepdr)
