@@ -9,7 +9,7 @@ from data_prep.build import Built, need, no_collection, nothing_empty
 from data_prep.duplicates import compare, compared
 from data_prep.options import Options
 from data_prep.summary import levels_table, read_from, sizes_table, summary
-from data_prep.write import write
+from data_prep.write import with_earlier, write
 from storm.files import read_json, write_json
 from storm.options import describe, print_errors
 
@@ -38,7 +38,7 @@ def write_and_report(
                 refuse(b)
                 if b.source:  # duplicates may have been dropped
                     need(options.allow_missing, nothing_empty(b.split))
-                write(b, options.out, options.strategies)
+                write(b, options.out, with_earlier(options.strategies, b.name, options.out))
                 summaries[b.name] = summary(b)
             except FAILURES as error:
                 errors.append(f"{b.name}: {describe(error)}")

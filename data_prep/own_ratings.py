@@ -5,7 +5,6 @@ subject (the person or thing shown) and split (train, val or test). SCALE.yaml s
 (storm/custom_scale.py; worked example: examples/product_photos/).
 """
 
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from data_prep.options import Options, add_options, add_strictness, need_file, o
 from data_prep.registry import stanza
 from data_prep.source import Drop, Items, Reader, Row
 from data_prep.tables import read_table
-from data_prep.write import quarantine_of
+from data_prep.write import quarantine_of, with_earlier
 from storm.custom_scale import OwnScale, load
 from storm.datasets import DatasetFacts, Sizes
-from storm.files import locked, write_json
+from storm.files import locked, write_json, write_text
 from storm.options import Parser
 from storm.prompts import STRATEGIES
 
@@ -106,8 +105,9 @@ def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options
     if write_and_report([built], options, settings, refuse=partial(both_sides, ratings)):
         return 1
     if scale.resolve() != (options.out / "scale.yaml").resolve():
-        shutil.copyfile(scale, options.out / "scale.yaml")
-    registry = stanzas(facts.name, options.strategies, [part for part in PARTS if getattr(built.split, part)])
+        write_text(options.out / "scale.yaml", scale.read_text(encoding="utf-8"))
+    strategies = with_earlier(options.strategies, facts.name, options.out)
+    registry = stanzas(facts.name, strategies, [part for part in PARTS if getattr(built.split, part)])
     write_json(options.out / "dataset_info.json", registry)
     train, val = list(registry)[:2]
     settings = f"dataset_dir: {options.out}, media_dir: {options.media}, dataset: {train}"
@@ -126,7 +126,7 @@ def both_sides(ratings: Path, built: Built) -> None:
             )
 
 
-def stanzas(name: str, strategies: tuple[str, ...], parts: list[str]) -> dict[str, dict]:
+def stanzas(name: str, strategies: list[str], parts: list[str]) -> dict[str, dict]:
     """<out>/dataset_info.json: <name>_train, <name>_val and <name>_test, with the strategy's suffix."""
     return {
         f"{name}_{part}{STRATEGIES[strategy].suffix}": stanza(f"{strategy}/{name}_{part}.jsonl")

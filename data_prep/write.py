@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,14 @@ from storm.rows import Example, to_row
 PARTS = Split._fields  # of a dataset, in files of their own
 
 
-def write(built: Built, out: Path, strategies: Iterable[str]) -> None:
+def with_earlier(strategies: Iterable[str], name: str, out: Path) -> list[str]:
+    """The strategies to write of a dataset: those wanted, and those that an earlier build wrote, whose rows would
+    else be lost or of another build."""
+    there = [strategy for strategy in STRATEGIES if any((out / strategy).glob(f"{name}_*.jsonl"))]
+    return [strategy for strategy in STRATEGIES if strategy in {*strategies, *there}]
+
+
+def write(built: Built, out: Path, strategies: Sequence[str]) -> None:
     """Write <out>/<strategy>/<name>_<part>.jsonl, manifest/<name>.csv and quarantine/<name>.csv. Files of other parts,
     in other strategies, of another build, are removed. Raises OSError; the earlier files are then unchanged."""
     splits = {part: rows for part, rows in built.split._asdict().items() if rows}

@@ -23,23 +23,37 @@ from storm.text import table
 OUT = Path("data/demo")
 SIZE = 112  # pixels; 4 x 4 image tokens for Qwen2.5-VL
 SIGMA = (60, 34, 18, 8, 0)  # noise of level 0 (Bad) .. 4 (Excellent), in gray values of 255
-TRAIN_CROPS, TEST_CROPS = 50, 12  # of each photograph at each level: 3,000 and 240 crops
+CROPS = {"train": 32, "val": 12, "test": 12}  # of each photograph at each level: 3,040, 240 and 240 crops
 SEED = 0
 
-# Photographs, by the package that ships them: public domain or CC0 in scikit-image and matplotlib, CC BY in
-# scikit-learn (see its README.txt). Dividing by photograph is the whole point: a test crop is of a thing never seen.
+# All photographs in the packages that we install, by package: public domain or CC0 in scikit-image and matplotlib, CC
+# BY in scikit-learn (see its README.txt); gradio (Apache-2.0) names no license of its own for them. Left out: drawings,
+# a still from a film. Dividing by photograph is the whole point: a validation or test crop is of a thing never seen.
 TRAIN = (
+    ("gradio", "media_assets/images/cheetah.jpg"),
+    ("gradio", "media_assets/images/cheetah1.jpg"),
+    ("gradio", "test_data/cheetah2.jpg"),
     ("skimage.data", "astronaut.png"),
     ("skimage.data", "brick.png"),
     ("skimage.data", "camera.png"),
-    ("skimage.data", "chelsea.png"),
+    ("skimage.data", "cell.png"),
+    ("skimage.data", "clock_motion.png"),
     ("skimage.data", "coins.png"),
     ("skimage.data", "grass.png"),
     ("skimage.data", "gravel.png"),
+    ("skimage.data", "hubble_deep_field.jpg"),
     ("skimage.data", "ihc.png"),
     ("skimage.data", "moon.png"),
-    ("skimage.data", "motorcycle_left.png"),
+    ("skimage.data", "motorcycle_left.png"),  # one scene with the next
+    ("skimage.data", "motorcycle_right.png"),
+    ("skimage.data", "page.png"),
     ("skimage.data", "retina.jpg"),
+    ("skimage.data", "text.png"),
+)
+VAL = (
+    ("gradio", "media_assets/images/lion.jpg"),
+    ("gradio", "media_assets/images/tower.jpg"),
+    ("skimage.data", "chelsea.png"),
     ("skimage.data", "rocket.jpg"),
 )
 TEST = (
@@ -48,6 +62,7 @@ TEST = (
     ("sklearn.datasets.images", "flower.jpg"),
     ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
 )
+PARTS = {"train": TRAIN, "val": VAL, "test": TEST}
 
 
 def load(package: str, name: str) -> Image.Image:
@@ -58,7 +73,7 @@ def load(package: str, name: str) -> Image.Image:
 
 def crop(photo: Image.Image, rng: np.random.Generator) -> np.ndarray:
     """A random square of the photograph, shrunk by at most half: uint8, (SIZE, SIZE, 3)."""
-    side = int(SIZE * rng.uniform(1, 2))
+    side = min(int(SIZE * rng.uniform(1, 2)), *photo.size)
     left, top = (int(rng.integers(0, extent - side + 1)) for extent in photo.size)
     square = photo.crop((left, top, left + side, top + side)).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     return np.asarray(square)
@@ -80,17 +95,17 @@ def distort(pixels: np.ndarray, level: int, rng: np.random.Generator) -> np.ndar
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
-def examples(split: str, photos: tuple[tuple[str, str], ...], crops: int, out: Path) -> Iterator[Example]:
-    """Write `crops` crops of each photograph at each of the five levels as PNG; yield an example of each."""
-    for package, name in tqdm(photos, desc=f"demo {split}", unit="photo"):
+def examples(part: str, out: Path) -> Iterator[Example]:
+    """Write the crops of each photograph of a part at each of the five levels as PNG; yield an example of each."""
+    for package, name in tqdm(PARTS[part], desc=f"demo {part}", unit="photo"):
         photo, stem = load(package, name), Path(name).stem
         rng = np.random.default_rng([SEED, *stem.encode()])
-        for number in range(crops):
+        for number in range(CROPS[part]):
             for level in range(len(SIGMA)):
                 id = f"{stem}_{number:03d}_{level}"
-                image = f"images/{split}/{id}.png"
+                image = f"images/{part}/{id}.png"
                 pixels = crop(photo, rng)
-                if split == "train":
+                if part == "train":
                     pixels = recolor(pixels, rng)
                 Image.fromarray(distort(pixels, level, rng)).save(out / image)
                 # The photograph is the subject: its crops are alike.
@@ -101,13 +116,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.photographs", description="Write the data of the demo.")
     parser.parse_args(argv)
     rows = [["part", "crops", "photographs", "file, and one for each other prompt strategy"]]
-    for split, photos, crops in (("train", TRAIN, TRAIN_CROPS), ("test", TEST, TEST_CROPS)):
-        (OUT / "images" / split).mkdir(parents=True, exist_ok=True)
-        crop_rows = list(examples(split, photos, crops, OUT))
+    for part, photos in PARTS.items():
+        (OUT / "images" / part).mkdir(parents=True, exist_ok=True)
+        crops = list(examples(part, OUT))
         for strategy in reversed(STRATEGIES):  # cot comes last: make takes demo_test.jsonl for the end of all this
-            path = OUT / f"demo_{split}{STRATEGIES[strategy].suffix}.jsonl"
-            write_jsonl(path, (to_row(row._replace(strategy=strategy)) for row in crop_rows))
-        rows.append([split, len(crop_rows), len(photos), str(path)])
+            path = OUT / f"demo_{part}{STRATEGIES[strategy].suffix}.jsonl"
+            write_jsonl(path, (to_row(row._replace(strategy=strategy)) for row in crops))
+        rows.append([part, len(crops), len(photos), str(path)])
     print(table(rows))
 
 

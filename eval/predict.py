@@ -33,8 +33,6 @@ def arguments() -> Parser:
     text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
     add("--limit", type=positive, metavar="N", help="the first N rows of each file")
-    text = "leave out the rows in these files, which the model was trained on (for score.py --calibrate)"
-    add("--except", dest="excluded", nargs="+", default=[], type=Path, metavar="FILE.jsonl", help=text)
     add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)")
     for name, text in (
         ("image_max_pixels", "most pixels of an image, as in training"),
@@ -51,7 +49,7 @@ def _size(text: str) -> int:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    return Settings(**vars(args) | {"data": tuple(args.data), "excluded": tuple(args.excluded)})
+    return Settings(**vars(args) | {"data": tuple(args.data)})
 
 
 def report(settings: Settings, results: list[FileResult]) -> int:

@@ -24,7 +24,7 @@ def arguments() -> Parser:
     add("--baseline", type=Path, metavar="RUN", help="test whether each run differs from this one")
     add("--table", type=one_of(NUMBERS), metavar=numbers, help="print a table of the paper with ours below")
     add("--json", type=Path, metavar="OUT", help="write the scores to this file, too")
-    text = "fit a temperature to these predictions of rows that the model was not trained on, and apply it"
+    text = "fit a temperature to these predictions of validation rows, which the model was not trained on, and apply it"
     add("--calibrate", type=Path, metavar="PREDICTIONS", help=text)
     return parser
 

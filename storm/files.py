@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 LOCK = "lock"  # the name of the lock file in an output folder
+UNFINISHED = ".part"  # how the names of files end that are being written
 
 
 class Line(NamedTuple):
@@ -37,26 +39,58 @@ class Locked(OSError):
 
 
 @contextmanager
-def whole_files() -> Iterator[Callable[[Path], IO[bytes]]]:
-    """Yields open_(path): binary files to write. All get their names at the end; after an error, none does."""
-    parts: list[tuple[Path, Path]] = []
+def whole_files(sync: bool = True) -> Iterator[Callable[[Path], IO[bytes]]]:
+    """Yields open_(path): binary files to write. All get their names at the end; after an error, none does.
+
+    Until then each has a hidden name of its own, so that two processes never write to one. What was not finished
+    because of a kill goes when the folder is locked again. sync: the bytes are on the disk before a file gets its name;
+    without, a crash of the machine may leave an empty file behind. open_ raises OSError for a name that is a link, a
+    FIFO, a device or a folder.
+    """
+    parts: list[tuple[Path, Path, IO[bytes]]] = []
     try:
         with ExitStack() as stack:
 
             def open_(path: Path) -> IO[bytes]:
-                if path.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
+                refuse_irregular(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(path.name + ".part")
-                parts.append((part, path))
-                return stack.enter_context(part.open("wb"))
+                part = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}{UNFINISHED}")
+                file = stack.enter_context(part.open("xb"))
+                parts.append((part, path, file))
+                return file
 
             yield open_
-        for part, path in parts:
+            for _, _, file in parts if sync else ():
+                file.flush()
+                os.fsync(file.fileno())
+        for part, path, _ in parts:
             os.replace(part, path)
+        for folder in {path.parent for _, path, _ in parts} if sync else ():
+            _sync_folder(folder)
     finally:
-        for part, _ in parts:
+        for part, _, _ in parts:
             part.unlink(missing_ok=True)
+
+
+def refuse_irregular(path: Path) -> None:
+    """Raises OSError, naming it, for a path where something other than a regular file is: it must not be replaced."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device or socket")
+        raise OSError(errno.EEXIST, f"is {kind}, which is not replaced by a file; move it away", str(path))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -137,6 +171,7 @@ def write_rows(file: IO[bytes], rows: Iterable[dict]) -> int:
 
 def append_jsonl(path: Path, rows: Iterable[dict]) -> None:
     """Add rows at the end of a JSONL file. They are on the disk when this returns."""
+    refuse_irregular(path)
     with path.open("ab") as file:
         write_rows(file, rows)
         file.flush()
@@ -166,12 +201,16 @@ def locked(folder: Path) -> Iterator[int]:
     Yields the lock's file descriptor: a child that inherits it keeps the folder locked after a kill of its parent.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_irregular(folder / LOCK)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise Locked(f"{folder}: another process writes to this folder; wait for it or stop it") from None
     try:
+        for pattern in (f".*{UNFINISHED}", f"*/.*{UNFINISHED}"):  # of processes that were killed
+            for part in folder.glob(pattern):
+                part.unlink(missing_ok=True)
         yield lock._context.lock_file_fd
     finally:
         lock.release()

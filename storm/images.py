@@ -80,16 +80,16 @@ def stored_size(data: bytes) -> tuple[int, int]:
         return _opened(data).size
 
 
-def decode(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
+def decode(data: bytes, draft: tuple[int, int] | None = None, mode: str = "RGB") -> "Image.Image":
     """The image in a file's bytes, decoded to its last byte, in its own mode. Raises ImageFault.
 
     draft: the least width and height that are needed; a JPEG then comes at 1/2, 1/4 or 1/8 of its size, which is most
-    of the speed.
+    of the speed. With mode "L", an RGB one then comes in gray, for half of the time that is left.
     """
     with _one_line(data):
         image = _opened(data)
         if draft:
-            image.draft("RGB", draft)
+            image.draft(mode, draft)
         image.load()
         return image
 

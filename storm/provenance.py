@@ -1,8 +1,8 @@
 """Where a training, a prediction or a result comes from, in one provenance.json, and what tells two apart.
 
 Two kinds of facts have the same form. Of a training or a result of a sweep: run, settings, recipe, seed, data, commit,
-versions. Of predictions: model, adapter, decode, image_max_pixels, cutoff_len, max_new_tokens, data, except, commit,
-versions. "data" is always {name of a test or train set: hash of its file}.
+versions. Of predictions: model, adapter, trained_on, decode, image_max_pixels, cutoff_len, max_new_tokens, data,
+commit, versions. "data" is always {name of a test or train set: hash of its file}.
 Earlier versions wrote origin.json (trainings, a sweep's predictions) and run.json (predict.py); both are still read.
 """
 
@@ -129,7 +129,7 @@ def difference(
     if not same_data(before, now, files):
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         return f"another data build ({', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''})"
-    ignore = ("data", "commit", "versions", "run", "settings", "seed", *ignore)
+    ignore = ("data", "commit", "versions", "run", "settings", "seed", "trained_on", *ignore)  # the model says the last
     for key in new:  # in order: the same message each time
         if key not in ignore and old.get(key) != new[key]:
             return _other(key, old.get(key), new[key])

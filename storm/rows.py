@@ -1,7 +1,8 @@
 """One conversation row: an image, a question and its answer, as data_prep writes it and LLaMA-Factory reads it.
 
     {"conversations": [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": ANSWER}], "images": [PATH],
-     "id": ..., "dataset": ..., "scale": ..., "strategy": ..., "label": ..., "score": ..., "subject": ...}
+     "id": ..., "dataset": ..., "scale": ..., "strategy": ..., "label": ..., "score": ..., "subject": ...,
+     "votes": [share of each level], where the owner publishes votes}
 
 LLaMA-Factory reads the first two keys (ShareGPT form) and ignores the others, which predictions and scores need.
 Files that were built before rows said their scale and strategy are recognized by their question.
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 from storm.datasets import SCALES
 from storm.files import read_jsonl
-from storm.prompts import STRATEGIES, answer, answers, question
+from storm.prompts import STRATEGIES, answer, answers, question, strategy_of
 from storm.scales import Scale
 
+PARTS = ("train", "lite", "val", "test")  # of a dataset, in files of their own
 NEED = "a row needs conversations, images, id and dataset: build the file again with python -m data_prep"
 
 
@@ -54,6 +56,14 @@ def to_row(example: Example, **more: float | str) -> dict:
     row = {"conversations": turns(scale, strategy, example.label), "images": [example.image]}
     row |= {"id": example.id, "dataset": example.dataset, "scale": scale.name, "strategy": strategy}
     return row | {"label": example.label} | more | {"subject": example.subject}
+
+
+def dataset_and_part(name: str) -> tuple[str, str]:
+    """(dataset, part) that the name of a stanza or built file says: storm_spaq_test_num -> (spaq, test), demo_train ->
+    (demo, train), and the part "" for any other name."""
+    stem = name.removesuffix(strategy_of(name).suffix).removeprefix("storm_")
+    dataset, _, part = stem.rpartition("_")
+    return (dataset, part) if part in PARTS else (stem, "")
 
 
 class _Form(NamedTuple):

@@ -12,9 +12,8 @@ from eval.inference.settings import Settings, provenance_of
 from storm import provenance
 from storm.files import read_jsonl, write_jsonl
 from storm.options import describe
-from storm.rows import Example
+from storm.rows import Example, dataset_and_part
 from train.plan import Run
-from train.stanzas import split
 
 EARLIER = "generated_predictions.jsonl"
 
@@ -33,7 +32,7 @@ def take_earlier(run: Run, settings: Settings, recipe: dict, rows: dict[Path, li
     recipe: the keys of a prediction, by which LLaMA-Factory was started. rows: those to predict of each test file.
     """
     for stanza, file in run.files(run.test).items():
-        earlier, path = run.predicted / split(stanza)[0] / EARLIER, settings.out / f"{file.stem}.jsonl"
+        earlier, path = run.predicted / dataset_and_part(stanza)[0] / EARLIER, settings.out / f"{file.stem}.jsonl"
         if not earlier.exists():
             continue
         try:
@@ -60,7 +59,7 @@ def take_earlier(run: Run, settings: Settings, recipe: dict, rows: dict[Path, li
 
 def _provenance(run: Run, recipe: dict, stanza: str, any_commit: bool) -> dict:
     """The provenance of an earlier sweep's predictions. Raises ValueError if they are not of this run."""
-    folder, file = run.predicted / split(stanza)[0], run.files([stanza])[stanza]
+    folder, file = run.predicted / dataset_and_part(stanza)[0], run.files([stanza])[stanza]
     old = provenance.read(folder)
     recipe = recipe | {"eval_dataset": stanza, "output_dir": str(folder)}
     recipe = {key: value for key, value in recipe.items() if key not in provenance.GPU_KEYS}

@@ -8,9 +8,10 @@ from storm import provenance
 from storm.datasets import SCALES
 from storm.options import did_you_mean
 from storm.prompts import strategy_of
+from storm.rows import dataset_and_part
 from train.checks.finding import names
 from train.recipe import Header, header, load, share
-from train.stanzas import facts_of, registry, split
+from train.stanzas import facts_of, registry
 
 RECIPES, SAVES, RESULTS = Path("recipes"), Path("saves"), Path("results")
 OURS = ("dataset", "eval_dataset", "output_dir")  # keys that the sweep sets itself
@@ -104,10 +105,12 @@ def plan(name: str, settings: Sequence[str], datasets: Sequence[str], saves: Pat
         test = tuple(stanza.replace("_train", "_test") for stanza in (used if trains else used[:1]))
     trained = used if trains else ()
     if datasets:
-        tested = [split(stanza)[0] for stanza in test]
+        tested = [dataset_and_part(stanza)[0] for stanza in test]
         if unknown := sorted(set(datasets) - set(tested)):
             raise ValueError(f"--datasets {unknown[0]}: not a test set of {name}; {did_you_mean(unknown[0], tested)}")
-        trained, test = (tuple(stanza for stanza in part if split(stanza)[0] in datasets) for part in (trained, test))
+        trained, test = (
+            tuple(stanza for stanza in part if dataset_and_part(stanza)[0] in datasets) for part in (trained, test)
+        )
         if trains and not trained:
             raise ValueError(f"--datasets {', '.join(datasets)}: {name} trains on none of them")
     stanzas = registry(Path(folder))

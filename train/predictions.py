@@ -9,13 +9,12 @@ from eval.inference.settings import Settings, provenance_of
 from eval.inference.settings import command as arguments
 from storm import provenance
 from storm.files import locked, read_jsonl
-from storm.rows import Example, read_examples
+from storm.rows import Example, dataset_and_part, read_examples
 from train.earlier import put_aside, take_earlier
 from train.launch import Stopped, launch, rows_of
 from train.machines import installed, on_all_gpus
 from train.plan import RECIPES, Options, Run
 from train.recipe import load
-from train.stanzas import split
 
 # What a prediction must see as its training did.
 SHARED = ("image_max_pixels", "dataset_dir", "media_dir", "template", "cutoff_len")
@@ -39,7 +38,7 @@ def recipe_of(run: Run) -> dict:
     """The keys of a prediction with what the run trained, or with the recipe's own model."""
     if not run.train:
         return run.recipe
-    base = RECIPES / f"{split(run.test[0])[0]}_predict.yaml"
+    base = RECIPES / f"{dataset_and_part(run.test[0])[0]}_predict.yaml"
     base = base if base.exists() else RECIPES / "predict.yaml"
     weights = [f"model_name_or_path={run.saved}"]
     if run.recipe.get("finetuning_type") == "lora":

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from data_prep.options import Options
 from storm.datasets import DATASETS, DatasetFacts
 from storm.files import read_json
 from storm.options import describe
 from storm.prompts import strategy_of
+from storm.rows import dataset_and_part
 
 
 def registry(folder: Path) -> dict:
@@ -22,21 +24,17 @@ def registry(folder: Path) -> dict:
     return stanzas
 
 
-def split(stanza: str) -> tuple[str, str]:
-    """(dataset, part): storm_spaq_test_num -> (spaq, test), demo_train -> (demo, train)."""
-    name = stanza.removesuffix(strategy_of(stanza).suffix).removeprefix("storm_")
-    dataset, _, part = name.rpartition("_")
-    return (dataset, part) if part in ("train", "lite", "test") else (name, "")
-
-
 def facts_of(stanza: str) -> DatasetFacts | None:
     """The dataset of a stanza, if it is one of the 14."""
-    return DATASETS.get(split(stanza)[0]) if stanza.startswith("storm_") else None
+    return DATASETS.get(dataset_and_part(stanza)[0]) if stanza.startswith("storm_") else None
 
 
 def maker(stanzas: Iterable[str]) -> str:
+    """The command that writes the files of these stanzas, with their prompt strategies if `cot` is not the only one."""
     stanzas = list(stanzas)
     if all(stanza.startswith("demo_") for stanza in stanzas):
         return "python -m demo.photographs"
     datasets = dict.fromkeys(facts.name for stanza in stanzas if (facts := facts_of(stanza)))
-    return f"python -m data_prep {' '.join(datasets) or 'csv'}"
+    strategies = list(dict.fromkeys(strategy_of(stanza).name for stanza in stanzas))
+    option = f" --strategy {' '.join(strategies)}" if strategies not in ([], list(Options.strategies)) else ""
+    return f"python -m data_prep {' '.join(datasets) or 'csv'}{option}"

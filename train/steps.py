@@ -4,12 +4,12 @@ from pathlib import Path
 
 from eval.inference.run import LOG, scales_of
 from storm import provenance
+from storm.rows import dataset_and_part
 from train.checkpoints import discard_broken, last, other_ranks
 from train.launch import Stopped, launch, steps_of
 from train.machines import environment, installed, on_all_machines
 from train.plan import Options, Run, training
 from train.predictions import settings_of
-from train.stanzas import split
 
 DONE = "train_results.json"  # what the host writes at the end of a training
 
@@ -67,7 +67,7 @@ def other_tools(run: Run, now: dict) -> dict:
     if run.train and provenance.exists(run.saved) and (tools := differing(run.saved)):
         other["trained_with"] = tools
     if tools := differing(run.predicted):
-        other["predicted_with"] = {split(stanza)[0]: tools for stanza in run.test}
+        other["predicted_with"] = {dataset_and_part(stanza)[0]: tools for stanza in run.test}
     return other
 
 

@@ -29,7 +29,7 @@ def check_or_write_provenance(settings: Settings) -> None:
         provenance.refuse(out, "predictions", f"unknown provenance (no {provenance.FILE})")
     provenance.refuse(out, "predictions", _difference(old, now, settings), "; or name another --out")
     # Hashes of today's form of the files, whose rows are the same.
-    merged = old | {"data": old["data"] | now["data"], "except": now["except"]}
+    merged = old | {"data": old["data"] | now["data"]}
     if merged != old or not (out / provenance.FILE).exists():
         provenance.write(out, merged)
 
@@ -38,8 +38,6 @@ def _difference(old: dict, now: dict, settings: Settings) -> str | None:
     """What tells the provenance of a folder from the present one, in words."""
     files = {file.stem: file for file in settings.data}
     old = old | {"data": now["data"] | {name: value for name, value in old["data"].items() if name in files}}
-    if settings.excluded and old.get("except") == [provenance.earlier_hash(file) for file in settings.excluded]:
-        old |= {"except": now["except"]}
     return provenance.difference(old, now | {"commit": old.get("commit")}, files=files)
 
 

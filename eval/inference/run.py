@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
     file: Path
     order: list[str]  # the ids of all rows of the file
-    ids: list[str]  # without excluded rows, and the first --limit of the others
+    ids: list[str]  # the first --limit of them
     before: Collection[str] = ()  # the ids of rows that were finished before this run
 
 
@@ -73,9 +73,8 @@ def predict(settings: Settings) -> list[FileResult]:
         raise ValueError(f"--data: two files of one name would write one {twice[0]}.jsonl; use two --out")
     provenance_of(settings)  # raises ValueError for a file that is not there
     scales = scales_of(settings)
-    excluded = {(row.dataset, row.id) for file in settings.excluded for row in read_examples(file, scales)}
     # All rows are read before the first prediction: a fault in the last one must not show after hours.
-    requests = [_request(file, scales, excluded, settings.limit) for file in settings.data]
+    requests = [_request(file, scales, settings.limit) for file in settings.data]
     first = [row.image for file in settings.data for row in islice(read_examples(file, scales), 1)]
     # The copies of `data_prep --resize`, whose paths begin with "../", need no image root.
     if not settings.media.is_dir() and not all(image.startswith("../") for image in first):
@@ -95,9 +94,9 @@ def predict(settings: Settings) -> list[FileResult]:
             return _predict(settings, requests, terminal)
 
 
-def _request(file: Path, scales: Mapping[str, Scale], excluded: Collection, limit: int | None) -> Request:
-    rows = [(row.id, (row.dataset, row.id) in excluded) for row in read_examples(file, scales)]
-    return Request(file, [id for id, _ in rows], [id for id, left_out in rows if not left_out][:limit])
+def _request(file: Path, scales: Mapping[str, Scale], limit: int | None) -> Request:
+    ids = [row.id for row in read_examples(file, scales)]
+    return Request(file, ids, ids[:limit])
 
 
 def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) -> list[FileResult]:

@@ -28,7 +28,6 @@ class Settings:
     data: tuple[Path, ...] = ()  # built test files
     adapter: str | None = None  # a folder with a LoRA adapter of the model
     bf16: bool = False  # cast the weights to bfloat16, as bf16_full_eval of LLaMA-Factory; else as they are
-    excluded: tuple[Path, ...] = ()  # built files whose rows are left out
     scale: Path | None = None  # a scale of the user's own
     limit: int | None = None  # the first rows of each file
 
@@ -43,7 +42,7 @@ def command(settings: Settings) -> list[str]:
     """The arguments of eval/predict.py that give these settings."""
     words = []
     for name, value in vars(settings).items():
-        option = "--except" if name == "excluded" else f"--{name.replace('_', '-')}"
+        option = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(option)
         elif value:
@@ -59,14 +58,24 @@ def provenance_of(settings: Settings) -> dict:
     return {
         "model": fingerprint(settings.model),
         "adapter": fingerprint(settings.adapter) if settings.adapter else None,
+        "trained_on": trained_on(settings),
         "decode": settings.decode,
         "image_max_pixels": settings.image_max_pixels,
         "cutoff_len": settings.cutoff_len,
         "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
         "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
         "data": {file.stem: provenance.file_hash(file) for file in settings.data},
-        "except": [provenance.file_hash(file) for file in settings.excluded] or None,
     } | provenance.tools(PACKAGES)
+
+
+def trained_on(settings: Settings) -> dict[str, str] | None:
+    """Name -> hash of the train files of a model and its adapter, None if their folders do not say it.
+
+    Raises ValueError naming a provenance that is damaged.
+    """
+    folders = [Path(folder) for folder in (settings.model, settings.adapter) if folder]
+    known = [provenance.read(folder)["data"] for folder in folders if provenance.exists(folder)]
+    return {name: value for data in known for name, value in data.items()} if known else None
 
 
 def fingerprint(folder: str) -> str:

@@ -1,29 +1,37 @@
-"""Flattens distributions that are too sure (or not sure enough), by a temperature fitted to rows held out."""
+"""Flattens distributions that are too sure (or not sure enough), by a temperature fitted to validation rows."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from eval.inference.posterior import fit_temperature, temper
 from eval.scoring.runs import Predictions
 from eval.scoring.scores import distributions
+from storm import provenance
+from storm.datasets import DATASETS
+from storm.files import read_json, read_jsonl
+from storm.rows import dataset_and_part
+
+REGISTRY = Path("dataset_info.json")  # in the repository, where the commands run
 
 
-def calibrated(runs: Sequence[Predictions], held_out: Iterable[Predictions]) -> list[str]:
-    """Flatten the runs' distributions by the temperature that fits the held-out ones best, scale by scale.
+def calibrated(runs: Sequence[Predictions], validation: Iterable[Predictions]) -> list[str]:
+    """Flatten the runs' distributions by the temperature that fits the validation rows best, dataset by dataset.
 
-    Returns a line for each run that is left as it is, because no held-out row fits, or because they are its rows.
+    Returns a line for each run that is left as it is: without validation rows of its dataset, or with rows that are
+    scored, too, or that the model was trained on.
     """
     rows, errors = {}, []
-    for predictions in held_out:
+    for predictions in validation:
         if predictions.probs is not None:
-            rows.setdefault((predictions.scale, predictions.strategy), []).append(predictions)
+            rows.setdefault((predictions.dataset, predictions.strategy), []).append(predictions)
     if not rows:
         return ["--calibrate: no row with probs (eval/predict.py --decode exact writes them)"]
     for predictions in runs:
         if predictions.probs is None:
             continue
-        fit = rows.get((predictions.scale, predictions.strategy), [])
+        fit = rows.get((predictions.dataset, predictions.strategy), [])
         if problem := _unfit(predictions, fit):
             errors.append(f"--calibrate: {problem}; {predictions.path} is scored as it was predicted")
             continue
@@ -35,11 +43,50 @@ def calibrated(runs: Sequence[Predictions], held_out: Iterable[Predictions]) -> 
 
 def _unfit(predictions: Predictions, fit: Sequence[Predictions]) -> str:
     """Why no temperature for a run can be fitted to these; "" if it can."""
+    dataset = predictions.dataset
     if not fit:
-        return f"no row of scale {predictions.scale.name}, strategy {predictions.strategy}"
+        facts = DATASETS.get(dataset)
+        carve = " --val 0.1, and a training without them" if facts and facts.lite == "train" else ""
+        make = f"python -m data_prep {dataset}{carve}" if facts else "a build with --val"
+        what = f"no validation row of {dataset}, strategy {predictions.strategy}, is among them"
+        return f"{what}; predict {dataset}_val.jsonl, which needs {make}"
     used = {(other.dataset, id) for other in fit for id in other.id or ()}
     shared = used.intersection((predictions.dataset, id) for id in predictions.id or ())
     if shared:
         least = min(id for _, id in shared)
-        return f"{len(shared):,} rows are scored, too ({least!r}), but it needs others (eval/predict.py --except)"
+        return f"{len(shared):,} rows of {dataset} are scored, too ({least!r}); predict {dataset}_val.jsonl for this"
+    return next(filter(None, map(_seen, fit)), "")
+
+
+def _seen(validation: Predictions) -> str:
+    """Why the model may have been trained on these rows; "" if it was not, or if nothing says what it was trained on.
+
+    The predictions' provenance names the train files. A file that is still there is looked into; else its name decides.
+    """
+    folder, dataset = validation.path.parent, validation.dataset
+    if not provenance.exists(folder):
+        return ""
+    facts = provenance.read(folder)
+    for name, digest in (facts.get("trained_on") or {}).items():
+        trained, part = dataset_and_part(name)
+        if trained != dataset:
+            continue
+        ids = _ids(name, digest)
+        fix = f"build with python -m data_prep {dataset} --val 0.1, train again, and predict {dataset}_val.jsonl"
+        if ids is None:
+            if part == "train" and dataset in DATASETS:  # which holds the rows of val, unless they were taken out
+                what = f"the model was trained on {name}, whose file is gone or has changed"
+                return f"{what}, so it may have seen the rows of {dataset}; {fix}"
+        elif shared := ids.intersection(validation.id or ()):
+            return f"the model was trained on {len(shared):,} of these rows of {dataset} ({min(shared)!r}); {fix}"
     return ""
+
+
+def _ids(stanza: str, digest: str) -> set[str] | None:
+    """The ids in a train file, None if the file with these bytes is not there."""
+    if not REGISTRY.exists() or not (entry := read_json(REGISTRY).get(stanza)):
+        return None
+    path = Path(entry["file_name"])
+    if not path.exists() or provenance.file_hash(path) != digest:
+        return None
+    return {str(line.row["id"]) for line in read_jsonl(path)}

@@ -127,11 +127,13 @@ def test_a_part_of_train_is_taken_out_and_said(raw, tmp_path, capsys):
     assert not (tmp_path / "out" / "cot" / "spaq_val.jsonl").exists(), "of the build before"
 
 
-def test_fewer_strategies_remove_those_of_the_build_before(raw, tmp_path):
+def test_strategies_of_the_build_before_are_written_again(raw, tmp_path):
     out = tmp_path / "out"
-    assert exists(raw, out, "spaq", "--strategy", "cot", "num") == 0 and (out / "num" / "spaq_train.jsonl").exists()
-    assert exists(raw, out, "spaq", "--split", "subject") == 0
-    assert sorted(path.parent.name for path in out.rglob("spaq_train.jsonl")) == ["cot"]
+    assert exists(raw, out, "spaq", "--strategy", "num", "text") == 0
+    assert exists(raw, out, "spaq", "--val", "0.2") == 0
+    assert sorted(path.parent.name for path in out.rglob("spaq_train.jsonl")) == ["cot", "num", "text"]
+    counts = {len(rows(path)) for path in out.rglob("spaq_train.jsonl")}
+    assert len(counts) == 1, "all of the same build"
 
 
 def test_files_written_together_appear_together(tmp_path):

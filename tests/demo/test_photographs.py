@@ -6,21 +6,24 @@ import numpy as np
 import pytest
 
 from demo import photographs
-from demo.photographs import SIGMA, SIZE, TEST, TRAIN, crop, distort, examples, load, recolor
+from demo.photographs import CROPS, PARTS, SIGMA, SIZE, TEST, crop, distort, examples, load, recolor
 from storm.parse import parse
 from storm.prompts import STRATEGIES
 from storm.scales import IQA
 
-
-def test_no_photograph_is_in_both_sets():
-    assert not set(TRAIN) & set(TEST)
-    assert len(set(TRAIN)) == len(TRAIN) == 12 and len(set(TEST)) == len(TEST) == 4
+ALL = [photo for photos in PARTS.values() for photo in photos]
 
 
-@pytest.mark.parametrize(("package", "name"), TRAIN + TEST)
+def test_no_photograph_is_in_two_parts_and_no_scene():
+    assert len(set(ALL)) == len(ALL) and [len(photos) for photos in PARTS.values()] == [19, 4, 4]
+    scenes = {part: {name.split("/")[-1][:7] for _, name in photos} for part, photos in PARTS.items()}
+    assert not scenes["train"] & scenes["test"] and not scenes["val"] & (scenes["train"] | scenes["test"])
+
+
+@pytest.mark.parametrize(("package", "name"), ALL)
 def test_the_installed_packages_ship_every_photograph_large_enough(package, name):
     photo = load(package, name)
-    assert photo.mode == "RGB" and min(photo.size) >= 2 * SIZE
+    assert photo.mode == "RGB" and min(photo.size) > 1.5 * SIZE
 
 
 def test_noise_grows_as_the_level_falls():
@@ -38,12 +41,14 @@ def test_crops_and_recolored_crops_have_the_models_size():
         assert recolored.shape == pixels.shape and 0 <= recolored.min() <= recolored.max() <= 255
 
 
-@pytest.mark.parametrize(("split", "photos"), [("train", TRAIN[:2]), ("test", TEST[:2])])
-def test_the_same_files_are_written_every_time(split, photos, tmp_path):
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_same_files_are_written_every_time(split, tmp_path, monkeypatch):
+    monkeypatch.setitem(PARTS, split, PARTS[split][-2:])
+    monkeypatch.setitem(CROPS, split, 2)
     written = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         (folder / "images" / split).mkdir(parents=True)
-        lines = list(examples(split, photos, 2, folder))
+        lines = list(examples(split, folder))
         images = {path.name: path.read_bytes() for path in (folder / "images" / split).iterdir()}
         written.append((lines, images))
     assert written[0] == written[1]
@@ -52,16 +57,16 @@ def test_the_same_files_are_written_every_time(split, photos, tmp_path):
     assert all((tmp_path / "a" / example.image).is_file() for example in lines)
 
 
-def test_main_writes_both_splits(tmp_path, monkeypatch, capsys):
+def test_main_writes_all_parts(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(photographs, "OUT", tmp_path)
-    monkeypatch.setattr(photographs, "TRAIN_CROPS", 1)
-    monkeypatch.setattr(photographs, "TEST_CROPS", 1)
+    for part in PARTS:
+        monkeypatch.setitem(CROPS, part, 1)
     photographs.main([])
-    for split, count in (("train", 12 * 5), ("test", 4 * 5)):
+    for split, count in (("train", 19 * 5), ("val", 4 * 5), ("test", 4 * 5)):
         for strategy in STRATEGIES:
             written = (tmp_path / f"demo_{split}{STRATEGIES[strategy].suffix}.jsonl").read_text().splitlines()
             assert len(written) == count
             for row in map(json.loads, written):
                 assert parse(IQA, strategy, row["conversations"][1]["value"]).label == row["label"]
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["train", "60", "12", str(tmp_path / "demo_train.jsonl")] in lines
+    assert ["train", "95", "19", str(tmp_path / "demo_train.jsonl")] in lines

@@ -295,8 +295,8 @@ def test_the_temperature_is_fitted_to_other_rows(tmp_path, capsys):
     direct.write_text(line("spaq", 1, 1, "direct", id="9", dataset="spaq", probs=sure))
     for other, reason in (
         (text, "no row with probs"),
-        (direct, "no row of scale iqa, strategy cot"),
-        (test, "10 rows are scored, too ('t0')"),
+        (direct, "no validation row of spaq, strategy cot"),
+        (test, "10 rows of spaq are scored, too ('t0')"),
         (tmp_path / "gone", "gone: no such file or folder"),
     ):
         assert main([str(test), "--calibrate", str(other), "--json", str(out)]) == 2

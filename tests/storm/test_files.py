@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from storm.files import (
+    LOCK,
     Locked,
     append_jsonl,
     cut_unfinished,
@@ -81,7 +82,63 @@ def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path, read):
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
     with pytest.raises(OSError) as error:
         write_json(tmp_path, {})
-    assert describe(error.value) == f"{tmp_path}: is a folder, not a file" and os.listdir(tmp_path) == []
+    assert f"{tmp_path}: is a folder" in describe(error.value) and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "broken link", "FIFO", "device"])
+def test_what_is_not_a_regular_file_is_never_replaced(tmp_path, kind):
+    path, target = tmp_path / "out.json", tmp_path / "precious"
+    target.write_text("kept")
+    if kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"link": target, "broken link": tmp_path / "gone", "device": Path("/dev/null")}[kind])
+    before = path.lstat()
+    for write in (lambda: write_json(path, {}), lambda: append_jsonl(path, [{}])):
+        with pytest.raises(OSError) as error:
+            write()
+        assert str(path) in describe(error.value) and "move it away" in describe(error.value)
+    assert path.lstat() == before and target.read_text() == "kept" and len(os.listdir(tmp_path)) == 2
+    (tmp_path / "folder").mkdir()
+    path.rename(tmp_path / "folder" / LOCK)
+    with pytest.raises(OSError, match=LOCK), locked(tmp_path / "folder"):
+        pass
+    assert target.read_text() == "kept"
+
+
+def test_two_writers_of_one_name_do_not_mix(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    with whole_files() as one, whole_files() as other:
+        first, second = one(path), other(path)
+        for _ in range(10_000):
+            first.write(b'{"a":1}\n')
+            second.write(b'{"b":2}\n')
+    assert path.read_bytes() in (b'{"a":1}\n' * 10_000, b'{"b":2}\n' * 10_000)
+    assert os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    write_json(tmp_path / ("x" * 255), {})
+    assert [len(name) for name in os.listdir(tmp_path)] == [255]
+
+
+def test_a_file_has_the_permissions_that_others_have(tmp_path):
+    write_json(tmp_path / "x.json", {})
+    (tmp_path / "y").touch()
+    assert (tmp_path / "x.json").stat().st_mode == (tmp_path / "y").stat().st_mode
+
+
+KILLED = "import os, sys\nfrom pathlib import Path\nfrom storm.files import locked, whole_files\n"
+KILLED += "with locked(Path(sys.argv[1])), whole_files() as open_:\n"
+KILLED += "    open_(Path(sys.argv[1], 'cot', 'x.jsonl')).write(b'half')\n    os.kill(os.getpid(), 9)\n"
+
+
+def test_what_a_killed_process_left_goes_when_the_folder_is_locked_again(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], cwd=ROOT, check=False)
+    (left,) = (tmp_path / "cot").iterdir()
+    assert left.name.startswith(".") and left.name.endswith(".part")
+    with locked(tmp_path):
+        assert list((tmp_path / "cot").iterdir()) == []
 
 
 def test_json_is_written_for_people_to_read(tmp_path):

@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from storm.files import Line, read_json, read_jsonl
 from storm.options import describe, did_you_mean
+from storm.rows import dataset_and_part
 from train.checks.finding import Finding, folder, names
 from train.checks.job import Checked, Job
-from train.stanzas import facts_of, maker, registry, split
+from train.stanzas import facts_of, maker, registry
 
 # LLaMA-Factory's own (data/parser.py). A stanza that names some of them unsets the others.
 TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt", "system_tag": "system"}
@@ -166,7 +167,7 @@ def check_sizes(job: Job) -> Checked:
 
 def _compared(scan: Scan) -> Finding | None:
     """The finding; None if the number of rows is the paper's, or the paper has none."""
-    (name, part), facts, file = split(scan.stanza.name), facts_of(scan.stanza.name), scan.stanza.file
+    (name, part), facts, file = dataset_and_part(scan.stanza.name), facts_of(scan.stanza.name), scan.stanza.file
     paper = getattr(facts.sizes, part, None) if facts else None
     if paper is None or scan.rows in (0, paper):
         return None
@@ -179,6 +180,9 @@ def _compared(scan: Scan) -> Finding | None:
         [f"{n:,} {kind}" for kind, n in entry.get("dropped", {}).items() if n],
     )
     about = f"{file}: {scan.rows:,} rows, the paper has {paper:,} ({scan.rows - paper:+,})"
+    carved = entry.get("settings", {}).get("val")
+    if carved and size == scan.rows and part in ("train", "lite"):
+        return Finding("ok", "rows", f"{about}; built with --val {carved:g}, which took validation rows out of train")
     if size not in (None, scan.rows):
         about += f"; {out / 'summary.json'} says {size:,}: {maker([scan.stanza.name])}"
     elif dropped:

@@ -1,5 +1,6 @@
 """Values of a recipe that LLaMA-Factory takes and that make no sense. Evidence: its 0.9.5, read and measured."""
 
+from storm.rows import dataset_and_part
 from train.checks.finding import Finding, names
 from train.recipe import Zero
 
@@ -20,6 +21,11 @@ def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
         for part in ("vision_tower", "multi_modal_projector"):
             if f"freeze_{part}" not in recipe:
                 warnings.append(f"freeze_{part} is not set, and LLaMA-Factory's default is true; freeze_{part}=false")
+        tested = [name for name in names(recipe.get("eval_dataset")) if dataset_and_part(name)[1] == "test"]
+        if tested and not recipe.get("do_predict"):
+            better = dataset_and_part(tested[0])[0]
+            what = f"eval_dataset={tested[0]} scores test rows while training, so the best step is chosen on them"
+            errors.append(f"{what}; name the validation rows ({better}_val), or leave it out")
         if good.get("pure_bf16") and good.get("finetuning_type") == "full":
             text = "pure_bf16 rounds most updates away at rates like 2e-5 (they are below half a step of a bf16 weight)"
             warnings.append(f"{text}; bf16=true pure_bf16=false")

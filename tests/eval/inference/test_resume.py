@@ -119,17 +119,6 @@ def test_a_limit_drops_no_answer_of_an_earlier_run(data, whole, tmp_path):
     assert (tmp_path / data.name).read_bytes() == whole
 
 
-def test_rows_that_were_trained_on_are_left_out(data, whole, tmp_path):
-    """What score.py --calibrate needs: of a train file, the rows that are not in the lite one."""
-    lines = data.read_text().splitlines(keepends=True)
-    trained = tmp_path / "spaq_lite.jsonl"
-    trained.write_text("".join(lines[::2]))
-    run(MAIN, data, tmp_path / "out", "--except", str(trained), "--limit", "30")
-    assert (tmp_path / "out" / data.name).read_bytes().splitlines() == whole.splitlines()[1::2][:30]
-    trained.write_text("".join(lines[::3]))
-    run(MAIN, data, tmp_path / "out", "--except", str(trained), code=2)
-
-
 # Every fifth image cannot be read, unless there is a file MOUNTED.
 UNREADABLE = """
 def lost(self, block):

@@ -7,6 +7,7 @@ import pytest
 
 from eval.inference.settings import Settings, command, fingerprint, provenance_of
 from eval.predict import arguments, settings_of
+from storm import provenance
 
 FULL = Settings(
     model="m",
@@ -18,7 +19,6 @@ FULL = Settings(
     bf16=True,
     media=Path("i"),
     data=(Path("x_test.jsonl"), Path("y_test.jsonl")),
-    excluded=(Path("z.jsonl"),),
     scale=Path("s.yaml"),
     out=Path("o"),
     limit=4,
@@ -48,10 +48,10 @@ def test_provenance_is_what_may_change_a_prediction(folder):
     settings = Settings(model=str(folder / "model"), data=(folder / "x_test.jsonl",), max_new_tokens=7, limit=3)
     facts = provenance_of(settings)
     assert facts["max_new_tokens"] is None, "an exact prediction generates nothing"
-    assert list(facts["data"]) == ["x_test"] and facts["except"] is None and facts["model"] != settings.model
+    assert list(facts["data"]) == ["x_test"] and facts["trained_on"] is None and facts["model"] != settings.model
     assert set(facts) == {"model", "adapter", "decode", "image_max_pixels", "cutoff_len", "max_new_tokens", "data"} | {
         "bf16",
-        "except",
+        "trained_on",
         "commit",
         "versions",
     }
@@ -68,3 +68,15 @@ def test_a_fingerprint_changes_with_the_weights_and_the_configuration(folder, pl
     (model / "config.json").write_text('{"a": 1}')
     assert len({before, after, fingerprint(str(model))}) == 3
     assert fingerprint("Qwen/Qwen2.5-VL-3B-Instruct") == "Qwen/Qwen2.5-VL-3B-Instruct"
+
+
+def test_provenance_says_what_the_model_and_its_adapter_were_trained_on(folder):
+    versions = {"versions": {}}
+    provenance.write(folder / "model", {"data": {"storm_spaq_lite": "1"}} | versions)
+    (folder / "adapter").mkdir()
+    settings = Settings(model=str(folder / "model"), adapter=str(folder / "adapter"), data=(folder / "x_test.jsonl",))
+    assert provenance_of(settings)["trained_on"] == {"storm_spaq_lite": "1"}
+    provenance.write(folder / "adapter", {"data": {"appeal_train": "2"}} | versions)
+    assert provenance_of(settings)["trained_on"] == {"storm_spaq_lite": "1", "appeal_train": "2"}
+    before = provenance_of(settings) | {"trained_on": None}
+    assert provenance.difference(before, provenance_of(settings)) is None, "the fingerprint of the model says it"

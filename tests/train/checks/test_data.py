@@ -36,7 +36,9 @@ def test_no_registry(work):
 
 def test_rows_that_were_not_written(work):
     text = the_one(check_data("dataset=storm_spaq_lite,storm_hci_train_num,demo_train"))
-    assert text.startswith("data/storm/cot/spaq_lite.jsonl: ") and text.endswith("; python -m data_prep spaq hci")
+    assert text.startswith("data/storm/cot/spaq_lite.jsonl: ") and text.endswith(
+        "; python -m data_prep spaq hci --strategy cot num"
+    )
     (work / "data/demo/demo_train.jsonl").unlink()
     text = the_one(check_data())
     assert text.startswith("data/demo/demo_train.jsonl: ") and text.endswith("; python -m demo.photographs")
