@@ -101,7 +101,7 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
         drops += located.drops
         unlabeled = unmatched(files, located)
         need(False, other_naming(located, unlabeled, facts.missing))
-        need(options.allow_missing, too_many_missing(located, facts.missing))
+        need(options.allow_missing, too_many_missing(files, located, facts.missing))
     images = {f"{below}{path}": row for path, row in located.rows.items()}
     checked = check(list(images), facts.name, options)
     with no_collection():

@@ -111,16 +111,20 @@ class Files:
 
     def hint(self, patterns: Sequence[str] = ()) -> str:
         """What to do if files are missing: archives to unpack, or else the names that are nearest to what is wanted."""
-        archives = [path for path in self.paths if ARCHIVE.search(path.lower())]
-        if archives:
-            more = f" and {len(archives) - 3} more" if len(archives) > 3 else ""
-            return f"unpack {printable(', '.join(archives[:3]))}{more} there"
+        if unpack := self.unpack():
+            return unpack
         tables = {path.rpartition("/")[2]: path for path in self.paths if path.lower().endswith(TABLES)}
         wanted = [pattern.replace("*", "").rpartition("/")[2] for pattern in patterns]
         near = dict.fromkeys(name for want in wanted for name in get_close_matches(want, tables, 3, 0.4))
         names = [tables[name] for name in [*near, *(name for name in tables if name not in near)][:3]]
         there = printable(", ".join(names or self.paths[:3])) or "nothing"
         return f"there is {there}; download the owner's file, or rename yours if it is that"
+
+    def unpack(self) -> str:
+        """What to say if there are archives, "" if there are none."""
+        archives = [path for path in self.paths if ARCHIVE.search(path.lower())]
+        more = f" and {len(archives) - 3} more" if len(archives) > 3 else ""
+        return f"unpack {printable(', '.join(archives[:3]))}{more} there" if archives else ""
 
     def all(self, pattern: str) -> list[str]:
         """The files whose name (or, if the pattern has a "/", the end of whose path) matches, in order of path."""

@@ -107,7 +107,7 @@ def other_naming(located: Located, unmatched: Sequence[str], share: float) -> st
     )
 
 
-def too_many_missing(located: Located, share: float) -> str:
+def too_many_missing(files: Files, located: Located, share: float) -> str:
     """A line if more rows lack an image than the share that is usual for the dataset, "" if not."""
     rows = len(located.rows) + len(located.drops)
     if located.missing <= share * rows:
@@ -119,7 +119,7 @@ def too_many_missing(located: Located, share: float) -> str:
     )
     return (
         f"{located.missing:,} of {rows:,} rows have no image ({share:.0%} would be usual), such as {_three(names)}"
-        f"{others}; complete the images, or --allow-missing builds the part that is there"
+        f"{others}; {files.unpack() or 'complete the images'}, or --allow-missing builds the part that is there"
     )
 
 

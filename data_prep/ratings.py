@@ -100,16 +100,23 @@ def score_range(facts: DatasetFacts, scores: Mapping[str, float], options: Optio
 
 def _cause(lowest: float, highest: float, low: float, high: float) -> str:
     """What may have been done to scores that should be in low..high, and what to do."""
-    room = ROUNDED * (high - low)
-    for factor, what in ((10, "divided by 10"), (100, "divided by 100"), (0.1, "multiplied by 10")):
-        if low - room <= lowest * factor and highest * factor <= high + room:
-            return f"probably {what}; take the owner's scores, or multiply by {factor:g}"
-    for first, last in USUAL:
-        if abs(lowest - first) <= 0.1 * (last - first) and abs(highest - last) <= 0.1 * (last - first):
-            return f"probably rescaled to {first} to {last}; take the owner's scores"
+
+    def reach(start: float, end: float) -> bool:
+        near = NEAR * (end - start)
+        return abs(lowest - start) <= near and abs(highest - end) <= near
+
+    factors = {10: "divided by 10", 100: "divided by 100", 0.1: "multiplied by 10"}
+    scaled = {factor: what for factor, what in factors.items() if reach(low / factor, high / factor)}
+    causes = [*scaled.values(), *(f"rescaled to {start} to {end}" for start, end in USUAL if reach(start, end))]
     if lowest < 0 and highest < 10:
-        return "probably z-scored (mean 0); take the owner's scores"
-    return "other scores, or a mistyped one; take the owner's label file"
+        causes.append("z-scored (mean 0)")
+    if not causes:  # of a part of the rows, only the factor can be told
+        scaled = {k: what for k, what in factors.items() if low <= lowest * k and highest * k <= high}
+        causes = list(scaled.values())
+    if not causes:
+        return "other scores, or a mistyped one; take the owner's label file"
+    undo = f", or multiply by {min(scaled):g}" if list(scaled.values()) == causes and len(scaled) == 1 else ""
+    return f"probably {' or '.join(causes)}; take the owner's scores{undo}"
 
 
 def distribution(facts: DatasetFacts, row: Row, score: float, low: float, high: float) -> tuple[float, ...]:

@@ -113,11 +113,16 @@ def test_a_part_of_one_side_is_no_other_naming(tmp_path, have, label_rows):
 def test_images_in_folders_that_are_not_used_are_no_sign_of_another_naming(tmp_path):
     there = files(tmp_path, train=names(80), test=names(500, 1000))
     located = locate(there, rows(names(100)), ())
-    assert unmatched(there, located) == [] and "20 of 100" in too_many_missing(located, 0.05)
-    assert too_many_missing(located, 0.2) == ""
+    assert unmatched(there, located) == [] and "20 of 100" in too_many_missing(there, located, 0.05)
+    assert too_many_missing(there, located, 0.2) == ""
 
 
 def test_a_fuller_folder_that_is_not_used_is_named(tmp_path):
     there = files(tmp_path, large=names(96), small=names(100))
     located = locate(there, rows(names(110)), ("large",))
-    assert located.used == {"large": 96} and "--images small" in too_many_missing(located, 0.05)
+    assert located.used == {"large": 96} and "--images small" in too_many_missing(there, located, 0.05)
+
+
+def test_archives_that_are_not_unpacked_are_named(tmp_path):
+    there = files(tmp_path, train=names(50), _=["train.zip.001", "labels.csv"])
+    assert "unpack train.zip.001 there" in too_many_missing(there, locate(there, rows(names(100)), ()), 0.05)
