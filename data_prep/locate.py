@@ -59,10 +59,10 @@ def _folders(found: list[list[Found]], preferred: Sequence[str]) -> tuple[set[st
         for place in places:
             numbers[place.folder].add(number)
 
-    def rank(folder: str) -> tuple[int, int, int, str]:
+    def rank(folder: str) -> tuple:
         names = {folded(part) for part in folder.split("/")}
         place = next((place for place, name in enumerate(preferred) if name in names), len(preferred))
-        return place, -len(numbers[folder]), folder.count("/"), folder
+        return "augment" in folded(folder), place, -len(numbers[folder]), folder.count("/"), folder
 
     left = sorted(numbers, key=lambda folder: (-len(numbers[folder]), rank(folder)))
     if sum(map(len, numbers.values())) == len(set().union(*numbers.values())):

@@ -49,6 +49,11 @@ def test_of_folders_that_are_as_full_the_preferred_one_is_taken(tmp_path):
     assert locate(there, rows(names(100)), ()).used == {"small": 100}
 
 
+def test_augmented_images_are_taken_only_if_there_are_no_others(tmp_path):
+    there = files(tmp_path, a_augmented=names(20), b_original=names(20))
+    assert locate(there, rows(names(20)), ()).used == {"b_original": 20}
+
+
 def test_a_preferred_folder_that_is_half_there_is_not_taken(tmp_path):
     located = locate(files(tmp_path, large=names(50), small=names(100)), rows(names(100)), ("large",))
     assert located.used == {"small": 100} and located.unused == {"large": 50}
