@@ -4,7 +4,7 @@ import gc
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -103,16 +103,18 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
         need(False, other_naming(located, unlabeled, facts.missing))
         need(options.allow_missing, too_many_missing(files, located, facts.missing))
     images = {f"{below}{path}": row for path, row in located.rows.items()}
-    checked = check(list(images), facts.name, options)
+    with nullcontext() if options.hashed else no_collection():
+        checked = check(list(images), facts.name, options)
     with no_collection():
+        shares_of = distribution(facts, low, high)
         rated = []
         for path, row in images.items():
             if reason := checked[path].reason:
                 drops.append(Drop(row.id, path, "unreadable", reason))
                 continue
             score = scores[row.id]
-            votes = distribution(facts, row, score, low, high)
-            rated.append(Rated(row.id, checked[path].image, labels[row.id], score, row.subject, row.part, votes))
+            image, votes = checked[path].image, shares_of(row, score)
+            rated.append(Rated(row.id, image, labels[row.id], score, row.subject, row.part, votes))
         if not rated:
             common = Counter(f"{drop.kind}: {drop.reason}" for drop in drops).most_common(1)
             why = f"; {len(drops)} dropped, most often {common[0][0]!r}" if common else ""

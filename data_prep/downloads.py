@@ -4,10 +4,11 @@ import filecmp
 import os
 import posixpath
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatch
+from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -127,11 +128,18 @@ class Files:
         return f"unpack {printable(', '.join(archives[:3]))}{more} there" if archives else ""
 
     def all(self, pattern: str) -> list[str]:
-        """The files whose name (or, if the pattern has a "/", the end of whose path) matches, in order of path."""
+        """The files, but for images, whose name (or, if the pattern has a "/", the end of whose path) matches, in order
+        of path."""
         pattern = folded(pattern)
         if "/" in pattern:
-            return [path for path in self.paths if fnmatch("/" + folded(path), "*/" + pattern)]
-        return [path for path in self.paths if fnmatch(folded(path.rpartition("/")[2]), pattern)]
+            matches = re.compile(translate("*/" + pattern)).match
+            return [path for path in self._others if matches("/" + folded(path))]
+        matches = re.compile(translate(pattern)).match
+        return [path for path in self._others if matches(folded(path.rpartition("/")[2]))]
+
+    @cached_property
+    def _others(self) -> list[str]:
+        return [path for path in self.paths if not path.lower().endswith(suffixes())]
 
     @cached_property
     def _by_path(self) -> dict[str, str]:
@@ -143,7 +151,7 @@ class Files:
         if len(ends) == 1 and "/" not in ends[0] and "\\" not in ends[0]:  # nearly always so: a third of the time
             paths = self._by_stem.get(folded(stem(ends[0])), ())
             if len(paths) < 2:
-                return [Found((0, False, False), path.rpartition("/")[0], path) for path in paths]
+                return [Found((0, False, False), sys.intern(path.rpartition("/")[0]), path) for path in paths]
         found: dict[str, Found] = {}
         seen: set[str] = set()
         for place, end in enumerate(ends):

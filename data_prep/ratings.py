@@ -6,7 +6,7 @@ user has.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from data_prep.options import Options
 from data_prep.source import Drop, Row
@@ -119,25 +119,32 @@ def _cause(lowest: float, highest: float, low: float, high: float) -> str:
     return f"probably {' or '.join(causes)}; take the owner's scores{undo}"
 
 
-def distribution(facts: DatasetFacts, row: Row, score: float, low: float, high: float) -> tuple[float, ...]:
-    """The votes of a row as shares of the levels, by the rule of the label; () if the owner publishes none.
+def distribution(facts: DatasetFacts, low: float, high: float) -> Callable[[Row, float], tuple[float, ...]]:
+    """A function of (row, its score): the votes as shares of the levels, by the rule of the label; () without votes.
 
     Each vote goes to the level that a mean of that vote would get. From a standard deviation: the normal distribution
     around the score, integrated over the levels' intervals, the end levels open (our choice).
     """
     levels = facts.scale.hi - facts.scale.lo + 1
-    if total := sum(row.votes):
-        shares = [0.0] * levels
-        for vote, count in enumerate(row.votes, start=1):
-            if count:
-                shares[facts.label(vote, low, high) - facts.scale.lo] += count / total
-    elif row.sd is not None and row.sd > 0 and math.isfinite(row.sd) and high > low:
-        cuts = [low + (high - low) * level / levels for level in range(1, levels)]
+    cuts = [low + (high - low) * level / levels for level in range(1, levels)]
+    level_of: list[int] = []  # of the votes 1, 2, 3 ...
+
+    def shares_of(row: Row, score: float) -> tuple[float, ...]:
+        if row.votes:
+            if not (total := sum(row.votes)):
+                return ()
+            while len(level_of) < len(row.votes):
+                level_of.append(facts.label(len(level_of) + 1, low, high) - facts.scale.lo)
+            counts = [0] * levels
+            for level, count in zip(level_of, row.votes):
+                counts[level] += count
+            return tuple([round(count / total, 6) for count in counts])
+        if row.sd is None or not 0 < row.sd < math.inf or not high > low:
+            return ()
         below = [0.0, *((1 + math.erf((cut - score) / row.sd / math.sqrt(2))) / 2 for cut in cuts), 1.0]
-        shares = [after - before for before, after in zip(below, below[1:])]
-    else:
-        return ()
-    return tuple(round(share, 6) for share in shares)
+        return tuple([round(after - before, 6) for before, after in zip(below, below[1:])])
+
+    return shares_of
 
 
 def empty_levels(facts: DatasetFacts, labels: Mapping[int, int], what: str) -> str:

@@ -59,7 +59,8 @@ def _manifest(built: Built, file: IO[bytes]) -> None:
     inside = {row.id for row in built.split.train}
     rows = [(row, "train") for row in built.split.train] + [(row, "test") for row in built.split.test]
     rows += [(row, "val") for row in built.split.val if row.id not in inside]
-    cells = ([*row[:5], part, int(row.id in lite), int(row.id in val)] for row, part in sorted(rows))
+    rows.sort(key=lambda row: row[0].id)
+    cells = ([*row[:5], part, int(row.id in lite), int(row.id in val)] for row, part in rows)
     write_csv(file, (*Rated._fields[:5], "split", "lite", "val"), cells)
 
 

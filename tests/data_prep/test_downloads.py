@@ -78,6 +78,12 @@ def test_label_files_of_the_same_bytes_count_once_and_others_are_listed(tmp_path
     assert [path.parent.name for path in Files(tmp_path).label_files("train.csv")] == ["b", "z"]
 
 
+def test_a_pattern_is_of_a_name_or_of_the_end_of_a_path(tmp_path):
+    files = put(tmp_path, "MOS/notes.csv", "MOS/x/MOS 1.csv", "merge/train.csv", "x/merge/Train.CSV", "MOS.jpg")
+    assert files.all("MOS*.csv") == ["MOS/x/MOS 1.csv"] and files.all("MOS*") == ["MOS/x/MOS 1.csv"], "no image"
+    assert files.all("merge/train.csv") == ["merge/train.csv", "x/merge/Train.CSV"] and files.all("e/train.csv") == []
+
+
 def test_what_is_missing_is_said_with_what_is_there_and_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file train\.csv .*there is nothing"):
         put(tmp_path).label_file("train.csv")

@@ -110,21 +110,21 @@ def test_levels_that_never_occur_are_named_and_ages_may_be_missing():
 
 def test_votes_go_to_the_level_that_a_mean_of_the_vote_would_get():
     ava = Row("1", ("1.jpg",), 5.0, votes=(1, 0, 0, 0, 2, 0, 0, 0, 0, 1))
-    shares = distribution(DATASETS["ava"], ava, 5.0, 1.81, 8.6)
+    shares = distribution(DATASETS["ava"], 1.81, 8.6)(ava, 5.0)
     assert shares == (0.25, 0, 0.5, 0, 0.25)
     aesthetics = Row("1", ("1.jpg",), 3.2, votes=(0, 0, 4, 1, 0))
-    assert distribution(DATASETS["aesthetics"], aesthetics, 3.2, 1, 5) == (0, 0, 0.8, 0.2, 0)
+    assert distribution(DATASETS["aesthetics"], 1, 5)(aesthetics, 3.2) == (0, 0, 0.8, 0.2, 0)
 
 
 def test_a_standard_deviation_is_a_normal_distribution_over_the_levels():
     facts = DATASETS["spaq"]
     low, high = facts.spread
-    shares = distribution(facts, Row("1", ("1.jpg",), 49, sd=18.8), 49.0, low, high)
+    shares = distribution(facts, low, high)(Row("1", ("1.jpg",), 49, sd=18.8), 49.0)
     assert sum(shares) == pytest.approx(1, abs=3e-6) and shares == pytest.approx(shares[::-1], abs=2e-6)
     assert shares[2] == pytest.approx(0.382925, abs=2e-6), "half a standard deviation to both sides"
-    assert distribution(facts, Row("1", ("1.jpg",), 96, sd=1e-3), 96.0, low, high) == (0, 0, 0, 0, 1)
+    assert distribution(facts, low, high)(Row("1", ("1.jpg",), 96, sd=1e-3), 96.0) == (0, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize("more", [{}, {"sd": 0.0}, {"sd": nan}, {"sd": -1.0}, {"votes": (0, 0, 0)}])
 def test_rows_without_votes_have_none(more):
-    assert distribution(DATASETS["spaq"], Row("1", ("1.jpg",), 49, **more), 49.0, 2.0, 96.0) == ()
+    assert distribution(DATASETS["spaq"], 2.0, 96.0)(Row("1", ("1.jpg",), 49, **more), 49.0) == ()
