@@ -118,7 +118,7 @@ def read_file(path: Path, scales: Mapping[str, Scale], tests: testsets.Index) ->
     loaded, errors, bad, place = [], [], [], -1
     read_rating = lru_cache(maxsize=100_000)(parse)
     try:
-        for place, (number, row, fault) in enumerate(read(path, scales, {dataset for dataset, _ in tests})):
+        for place, (number, row, fault) in enumerate(read(path, scales, {dataset for dataset, *_ in tests})):
             if fault:
                 bad.append(f"line {number}: {fault}")
                 continue
@@ -134,7 +134,7 @@ def read_file(path: Path, scales: Mapping[str, Scale], tests: testsets.Index) ->
     for (dataset, _, strategy), rows in datasets.items():
         try:
             predictions = _predictions(path, run_of(path, scales), rows)
-            if file := tests.get((dataset, strategy)):
+            if file := testsets.file_of(tests, dataset, strategy, path):
                 _join(predictions, rows, file, scales)
         except ValueError as error:
             errors.append(f"{path}: {error}; {dataset} left out")

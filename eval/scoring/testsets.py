@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 from eval.inference.settings import scales_with
 from storm.datasets import SCALES
 from storm.options import describe
-from storm.rows import Example, read_examples
+from storm.rows import Example, dataset_and_part, read_examples
 from storm.scales import Scale
 
 if TYPE_CHECKING:
     from eval.scoring.runs import Kept
 
 PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo write
+PARTS = ("test", "val")  # of a dataset, that are predicted
 
-Index = dict[tuple[str, str], Path]  # (dataset, strategy) -> its test file
+Index = dict[tuple[str, str, str], Path]  # (dataset, strategy, part) -> its test or validation file
 
 
 def add_inputs(parser: ArgumentParser) -> None:
@@ -45,24 +46,39 @@ def scales_and_test_files(scale: Path | None, data: Sequence[Path] | None) -> tu
 
 
 def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> tuple[Index, list[str]]:
-    """The test files named, or below folders, and a line for each that cannot be used: of two of a kind, neither."""
-    tests: dict[tuple[str, str], list[Path]] = {}
+    """The test and validation files named, or below folders, and a line for each that cannot be used: of two of a kind,
+    neither."""
+    tests: dict[tuple[str, str, str], list[Path]] = {}
     errors = []
     for path in dict.fromkeys(paths):
         if not path.exists():
             errors.append(f"--data {path}: no such file or folder; python -m data_prep writes test files")
             continue
-        for file in sorted(path.rglob("*_test*.jsonl")) if path.is_dir() else [path]:
+        below = [file for part in PARTS for file in sorted(path.rglob(f"*_{part}*.jsonl"))]
+        for file in below if path.is_dir() else [path]:
             try:
                 first = next(read_examples(file, scales), None)
             except (OSError, ValueError) as error:
                 errors.append(describe(error))
                 continue
             if first:
-                tests.setdefault((first.dataset, first.strategy), []).append(file)
+                tests.setdefault((first.dataset, first.strategy, part_of(file)), []).append(file)
     for key, (file, *others) in tests.items():
-        errors += [f"--data: two test files of {' '.join(key)}: {file} and {other}: name one" for other in others]
+        errors += [f"--data: two files of {' '.join(key)}: {file} and {other}: name one" for other in others]
     return {key: file for key, (file, *others) in tests.items() if not others}, errors
+
+
+def part_of(file: Path) -> str:
+    """The part that a file's name says, "test" if none."""
+    part = dataset_and_part(file.stem)[1]
+    return part if part in PARTS else PARTS[0]
+
+
+def file_of(tests: Index, dataset: str, strategy: str, predictions: Path) -> Path | None:
+    """The file that predictions are about: of the part that their name says; if it says none, test rows go first."""
+    said = dataset_and_part(predictions.stem)[1]
+    parts = [said] if said in PARTS else PARTS
+    return next((tests[key] for part in parts if (key := (dataset, strategy, part)) in tests), None)
 
 
 def join(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> list[int]:

@@ -102,9 +102,10 @@ def test_rows_without_ids_are_joined_by_position(tmp_path, data):
 
 
 def test_a_row_without_a_subject_is_of_nobody_else(tmp_path, data):
-    rows = [json.loads(line) for line in data["spaq", "cot"].read_text().splitlines()]
+    rows = [json.loads(line) for line in data["spaq", "cot", "test"].read_text().splitlines()]
     lines(
-        data["spaq", "cot"], [row | {"subject": None if i in (1, 4) else row["subject"]} for i, row in enumerate(rows)]
+        data["spaq", "cot", "test"],
+        [row | {"subject": None if i in (1, 4) else row["subject"]} for i, row in enumerate(rows)],
     )
     subject = loaded(lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS]), data).subject
     assert len(set(subject)) == 5 and subject[2] == subject[3] and len({*subject[[0, 1, 4, 5]]}) == 4
@@ -117,7 +118,7 @@ def test_predictions_of_all_kinds_below_a_folder(tmp_path, data):
     authors = lines(out / "authors" / "koniq.jsonl", [{"label": row_of(1, 1)["label"], "answer": "rate1"}] * 2)
     authors.write_text("[damaged\n" + authors.read_text())
     lines(out / "trainer_log.jsonl", [{"loss": 1.0}])
-    (out / "spaq_test.jsonl").write_bytes(data["spaq", "cot"].read_bytes())
+    (out / "spaq_test.jsonl").write_bytes(data["spaq", "cot", "test"].read_bytes())
     found, errors = load([out], SCALES)
     assert [(str(one.run.relative_to(tmp_path)), one.dataset) for one in found] == [
         ("out/authors", "koniq"),
@@ -157,7 +158,7 @@ def test_a_bad_row_does_not_shift_the_others(tmp_path, data):
 def test_another_data_build_is_refused_where_it_parts(tmp_path, data):
     moved = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in [0, 3, 1, 2, 4, 1]])
     error = refused(moved, data)
-    assert "line 3: label 1" in error and f"{data['spaq', 'cot']}, row 3" in error
+    assert "line 3: label 1" in error and f"{data['spaq', 'cot', 'test']}, row 3" in error
     strange = lines(tmp_path / "spaq.jsonl", [row_of(0, 0, id="p0"), row_of(0, 0, id="q7")])
     assert "line 2: " in refused(strange, data) and "'q7'" in refused(strange, data)
     relabelled = lines(tmp_path / "spaq.jsonl", [row_of(4, 0, id="p0")])
@@ -166,7 +167,7 @@ def test_another_data_build_is_refused_where_it_parts(tmp_path, data):
 
 def test_an_appended_rerun_is_refused(tmp_path, data):
     more = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS + LABELS[:1]])
-    assert f"line 7: {data['spaq', 'cot']} " in refused(more, data)
+    assert f"line 7: {data['spaq', 'cot', 'test']} " in refused(more, data)
     ids = [f"p{i % 4}" for i in range(5)]
     twice = lines(tmp_path / "spaq.jsonl", [row_of(label, 2, id=id) for label, id in zip([0, 3, 2, 2, 0], ids)])
     error = refused(twice)
@@ -226,13 +227,30 @@ def test_two_files_of_one_run_and_dataset(tmp_path, data):
 def test_test_files_that_cannot_be_used(tmp_path, data):
     assert indexed(tmp_path / "nothing", tmp_path / "data", errors=("nothing: no such file or folder",)) == data
     copy = tmp_path / "data" / "copy_test.jsonl"
-    copy.write_bytes(data["spaq", "cot"].read_bytes())
-    assert indexed(tmp_path / "data", errors=("two test files of spaq cot",)) == {}
+    copy.write_bytes(data["spaq", "cot", "test"].read_bytes())
+    assert indexed(tmp_path / "data", errors=("two files of spaq cot test",)) == {}
     row = json.loads(copy.read_text().splitlines()[0])
     for damage in ("{}", "\udcff", "[" * 100_000, json.dumps(row | {"conversations": [{"value": []}, {"value": ""}]})):
         copy.write_bytes(damage.encode(errors="surrogateescape") + b"\n")
         assert indexed(tmp_path / "data", errors=("copy_test.jsonl, line 1: ",)) == data, "the other one is used"
-    late = data["spaq", "cot"].read_bytes().splitlines(keepends=True)
-    data["spaq", "cot"].write_bytes(late[0] + b"\xff\n")
+    late = data["spaq", "cot", "test"].read_bytes().splitlines(keepends=True)
+    data["spaq", "cot", "test"].write_bytes(late[0] + b"\xff\n")
     path = lines(tmp_path / "spaq.jsonl", [row_of(label, 2) for label in LABELS])
-    assert f"{data['spaq', 'cot']}, line 2: " in refused(path, data)
+    assert f"{data['spaq', 'cot', 'test']}, line 2: " in refused(path, data)
+
+
+def test_predictions_of_validation_rows_are_joined_to_those(tmp_path, data):
+    """Not to the test rows, which have other ids; and by their order, if they have none."""
+    examples = [Example(f"v{i}", "spaq", "x.jpg", label, SCALES["spaq"], "cot", "me") for i, label in enumerate(LABELS)]
+    write_jsonl(tmp_path / "data" / "cot" / "spaq_val.jsonl", map(to_row, examples))
+    both = indexed(tmp_path / "data")
+    rows = [row_of(label, label, id=f"v{i}", dataset="spaq") for i, label in enumerate(LABELS)]
+    run = loaded(lines(tmp_path / "saves" / "spaq_val.jsonl", rows), both)
+    assert run.data.name == "spaq_val.jsonl" and run.n_test == 6
+    assert "no row with the id 'v0'" in refused(lines(tmp_path / "saves" / "spaq_test.jsonl", rows), both)
+    alone = indexed(tmp_path / "data" / "cot" / "spaq_val.jsonl")
+    unnamed = [row_of(label, label) for label in LABELS]
+    assert loaded(lines(tmp_path / "run" / "spaq" / "generated_predictions.jsonl", unnamed), alone).id == [
+        row.id for row in examples
+    ]
+    assert loaded(lines(tmp_path / "saves" / "spaq_val.jsonl", rows), data).data is None, "no file of val is known"

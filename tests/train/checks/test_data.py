@@ -121,6 +121,12 @@ def test_rows_are_compared_with_the_paper(work):
     assert "is the download whole?" in the_one(sizes(work, 1190), "warning")
 
 
+def test_rows_taken_out_of_train_for_validation_are_no_fault(work):
+    findings = sizes(work, 1074, dropped={}, sizes={"train": 1074}, settings={"val": 0.1})
+    assert {finding.level for finding in findings} == {"ok"} and any("--val 0.1" in f.text for f in findings)
+    assert {finding.level for finding in sizes(work, 1070, sizes={"train": 1074}, settings={"val": 0.1})} >= {"warning"}
+
+
 def test_an_explained_difference_is_reported_but_no_warning(work):
     def findings(count: int) -> list[Finding]:
         write_jsonl(work / "data/storm/cot/morph_test.jsonl", (row(n, images=["0.png"]) for n in range(count)))

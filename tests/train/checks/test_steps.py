@@ -90,3 +90,13 @@ def test_full_training_in_pure_bf16():
     assert the_one(traps(recipe, recipe, Zero()), "warning").endswith("bf16=true pure_bf16=false")
     assert traps(recipe | {"finetuning_type": "lora"}, recipe | {"finetuning_type": "lora"}, Zero()) == []
     assert the_one(traps(recipe, recipe | {"finetuning_type": "lora"}, Zero(3))).endswith("bf16=true pure_bf16=false")
+
+
+def test_no_step_is_chosen_on_test_rows():
+    recipe = {"do_train": True, "freeze_vision_tower": False, "freeze_multi_modal_projector": False}
+    for name in ("storm_ava_test", "appeal_test", "storm_ava_test_num"):
+        line = the_one(traps(recipe | {"eval_dataset": f"storm_ava_val,{name}"}, recipe, Zero()))
+        assert name in line and f"{name.split('_test')[0].removeprefix('storm_')}_val" in line
+    assert traps(recipe | {"eval_dataset": "storm_ava_val, appeal_val"}, recipe, Zero()) == []
+    predict = {"do_predict": True, "do_sample": False, "eval_dataset": "storm_ava_test"}
+    assert traps(predict, predict, Zero()) == []
