@@ -19,6 +19,7 @@ from storm.text import printable
 
 ARCHIVE = re.compile(r"\.(zip|z\d\d|7z|rar|tar|tgz|tar\.gz|gz|7z\.\d+|zip\.\d+)$")
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".mat", ".json")
+SAVED_AS = (".xlsx", ".csv", ".tsv", ".xls")  # what people save a table as
 
 
 def folded(name: str) -> str:
@@ -53,7 +54,8 @@ class Found(NamedTuple):
 
 
 class Files:
-    """All files below a dataset's folder, hidden ones (macOS' ._ files) left out. Paths are relative to it, with "/".
+    """All files below a dataset's folder, hidden ones (macOS' ._ files, Excel's ~$ files) left out. Paths are relative
+    to it, with "/".
 
     `images`: those whose names end like an image's, below the folder that --images names if it does. `label_paths`:
     the label files that a reader asked for; `notes`: what it found worth saying. Both are printed.
@@ -80,11 +82,18 @@ class Files:
         self.notes: list[str] = []
 
     @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        index: dict[str, list[str]] = {}
+    def _by_stem(self) -> dict[str, str | list[str]]:
+        """Folded name without extension -> its path, or a list of paths: nearly all names have one."""
+        index: dict[str, str | list[str]] = {}
         for path in self.images:
-            index.setdefault(folded(stem(path)), []).append(path)
+            name = folded(stem(path))
+            if (other := index.setdefault(name, path)) is not path:
+                index[name] = [*other, path] if isinstance(other, list) else [other, path]
         return index
+
+    def forget_names(self) -> None:
+        """Free the index that find() makes, 60 MB for AVA."""
+        self.__dict__.pop("_by_stem", None)
 
     def label_file(self, *patterns: str) -> Path:
         """The one file that the first pattern matches which any file does. Raises FileNotFoundError if none does,
@@ -96,8 +105,10 @@ class Files:
 
     def label_files(self, *patterns: str) -> list[Path]:
         """All files that the first pattern matches which any file does, in order of path; of files with the same bytes,
-        the least nested. Raises FileNotFoundError, with what is there and what to do, if there is none."""
-        for pattern in patterns:
+        the least nested. A table saved in another format counts if no pattern matches. Raises FileNotFoundError, with
+        what is there and what to do, if there is none."""
+        tables = [pattern.rpartition(".")[0] for pattern in patterns if pattern.endswith(TABLES[:4])]
+        for pattern in [*patterns, *(name + end for name in tables for end in SAVED_AS)]:
             if matches := self.all(pattern):
                 different: list[str] = []
                 for path in sorted(matches, key=lambda path: (path.count("/"), path)):
@@ -149,15 +160,16 @@ class Files:
         """The images at the end of whose paths one of `ends` stands, with any extension of an image, best guess first.
         Of each image folder only the best one. No "../" in a label file leads out of the root."""
         if len(ends) == 1 and "/" not in ends[0] and "\\" not in ends[0]:  # nearly always so: a third of the time
-            paths = self._by_stem.get(folded(stem(ends[0])), ())
-            if len(paths) < 2:
-                return [Found((0, False, False), sys.intern(path.rpartition("/")[0]), path) for path in paths]
+            path = self._by_stem.get(folded(stem(ends[0])), "")
+            if isinstance(path, str):
+                return [Found((0, False, False), sys.intern(path.rpartition("/")[0]), path)] if path else []
         found: dict[str, Found] = {}
         seen: set[str] = set()
         for place, end in enumerate(ends):
             wanted = posixpath.normpath(end.replace("\\", "/")).lstrip("/")
             parts = [folded(part) for part in wanted.split("/")]
-            for path in self._by_stem.get(stem(parts[-1]), ()):
+            paths = self._by_stem.get(stem(parts[-1]), [])
+            for path in [paths] if isinstance(paths, str) else paths:
                 have = path.split("/")
                 if len(parts) > 1 and [folded(part) for part in have[-len(parts) : -1]] != parts[:-1]:
                     continue
@@ -200,7 +212,7 @@ def _walk(folder: Path, below: str = "", seen: frozenset = frozenset(), skip: st
     seen = seen | {os.path.realpath(folder), skip}
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith((".", "~$")):
                 continue
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()

@@ -33,6 +33,7 @@ class Located:
 def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Located:
     """Find each row's image. preferred: names of image folders, the one to take first if several hold the same rows."""
     found = [files.find(*row.images) for row in rows]
+    files.forget_names()
     used, unused = _folders(found, [folded(name) for name in preferred])
     located = Located(unused=unused)
     counts: Counter[str] = Counter()

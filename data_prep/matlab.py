@@ -3,16 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+from data_prep.tables import check_size
+
 
 def read_mat(path: Path, variable: str, *fields: str) -> list[list[Any]]:
     """The values of a variable, or of several fields of a struct, each flat: rows and columns differ between files.
 
-    Raises ValueError naming the file, the variable and the fix if it is damaged, lacks them, or their lengths differ.
+    Raises ValueError naming the file, the variable and the fix if it is damaged or too large, lacks them, or their
+    lengths differ.
     """
     import h5py
     import numpy as np
     from scipy.io import loadmat
 
+    check_size(path, path.stat().st_size)
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:

@@ -23,16 +23,18 @@ USUAL = ((0, 1), (1, 5), (0, 5), (1, 10), (0, 10), (0, 100))  # ranges that peop
 def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float], list[Drop]]:
     """id -> score, of the rows whose score is a number on the owner's scale, and a Drop for each other row.
 
-    Raises ValueError if more than OFF_SCALE of the numbers are off the scale.
+    Raises ValueError if more than OFF_SCALE of the ratings that are not empty are no numbers or off the scale.
     """
     scores: dict[str, float] = {}
-    drops, off = [], []
+    drops, off, texts = [], [], []
     for row in rows:
         try:
             score = float(row.score)
         except (TypeError, ValueError):
-            what = "is empty" if str(row.score or "") == "" else f"{row.score!r} is not a number"
-            drops.append(Drop(row.id, row.images[0], "rule", f"rating {what}"))
+            empty = str(row.score or "") == ""
+            reason = "rating is empty" if empty else f"rating {row.score!r} is not a number"
+            drops.append(Drop(row.id, row.images[0], "rule", reason))
+            texts += [] if empty else [row.score]
             continue
         reason = _off_scale(facts, score)
         if not reason:
@@ -41,6 +43,9 @@ def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float]
         drops.append(Drop(row.id, row.images[0], "rule", f"rating {reason}"))
         if score == score:  # not NaN, which is no rating
             off.append(score)
+    if len(texts) > OFF_SCALE * (len(scores) + len(off) + len(texts)):
+        what = f"{len(texts):,} of {len(rows):,} ratings are not numbers ({texts[0]!r} is the first)"
+        raise ValueError(f"{what}; take the owner's label file, and write numbers as 1.5")
     if len(off) > OFF_SCALE * (len(scores) + len(off)) and not facts.spread:  # else known_range says the likely cause
         raise ValueError(
             f"{len(off):,} of {len(scores) + len(off):,} ratings are not on the owner's scale, {facts.low:g} to "

@@ -5,6 +5,7 @@ Columns are asked for by all the names that people give them: case, blanks, "_",
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -35,24 +36,35 @@ def read_table(
     Only the columns that are asked for are read; an `optional` one that is not there is not in the rows. A row cut
     short has "" in its last columns. An encoding other than UTF-8 is added to `notes`. Raises OSError, or ValueError
     naming the file, the line and the fix: no table, a column that is missing or there twice, a quote that does not end,
-    a row with more cells than columns.
+    a row with more cells than columns, no rows.
     """
-    if path.suffix.lower() == ".xlsx":
-        rows = _sheet(path)
-    elif path.suffix.lower() == ".xls":
-        raise ValueError(f"{path}: an old Excel file; save it as .xlsx or CSV UTF-8")
-    else:
-        rows = _text_rows(path, decoded(path, notes))
+    rows = _rows(path, notes)
     _, header = next(rows, (1, []))
     places = _places(path, header, columns, optional or {})
-    width = len(header)
+    width, empty = len(header), True
     for line, cells in rows:
         if len(cells) > width and any(cells[width:]):
             text = printable(",".join(cells))[:120]
             fix = 'write numbers as 1.5, and quote a cell that holds ","'
             raise ValueError(f"{path}, line {line}: {len(cells)} cells for {width} columns ({text}); {fix}")
         if any(cells):
+            empty = False
             yield line, {name: cells[place] if place < len(cells) else "" for name, place in places.items()}
+    if empty:
+        raise ValueError(f"{path}: no rows below the header; download it again")
+
+
+def _rows(path: Path, notes: list[str] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """(line, stripped cells) of each row, the header first. Raises OSError, or ValueError naming the file."""
+    if path.suffix.lower() == ".xls":
+        raise ValueError(f"{path}: an old Excel file; save it as .xlsx or CSV UTF-8")
+    return _sheet(path) if path.suffix.lower() == ".xlsx" else _text_rows(path, decoded(path, notes))
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raises ValueError if a file has too many bytes to be a label file."""
+    if size > BYTES:
+        raise ValueError(f"{path}: {size:,} bytes, more than {BYTES:,}; is it a label file? Download it again")
 
 
 def plain(name: str) -> str:
@@ -82,8 +94,7 @@ def _places(path: Path, header: Sequence[str], columns: Columns, optional: Colum
 def decoded(path: Path, notes: list[str] | None = None) -> str:
     """The text of a file. Raises ValueError naming the file if it is too large, empty, not text, or a web page."""
     with open_regular(path) as file:
-        if (size := os.fstat(file.fileno()).st_size) > BYTES:
-            raise ValueError(f"{path}: {size:,} bytes, more than {BYTES:,}; is it a label file?")
+        check_size(path, os.fstat(file.fileno()).st_size)
         data = file.read()
     if not data.strip():
         raise ValueError(f"{path}: empty; download it again")
@@ -148,15 +159,20 @@ def _sheet(path: Path) -> Iterator[tuple[int, list[str]]]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     with open_regular(path) as file:
-        if (size := os.fstat(file.fileno()).st_size) > BYTES:
-            raise ValueError(f"{path}: {size:,} bytes, more than {BYTES:,}; is it a label file?")
+        check_size(path, os.fstat(file.fileno()).st_size)
         try:
             book = load_workbook(file, read_only=True, data_only=True)
         except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
             raise ValueError(f"{path}: not a readable .xlsx file ({error}); unpack the archive again") from None
         with closing(book):
-            for row, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
-                yield row, ["" if cell is None else str(cell).strip() for cell in cells]
+            for sheet in book.worksheets:
+                empty = True
+                for row, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+                    empty = empty and all(cell is None for cell in cells)
+                    if not empty:
+                        yield row, ["" if cell is None else str(cell).strip() for cell in cells]
+                if not empty:
+                    return
 
 
 def read_together(
@@ -187,10 +203,15 @@ def _list(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths))
 
 
+def decimal(text: str) -> str:
+    """A number with a point: "47,35", as spreadsheet programs write it in many languages, is 47.35."""
+    return text.replace(",", ".") if re.fullmatch(r"-?\d+,\d+", text) else text
+
+
 def has_columns(path: Path, columns: Columns) -> bool:
     """Whether a file is a table with all of these columns."""
     try:
-        next(read_table(path, columns), None)
+        _places(path, next(_rows(path), (1, []))[1], columns, {})
     except ValueError:
         return False
     return True

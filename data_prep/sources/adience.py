@@ -14,7 +14,7 @@ of them: by subject, folds 0-3 are for training and fold 4 is for testing (our c
 import re
 from pathlib import Path
 
-from data_prep.downloads import Files
+from data_prep.downloads import Files, image_id
 from data_prep.source import Drop, Items, Row
 from data_prep.tables import read_table
 
@@ -31,22 +31,26 @@ def read(files: Files) -> Items:
     if missing := [f"{name}.txt" for name, path in paths.items() if path is None]:
         hint = files.hint([*missing])
         raise FileNotFoundError(f"{files.root}: no {', '.join(missing)} in it or below it; all five are needed; {hint}")
-    seen: set[str] = set()
+    seen: dict[str, str] = {}  # id -> fold
     prefix = _prefix(files)
     for name, path in paths.items():
         for line, row in read_table(path, COLUMNS, notes=files.notes):
             user, image, face, age = (row[column] for column in COLUMNS)
-            id, match = f"{user}/{face}.{image.rpartition('.')[0]}", RANGE.fullmatch(age)
+            photo, match = image_id(image), RANGE.fullmatch(age)
+            id = f"{user}/{face}.{photo}"
             group = f"({match[1]}, {match[2]})" if match else age
             if group not in GROUPS:
                 yield Drop(id, f"{path.name}, line {line}", "rule", f"age {age!r} is none of the eight groups")
-            elif id in seen:
+            elif id not in seen:
+                seen[id] = name
+                part = "test" if name == FOLDS[-1] else "train"
+                yield Row(id, (f"{user}/{prefix}{face}.{photo}.jpg",), GROUPS.index(group), subject=user, part=part)
+            elif seen[id] == name:
                 reason = "user_id, face_id and original_image are repeated"
                 yield Drop(id, f"{path.name}, line {line}", "duplicate", reason)
             else:
-                seen.add(id)
-                part = "test" if name == FOLDS[-1] else "train"
-                yield Row(id, (f"{user}/{prefix}{face}.{image}",), GROUPS.index(group), subject=user, part=part)
+                what = f"{id!r} is in {seen[id]}, too, but no user is in two folds"
+                raise ValueError(f"{path}, line {line}: {what}; download the five files again")
 
 
 def _fold(files: Files, name: str) -> Path | None:

@@ -19,7 +19,8 @@ from data_prep.source import Drop, Items, Row
 from data_prep.tables import decoded, read_table
 
 IMAGE = ("image_num", "image_id", "image", "img_id", "id", "image_name", "filename")
-VOTES = {f"vote{n}": (f"vote_{n}", f"votes_{n}", f"score{n + 1}", f"count_{n}") for n in range(1, 11)}
+NAMES = ("vote_{0}", "votes_{0}", "count_{0}", "rating_{0}", "{0}", "score{1}")  # {1}: pyiqa counts from score2
+VOTES = {f"vote{n}": [name.format(n, n + 1) for name in NAMES] for n in range(1, 11)}
 
 
 def read(files: Files) -> Items:
@@ -41,7 +42,7 @@ def _text(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | 
     """(place, photo id, ten counts or why there are none) of AVA.txt. Raises ValueError if no line has 15 numbers."""
     sound = False
     for number, line in enumerate(decoded(path, notes).splitlines(), start=1):
-        if not (cells := line.split()):
+        if not (cells := line.replace(",", " ").split()):
             continue
         place, photo = f"{path.name}, line {number}", cells[:2][-1]  # a line cut short may end before the id
         if len(cells) != 15:

@@ -14,11 +14,12 @@ from data_prep.downloads import Files, base, image_id
 from data_prep.matlab import read_mat
 from data_prep.source import Items, Row
 from data_prep.sources.spaq import standard_deviation
-from data_prep.tables import read_together
+from data_prep.tables import decimal, read_together
 
 COLUMNS = {"image": ("img_name", "image", "image_name", "file_name", "filename", "name"), "mos": ("MOS", "score")}
 SD = {"sd": ("std", "MOS_std", "SD", "StdDev")}
-MATS = ("AllImages_release", "AllMOS_release", "AllStdDev_release")
+MATS = ("AllImages_release", "AllMOS_release")
+DEVIATIONS = "AllStdDev_release"  # optional
 
 
 def read(files: Files) -> Items:
@@ -26,11 +27,10 @@ def read(files: Files) -> Items:
     if paths[0].suffix.lower() == ".csv":
         for _, row in read_together(paths, COLUMNS, SD, files.notes):
             sd = standard_deviation(row.get("sd", ""))
-            yield Row(image_id(row["image"]), (base(row["image"]),), row["mos"], sd=sd)
+            yield Row(image_id(row["image"]), (base(row["image"]),), decimal(row["mos"]), sd=sd)
         return
-    names, scores, *deviations = (
-        read_mat(files.label_file(f"{name}.mat"), name)[0] for name in MATS if files.all(f"{name}.mat")
-    )
+    wanted = [*MATS, *([DEVIATIONS] if files.all(f"{DEVIATIONS}.mat") else [])]
+    names, scores, *deviations = (read_mat(files.label_file(f"{name}.mat"), name)[0] for name in wanted)
     for column in (scores, *deviations):
         if len(names) != len(column):
             what = f"{len(names)} names but {len(column)} ratings or deviations"

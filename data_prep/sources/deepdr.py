@@ -17,7 +17,7 @@ from data_prep.tables import read_table
 
 LEFT, RIGHT = "left_eye_DR_Level", "right_eye_DR_Level"
 COLUMNS = {name: (name,) for name in ("patient_id", "image_id", LEFT, RIGHT)}
-EMPTY = ("", "nan", "none", "null", "na", "n/a", "-")  # what programs write into an empty cell
+EMPTY = ("", "nan", "none", "null", "na", "n/a", "<na>", "-")  # what programs write into an empty cell
 
 
 def read(files: Files) -> Items:

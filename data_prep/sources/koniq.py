@@ -12,7 +12,7 @@ Terms: photographs from YFCC100M under Creative Commons licenses; the authors' r
 from data_prep.downloads import Files, base, image_id
 from data_prep.source import Items, Row
 from data_prep.sources.spaq import standard_deviation
-from data_prep.tables import read_together
+from data_prep.tables import decimal, read_together
 
 IMAGE = ("image_name", "img_name", "image_id", "img_id", "image", "dis_img_path", "filename", "file_name", "name")
 COLUMNS = {"image": IMAGE, "mos": ("MOS_zscore", "MOS_z", "zscore", "MOS", "img_mos", "score")}
@@ -24,10 +24,7 @@ RAW_SD = 2.0  # no standard deviation of votes 1-5 is larger
 
 
 def read(files: Files) -> Items:
-    paths = files.label_files(
-        "koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv", "koniq10k_t*.csv", "*koniq*.csv"
-    )
-    paths += [files.root / path for path in files.all("koniq10k_val*.csv") if files.root / path not in paths]
+    paths = files.label_files("koniq10k_scores_and_distributions.csv", "koniq10k_distributions_sets.csv", "*koniq*.csv")
     rows = [row for _, row in read_together(paths, COLUMNS, SD, files.notes)]
     if not any((standard_deviation(row["mos"]) or 0) > 5 for row in rows):
         raise ValueError(
@@ -38,4 +35,4 @@ def read(files: Files) -> Items:
     raw = all(sd is None or sd <= RAW_SD for sd in deviations)  # else it is another unit, which is not known
     for row, sd in zip(rows, deviations):
         sd = SLOPE * sd if raw and sd is not None else None
-        yield Row(image_id(row["image"]), (base(row["image"]),), row["mos"], sd=sd)
+        yield Row(image_id(row["image"]), (base(row["image"]),), decimal(row["mos"]), sd=sd)

@@ -10,7 +10,7 @@ found by name. A standard deviation of the MOS gives votes. MOS_train.csv and MO
 
 from data_prep.downloads import Files, base, image_id
 from data_prep.source import Items, Row
-from data_prep.tables import read_together
+from data_prep.tables import decimal, read_together
 
 COLUMNS = {"image": ("Image name", "img_name", "image", "file_name", "filename", "name"), "mos": ("MOS",)}
 SD = {"sd": ("MOS Std", "MOS_std", "std", "SD")}
@@ -19,12 +19,13 @@ SD = {"sd": ("MOS Std", "MOS_std", "std", "SD")}
 def read(files: Files) -> Items:
     paths = files.label_files("MOS*Image*attribute*scores.xlsx", "MOS*.csv", "*SPAQ*.csv", "*SPAQ*.xlsx", "MOS*.xlsx")
     for _, row in read_together(paths, COLUMNS, SD, files.notes):
-        yield Row(image_id(row["image"]), (base(row["image"]),), row["mos"], sd=standard_deviation(row.get("sd", "")))
+        sd = standard_deviation(row.get("sd", ""))
+        yield Row(image_id(row["image"]), (base(row["image"]),), decimal(row["mos"]), sd=sd)
 
 
 def standard_deviation(text: str) -> float | None:
     """A standard deviation from a cell, None if it is not a number."""
     try:
-        return float(text)
+        return float(decimal(text))
     except ValueError:
         return None

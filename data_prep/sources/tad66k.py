@@ -9,7 +9,7 @@ by theme, 478 of these test images are for training. Terms: labels and code Apac
 
 from data_prep.downloads import Files, base, image_id
 from data_prep.source import Items, Row
-from data_prep.tables import read_table
+from data_prep.tables import decimal, read_table
 
 COLUMNS = {"image": ("image", "image_name", "img", "img_name", "file_name", "filename"), "score": ("score", "MOS")}
 
@@ -18,4 +18,4 @@ def read(files: Files) -> Items:
     for part in ("train", "test"):
         path = files.label_file(f"merge/{part}.csv", f"{part}.csv")
         for _, row in read_table(path, COLUMNS, notes=files.notes):
-            yield Row(image_id(row["image"]), (base(row["image"]),), row["score"], part=part)
+            yield Row(image_id(row["image"]), (base(row["image"]),), decimal(row["score"]), part=part)

@@ -107,3 +107,13 @@ def test_datasets_are_found_under_other_names_in_any_case(tmp_path):
     found = folders(tmp_path)
     assert (found["koniq"], found["utk"], found["hci"]) == (["KonIQ", "koniq10k"], ["utk", "UTKFace"], ["HCI"])
     assert found["spaq"] == [] and folders(tmp_path / "nowhere")["hci"] == []
+
+
+def test_a_table_saved_in_another_format_counts_if_no_other_is_there(tmp_path):
+    for name in ("train.xlsx", "~$train.csv", ".train.csv"):  # the last two are of Excel and of macOS
+        (tmp_path / name).write_text(name)
+    assert Files(tmp_path).label_file("train.csv").name == "train.xlsx"
+    (tmp_path / "train.csv").write_text("x")
+    assert Files(tmp_path).label_file("train.csv").name == "train.csv"
+    with pytest.raises(FileNotFoundError):
+        Files(tmp_path).label_file("train.mat")

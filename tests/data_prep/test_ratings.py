@@ -101,6 +101,11 @@ def test_many_grades_off_the_scale_are_another_column():
         on_scale(DATASETS["eyepacs"], rows(*[1, 2, 3, 4, 5] * 20))
 
 
+def test_many_ratings_that_are_no_numbers_are_another_column_or_spelling():
+    with pytest.raises(ValueError, match="40 of 100 ratings are not numbers .'47;35' is the first"):
+        on_scale(DATASETS["spaq"], rows(*[50.0] * 60, *["47;35"] * 40))
+
+
 def test_levels_that_never_occur_are_named_and_ages_may_be_missing():
     assert "level 2, 3, 4 (only 0, 1 occur)" in empty_levels(DATASETS["eyepacs"], {0: 10, 1: 3}, "row")
     assert "only 0 occurs" in empty_levels(DATASETS["aptos"], {0: 10}, "row")

@@ -3,7 +3,7 @@
 import pytest
 from openpyxl import Workbook
 
-from data_prep.tables import has_columns, read_table, read_together
+from data_prep.tables import decimal, has_columns, read_table, read_together
 
 COLUMNS = {"image": ("image", "image_name"), "rating": ("rating", "MOS")}
 
@@ -145,3 +145,25 @@ def test_files_are_read_together_if_they_do_not_overlap_and_have_the_same_column
 def test_a_table_has_columns_or_not(path):
     path.write_text("image,rating\n")
     assert has_columns(path, COLUMNS) and not has_columns(path, {"x": ("x",)})
+
+
+@pytest.mark.parametrize("text", ["image,rating\n", "image,rating\n,\n\n"])
+def test_a_table_without_rows_is_refused(path, text):
+    with pytest.raises(ValueError, match=r"ratings\.csv: no rows"):
+        read(path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("47,35", "47.35"), ("-1,5", "-1.5"), ("47.35", "47.35"), ("3,4,5", "3,4,5"), ("", "")]
+)
+def test_a_decimal_comma_is_a_point(text, number):
+    assert decimal(text) == number
+
+
+def test_the_first_sheet_with_rows_is_read(tmp_path):
+    book = Workbook()
+    sheet = book.create_sheet("Blad2")  # behind the empty one that a workbook begins with
+    for row in (("image", "rating"), ("a.jpg", 1)):
+        sheet.append(row)
+    book.save(tmp_path / "ratings.xlsx")
+    assert [row for _, row in read(tmp_path / "ratings.xlsx")] == [{"image": "a.jpg", "rating": "1"}]

@@ -220,3 +220,22 @@ def test_utk_in_any_format(tmp_path, end):
     files = put(tmp_path, f"36_0_1_20170117163203851.{end}", f"7_0_1_20170117163203852.jpg.chip.{end}")
     (row,) = utk.read(files)
     assert (row.id, row.score) == ("36_0_1_20170117163203851", 36)
+
+
+def five_folds(**changed: str) -> dict[str, str]:
+    whole = {f"fold_{n}_data": fold((f"{n}@N0", f"1{n}_o.jpg", "1", "(4, 6)")) for n in range(5)}
+    return whole | changed
+
+
+def test_adience_fold_that_repeats_another_or_is_empty_is_refused(tmp_path):
+    twice = put(tmp_path / "a", **five_folds(fold_3_data=five_folds()["fold_0_data"]))
+    with pytest.raises(ValueError, match=r"fold_3_data\.txt, line 2: '0@N0/1\.10_o' is in fold_0_data"):
+        list(adience.read(twice))
+    empty = put(tmp_path / "b", **five_folds(fold_2_data=fold()))
+    with pytest.raises(ValueError, match=r"fold_2_data\.txt: no rows"):
+        list(adience.read(empty))
+
+
+def test_adience_ids_do_not_depend_on_the_extension_in_the_cell(tmp_path):
+    files = put(tmp_path, **five_folds(fold_4_data=fold(("4@N0", "14_o", "1", "(4, 6)"))))
+    assert [row.id for row in adience.read(files)][-1] == "4@N0/1.14_o"

@@ -172,3 +172,25 @@ def test_a_folder_without_labels_names_the_file(tmp_path):
     for module in (aesthetics, tad66k, ava):
         with pytest.raises(FileNotFoundError, match="no file .* in it or below it; there is nothing"):
             read(module, tmp_path)
+
+
+COUNTS = ["1", "0", "0", "0", "0", "0", "0", "0", "0", "1"]  # of votes 1 to 10; their mean is 5.5
+
+
+@pytest.mark.parametrize(("name", "first"), [("vote_{}", 1), ("rating_{}", 1), ("{}", 1), ("score{}", 2)])
+def test_ava_tables_name_the_votes_in_several_ways(tmp_path, name, first):
+    header = ",".join(["image_id", *(name.format(first + n) for n in range(10))])
+    write(tmp_path / "AVA.csv", f"{header}\n953619.jpg,{','.join(COUNTS)}\n")
+    assert [(row.id, row.score) for row in read(ava, tmp_path)] == [("953619", 5.5)]
+
+
+def test_ava_table_of_scores_1_to_10_is_not_read_one_column_off(tmp_path):
+    header = ",".join(["image_id", *(f"score{n}" for n in range(1, 11))])
+    write(tmp_path / "AVA.csv", f"{header}\n953619.jpg,{','.join(COUNTS)}\n")
+    with pytest.raises(ValueError, match="score11"):
+        read(ava, tmp_path)
+
+
+def test_ava_lines_with_commas(tmp_path):
+    write(tmp_path / "AVA.txt", ",".join(["1", "953619", *COUNTS, "1", "2", "3"]) + "\n")
+    assert [(row.id, row.score) for row in read(ava, tmp_path)] == [("953619", 5.5)]

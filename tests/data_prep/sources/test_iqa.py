@@ -1,5 +1,6 @@
 """The readers of the quality datasets, on a few rows in each owner's format, quirks included."""
 
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -253,3 +254,29 @@ def test_a_folder_without_labels_names_the_file(tmp_path):
     for module in (spaq, challengedb, koniq):
         with pytest.raises(FileNotFoundError, match="no file .* in it or below it; there is nothing"):
             read(module, tmp_path)
+
+
+def test_challengedb_never_takes_the_deviations_for_ratings(tmp_path):
+    for name, values in (("AllImages_release", np.array(["1.bmp"], object)), ("AllStdDev_release", [19.5])):
+        savemat(tmp_path / f"{name}.mat", {name: values})
+    with pytest.raises(FileNotFoundError, match=r"AllMOS_release\.mat"):
+        read(challengedb, tmp_path)
+
+
+def test_challengedb_mat_file_is_refused_by_its_size(tmp_path):
+    for name, values in (("AllImages_release", np.array(["1.bmp"], object)), ("AllMOS_release", [19.5])):
+        savemat(tmp_path / f"{name}.mat", {name: values})
+    os.truncate(tmp_path / "AllMOS_release.mat", 4 << 30)  # sparse; what MATLAB wrote is at its start
+    with pytest.raises(ValueError, match=r"AllMOS_release\.mat: 4,294,967,296 bytes"):
+        read(challengedb, tmp_path)
+
+
+def test_spaq_with_decimal_commas(tmp_path):
+    write(tmp_path / "MOS.csv", "Image name;MOS;MOS Std\n00001.jpg;48,86;9,5\n")
+    assert read(spaq, tmp_path) == [Row("00001", ("00001.jpg",), "48.86", sd=9.5)]
+
+
+def test_koniq_reads_all_files_of_sets_whatever_they_are_called(tmp_path):
+    write(tmp_path / "koniq10k_train.csv", "img_name,mos\n1.jpg,60\n")
+    write(tmp_path / "meta_info_KonIQ_rest.csv", "img_name,mos\n2.jpg,70\n")
+    assert [(row.id, row.score) for row in read(koniq, tmp_path)] == [("1", "60"), ("2", "70")]
