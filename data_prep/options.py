@@ -21,7 +21,7 @@ class Options:
     resize: int | None = None  # the most pixels of an image; None: images stay as they are
     workers: int = 1  # processes
     drop_leaks: bool = False  # take duplicates of test images out of train
-    drop_conflicts: bool = False  # take out duplicates with different labels
+    drop_conflicts: tuple[str, ...] = ()  # kinds of duplicates with different labels to take out: exact, near
     protocol: str = "paper"  # of the split, or "subject"
     images: str | None = None  # the folder of images below the dataset's folder; None: chosen
     val: float | None = None  # the share of train to take out for validation; None: rows of train outside of lite
@@ -106,6 +106,7 @@ NAMED += ("allow_empty_levels", "allow_partial", "score_range", "images")
 def options(parser: argparse.ArgumentParser, args: argparse.Namespace, **more: Path | str | float) -> Options:
     """The options of parsed arguments; `more` replaces or adds to them. Exits if they contradict each other."""
     named = {name: getattr(args, name) for name in NAMED if name in args}
+    named["drop_conflicts"] = ("exact", "near") if args.drop_conflicts else ()
     chosen = Options(**named | {"strategies": tuple(dict.fromkeys(args.strategy))} | more)
     for option, wanted in (("--drop-leaks", chosen.drop_leaks), ("--drop-conflicts", chosen.drop_conflicts)):
         if wanted and not chosen.hashed:

@@ -5,6 +5,7 @@ subject (the person or thing shown) and split (train, val or test). SCALE.yaml s
 (storm/custom_scale.py; worked example: examples/product_photos/).
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def main(argv: list[str]) -> int:
     scale = load(args.scale)
     out, val = args.out or Path("data") / scale.scale.name, VAL if args.val is None else args.val
     opts = options(parser, args, out=out, protocol="subject", val=val)
+    if opts.hashed and not opts.drop_conflicts:  # of one file with two ratings, neither can be believed
+        opts = replace(opts, drop_conflicts=("exact",))
     facts, read = dataset(args.ratings, scale)
     with locked(opts.out):
         return build(args.ratings, args.scale, facts, read, opts)

@@ -166,7 +166,7 @@ def test_leaks_of_a_partial_run_stand_beside_those_of_others(raw, tmp_path, caps
             return {(leak["train_dataset"], leak["test_dataset"]) for leak in csv.DictReader(file)}
 
     assert build(raw, tmp_path / "out", "hci") == 0
-    assert "compared datasets: hci (copies in any other are not seen)" in capsys.readouterr().out
+    assert "compared datasets: hci (duplicates in any other are not seen)" in capsys.readouterr().out
     assert build(raw, tmp_path / "out", "aptos") == 0
     assert pairs() == {("aptos", "aptos"), ("hci", "hci")}
     assert exists(raw, tmp_path / "out", "hci") == 0
@@ -188,7 +188,7 @@ def test_leaks_are_reported_and_dropped_within_and_across_datasets(raw, tmp_path
     assert [summary[name]["sizes"]["train"] for name in ("hci", "aptos")] == [0, 0]
     assert [summary[name]["settings"]["compared"] for name in ("hci", "aptos")] == [["aptos", "hci"]] * 2
     assert sum(summary[name]["dropped"]["leak"] for name in ("hci", "aptos")) == len(found)
-    assert "leak: exact copy of" in (tmp_path / "out" / "quarantine" / "hci.csv").read_text()
+    assert "leak: exact duplicate of" in (tmp_path / "out" / "quarantine" / "hci.csv").read_text()
 
 
 def test_a_row_is_what_storm_reads_and_writes(built):

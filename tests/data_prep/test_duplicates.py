@@ -1,207 +1,189 @@
-"""Leaks between train and test splits: against brute force, on crowds of blank pictures and on real photographs."""
+"""Duplicates: hashes and their look-up against brute force, leaks and conflicts, and no false alarms."""
 
 import csv
 import hashlib
-import io
 import random
-import time
+from functools import partial
+from pathlib import Path
 
-import imagehash
+import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageOps
 
-from data_prep.duplicates import BITS, CROWD, FLAT, Leak, Picture, find_leaks, read_leaks, uninformative, write_leaks
-from demo.photographs import TEST, TRAIN, load
+from data_prep.alike import first_alike
+from data_prep.candidates import kind
+from data_prep.conflicts import Labeled, find_conflicts, pairs
+from data_prep.hashes import PARTS, POSITIONS, hash_image, numbers, positions
+from data_prep.leaks import Leak, find_leaks
+from data_prep.lookup import within
+from data_prep.pictures import CROWD, Picture, read_table, uninformative, write_table
+from data_prep.pixels import sketch
+from demo.photographs import PARTS as PHOTOGRAPHS
+from demo.photographs import load
 
-
-def balanced(rng: random.Random) -> int:
-    """A random hash as imagehash.phash makes them: 32 of 64 bits are set."""
-    return sum(1 << bit for bit in rng.sample(range(64), 32))
-
-
-def text(phash: int) -> str:
-    return f"{phash:016x}"
-
-
-def planted(seed: int) -> list[Picture]:
-    """Random pictures of three datasets; each of the first 140 has a copy at distance 0..6 in any dataset and split,
-    and each of the next 30 the very same file."""
-    rng = random.Random(seed)
-    pictures = []
-
-    def add(phash: int, digest: str) -> None:
-        test = rng.random() < 0.5
-        pictures.append(Picture(rng.choice("abc"), f"{len(pictures):04d}", test, digest, text(phash)))
-
-    for number in range(300):
-        phash, digest = balanced(rng), f"file{number}"
-        add(phash, digest)
-        if number < 140:
-            copy = phash
-            for bit in rng.sample(range(64), number % 7):
-                copy ^= 1 << bit
-            add(copy, f"copy{number}")
-        elif number < 170:
-            add(phash, digest)
-    return pictures
+NAMES = [photo for photos in PHOTOGRAPHS.values() for photo in photos]
 
 
-def brute_force(pictures: list[Picture], bits: int) -> list[Leak]:
-    leaks = []
-    for train in (picture for picture in pictures if not picture.test):
-        found = []
-        for test in (picture for picture in pictures if picture.test):
-            distance = (int(train.phash, 16) ^ int(test.phash, 16)).bit_count()
-            if train.digest == test.digest:
-                found.append((-1, test.dataset, test.id))
-            elif distance <= bits:
-                found.append((distance, test.dataset, test.id))
-        if found:
-            distance, dataset, id = min(found)
-            kind = "exact" if distance < 0 else "near"
-            leaks.append(Leak(train.dataset, train.id, dataset, id, kind, max(distance, 0)))
-    return sorted(leaks)
+def always(groups):
+    """Confirms the first candidate of each group."""
+    return [0] * len(groups)
 
 
-@pytest.mark.parametrize("bits", [0, 1, 2, 3, 6, 20])
-def test_agrees_with_brute_force_in_any_order(bits):
-    pictures = planted(bits)
-    expected = brute_force(pictures, bits)
-    assert {leak.kind for leak in expected} == {"exact", "near"}
-    assert {leak.train_dataset == leak.test_dataset for leak in expected} == {True, False}
-    if bits <= 6:
-        assert {leak.distance for leak in expected} == set(range(bits + 1))
-    assert find_leaks(pictures, bits=bits) == expected
-    random.Random(1).shuffle(pictures)
-    assert find_leaks(iter(pictures), bits=bits) == expected
+@pytest.mark.parametrize("bits", [0, 2, 5])
+def test_the_look_up_finds_what_comparing_all_with_all_finds(bits):
+    rng = np.random.default_rng(bits)
+    hashes = rng.integers(0, 1 << 63, 400, np.uint64)
+    queries = rng.integers(0, 1 << 63, 300, np.uint64)
+    for place in range(200):
+        flipped = sum(1 << int(bit) for bit in rng.choice(63, place % 8, replace=False))
+        queries[place] = hashes[place] ^ np.uint64(flipped)
+    found = {(int(a), int(b)): int(d) for block in within(hashes, queries, bits) for a, b, d in zip(*block)}
+    distances = np.bitwise_count(hashes[:, None] ^ queries)
+    assert found == {(a, b): int(distances[a, b]) for a, b in zip(*np.nonzero(distances <= bits))}
+    assert len(found) >= 25 * (bits + 1)
 
 
-def test_dropping_the_named_training_pictures_removes_the_leaks():
-    pictures = planted(7)
-    named = {(leak.train_dataset, leak.train_id) for leak in find_leaks(pictures)}
-    rest = [picture for picture in pictures if picture.test or (picture.dataset, picture.id) not in named]
-    assert named and brute_force(rest, BITS) == []
+def gray(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("L"))
 
 
-def test_more_hashes_than_fit_in_one_block(monkeypatch):
-    monkeypatch.setattr("data_prep.duplicates.BLOCK", 7)
-    assert find_leaks(planted(8)) == brute_force(planted(8), BITS)
+def distance(one: str, other: int) -> int:
+    return (int(one[:16], 16) ^ int(other)).bit_count()
 
 
-@pytest.mark.parametrize("test", [False, True])
-def test_copies_within_a_split_are_no_leaks(test):
-    assert find_leaks(picture._replace(test=test) for picture in planted(9)) == []
+@pytest.mark.parametrize("place", range(len(POSITIONS)))
+def test_the_hashes_of_all_positions_come_from_one(place):
+    mirrored, quarters = POSITIONS[place]
+    for name in NAMES[::4]:
+        photo = gray(load(*name))
+        turned = np.ascontiguousarray(np.rot90(photo[:, ::-1] if mirrored else photo, quarters))
+        made = positions(numbers([hash_image(photo)]))[0, 0, place]
+        assert distance(hash_image(turned), made) <= 4, name
 
 
-def test_an_exact_pair_is_not_also_near_and_beats_an_earlier_near_one():
-    phash = text(balanced(random.Random(0)))
-    pictures = [
-        Picture("a", "1", True, "other", phash),
-        Picture("b", "1", True, "same", phash),
-        Picture("b", "2", True, "same", phash),
-        Picture("c", "1", False, "same", phash),
-        Picture("c", "2", False, "third", phash),
-    ]
-    assert find_leaks(pictures) == [Leak("c", "1", "b", "1", "exact", 0), Leak("c", "2", "a", "1", "near", 0)]
+def test_a_flat_image_says_nothing():
+    flat = [np.full((80, 60), 9, np.uint8), np.zeros((50, 50), np.uint8), gray(Image.linear_gradient("L"))]
+    hashes = [hash_image(image) for image in flat]
+    assert hashes == ["0" * 16 * len(PARTS)] * 3
+    assert not any(set(hash_image(gray(load(*name)))[:16]) == {"0"} for name in NAMES)
 
 
-def test_unknown_hashes_are_compared_as_files_only():
-    pictures = [
+def test_a_crowd_is_more_than_ten_files_and_one_file_many_times_is_none():
+    same = f"{1 << 40 | 7:016x}" * len(PARTS)
+    files = [Picture("a", str(number), False, f"file{number}", same) for number in range(CROWD + 1)]
+    assert uninformative(files[:CROWD]) == set() and uninformative(files) == {same[:16]}
+    assert uninformative([files[0]._replace(id=str(number)) for number in range(50)]) == set()
+
+
+def test_thousands_of_equal_hashes_are_compared_as_files_only():
+    same = f"{1 << 40 | 7:016x}" * len(PARTS)
+    blank = [Picture("a", f"{number:05d}", number % 2 == 0, f"file{number}", same) for number in range(20_000)]
+    blank[7] = blank[7]._replace(digest="file4")
+    assert find_leaks(blank, always) == [Leak("a", "00007", "a", "00004", "exact", 0)]
+
+
+def test_files_that_were_not_read_are_compared_as_files_only_and_order_does_not_matter():
+    rows = [
         Picture("a", "1", True, "same", ""),
         Picture("a", "2", False, "same", ""),
-        Picture("a", "3", False, "other", ""),
+        Picture("b", "3", False, "other", ""),
     ]
-    assert find_leaks(pictures) == [Leak("a", "2", "a", "1", "exact", 0)]
+    expected = [Leak("a", "2", "a", "1", "exact", 0)]
+    assert find_leaks(rows, always) == find_leaks(rows[::-1], always) == expected and find_leaks([], always) == []
 
 
-def test_a_bad_hash_raises():
-    with pytest.raises(ValueError, match="not a hash"):
-        find_leaks([Picture("a", "1", True, "file", "not a hash")])
+CHANGES = {
+    "near": lambda image: image.resize((image.width // 2, image.height // 2)),
+    "mirrored": ImageOps.mirror,
+    "turned": lambda image: image.rotate(90, expand=True),
+    "bordered": lambda image: ImageOps.expand(image, 8, "black"),
+    "cropped": lambda image: ImageOps.crop(image, tuple(side * 5 // 100 for side in image.size * 2)),
+}
 
 
-def test_nothing_leaks_from_nothing():
-    assert find_leaks([]) == []
-
-
-@pytest.mark.parametrize("phash", [text(1 << 63), text(balanced(random.Random(0)))])
-def test_thousands_of_equal_hashes_are_left_out_fast_but_equal_files_are_found(phash):
-    blank = [Picture("a", f"{number:05d}", number % 2 == 0, f"file{number}", phash) for number in range(20_000)]
-    blank[7] = blank[7]._replace(digest="file4")
-    start = time.perf_counter()
-    assert find_leaks(blank) == [Leak("a", "00007", "a", "00004", "exact", 0)]
-    assert time.perf_counter() - start < 2
-    assert uninformative(blank) == {phash}
-
-
-def test_one_file_many_times_is_no_crowd():
-    phash = text(balanced(random.Random(0)))
-    copies = [Picture("a", str(number), False, "one", phash) for number in range(100)]
-    files = [Picture("a", str(number), True, f"file{number}", phash) for number in range(CROWD)]
-    assert uninformative(copies + files[1:]) == set()
-    assert uninformative(copies + files) == {phash}
-
-
-def test_a_crowd_is_more_than_ten_files():
-    phash = text(balanced(random.Random(0)))
-    files = [Picture("a", str(number), number == 0, f"file{number}", phash) for number in range(11)]
-    assert len(find_leaks(files[:10])) == 9 and find_leaks(files) == []
-
-
-def flat() -> list[Image.Image]:
-    across = Image.linear_gradient("L")
-    return [Image.new("L", (80, 60), 0), Image.new("L", (80, 60), 200), across, across.rotate(90)]
-
-
-def test_only_flat_pictures_have_few_bits_set():
-    assert [int(str(imagehash.phash(image)), 16).bit_count() < FLAT for image in flat()] == [True] * 4
-    photos = [imagehash.phash(load(*name)) for name in TRAIN + TEST]
-    assert [int(str(phash), 16).bit_count() for phash in photos] == [32] * 16
-
-
-def picture(image: Image.Image, dataset: str, id: str, test: bool, **options: int) -> Picture:
+def pictured(folder: Path, image: Image.Image, dataset: str, id: str, test: bool) -> Picture:
     """The image as the JPEG file that a dataset would ship."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", **options)
-    phash = str(imagehash.phash(Image.open(file)))
-    return Picture(dataset, id, test, hashlib.sha256(file.getvalue()).hexdigest(), phash)
+    path = folder / f"{dataset}_{id}.jpg"
+    image.convert("RGB").save(path, "JPEG", quality=85)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Picture(dataset, id, test, digest, hash_image(sketch(path.read_bytes())), path.name)
 
 
-def test_changed_copies_of_a_photograph_are_near_and_other_photographs_are_not():
-    pictures, expected = [], set()
-    for package, name in TRAIN + TEST:
-        photo = load(package, name)
-        pictures.append(picture(photo, "test", name, True, quality=95))
-        copies = {
-            "jpeg": picture(photo, "jpeg", name, False, quality=60),
-            "half": picture(photo.resize((photo.width // 2, photo.height // 2)), "half", name, False, quality=90),
-            "bright": picture(ImageEnhance.Brightness(photo).enhance(1.05), "bright", name, False, quality=90),
-        }
-        pictures += copies.values()
-        expected |= {(copy, name, name) for copy in copies}
-    # An even wall has hardly any coarse shape to hash: the one of 48 copies that BITS costs, 4 bits away.
-    expected.remove(("jpeg", "brick.png", "brick.png"))
-    leaks = find_leaks(pictures)
-    assert {leak.kind for leak in leaks} == {"near"}
-    assert {(leak.train_dataset, leak.train_id, leak.test_id) for leak in leaks} == expected
+def test_changed_duplicates_are_found_and_other_photographs_are_not(tmp_path):
+    rows, expected = [], set()
+    for number, name in enumerate(NAMES):
+        photo = load(*name)
+        photo.thumbnail((400, 400))
+        rows.append(pictured(tmp_path, photo, "test", str(number), True))
+        for change, make in CHANGES.items():
+            rows.append(pictured(tmp_path, make(photo), change, str(number), False))
+            expected.add((change, str(number)))
+    leaks = find_leaks(rows, partial(first_alike, tmp_path, workers=1))
+    assert all(leak.train_id == leak.test_id for leak in leaks), "no false alarm"
+    found = {(leak.train_dataset, leak.train_id) for leak in leaks}
+    assert len(found & expected) >= 0.9 * len(expected), sorted(expected - found)
+    kinds = [(leak.train_dataset, leak.kind) for leak in leaks]
+    for change in CHANGES:
+        said = [kind for dataset, kind in kinds if dataset == change]
+        assert sum(change in kind for kind in said) >= 0.8 * len(said), (change, said)
 
 
-def test_the_table_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "leaks.csv"
-    write_leaks(path, [Leak("ava", "1,5", "tad66k", "é", "near", 2)])
-    expected = b"train_dataset,train_id,test_dataset,test_id,kind,distance\n" + 'ava,"1,5",tad66k,é,near,2\n'.encode()
-    assert path.read_bytes() == expected
+def test_crops_of_one_photograph_that_do_not_overlap_are_no_duplicates(tmp_path):
+    rows = []
+    for name in NAMES:
+        photo = load(*name)
+        width, height = photo.width // 3, photo.height // 3
+        for place in range(9):
+            x, y = place % 3 * width, place // 3 * height
+            crop = photo.crop((x, y, x + width, y + height))
+            rows.append(pictured(tmp_path, crop, name[1].replace("/", "_"), str(place), place % 2 == 0))
+    assert find_leaks(rows, partial(first_alike, tmp_path, workers=1)) == []
+
+
+def test_what_was_done_is_said_in_words():
+    assert kind(0, 0, 0) == "near" and kind(0, 0, POSITIONS.index((True, 0))) == "mirrored"
+    assert kind(2, 0, POSITIONS.index((False, 1))) == "turned and cropped" and kind(1, 1, 0) == "bordered"
+
+
+def labeled(id: str, label: int, digest: str, phash: int, split: str = "train") -> Labeled:
+    hashes = f"{phash:016x}" * len(PARTS)
+    return Labeled(id, label, split, Picture("toy", id, split == "test", digest, hashes, f"{id}.jpg"))
+
+
+def test_one_picture_with_two_labels_is_a_conflict_within_and_across_parts():
+    rng = random.Random(0)
+    base = [rng.getrandbits(63) for _ in range(6)]
+    rows = [
+        labeled("a", 1, "file1", base[0]),
+        labeled("b", 2, "file1", base[0], "test"),  # the same file
+        labeled("c", 3, "file2", base[1]),
+        labeled("d", 4, "file3", base[1] ^ 5),  # 2 bits off
+        labeled("e", 1, "file4", base[2]),
+        labeled("f", 1, "file4", base[2]),  # the same label
+        labeled("g", 0, "file5", base[3]),
+        labeled("h", 0, "file6", base[3] ^ 1),
+        labeled("i", 4, "file7", base[3] ^ 2),  # with g and h
+    ]
+    groups = find_conflicts(rows[::-1], always)
+    assert [[row.id for row in group] for group in groups] == [["a", "b"], ["c", "d"], ["g", "i"]] or [
+        [row.id for row in group] for group in groups
+    ] == [["a", "b"], ["c", "d"], ["g", "h", "i"]]
+    lines = [line for group in groups for line in pairs(group)]
+    assert lines[0] == ("toy", "a", "1", "train", "b", "2", "test", "exact", 0)
+    assert (lines[1].id, lines[1].other_id, lines[1].kind, lines[1].distance) == ("c", "d", "near", 2)
+    assert {row.id for row in groups[2]} <= {id for line in lines for id in (line.id, line.other_id)}
+    assert find_conflicts(rows, lambda groups: [None] * len(groups)) == groups[:1], "pixels decide what is near"
+
+
+def test_a_table_is_written_whole_read_back_and_says_nothing_if_nothing_was_compared(tmp_path):
+    path, leaks = tmp_path / "new" / "leaks.csv", [Leak("ava", "1,5", "tad66k", "é", "turned and cropped", 2)]
+    write_table(path, Leak, leaks, True)
+    assert read_table(path, Leak) == leaks and read_table(tmp_path / "absent.csv", Leak) == []
     with pytest.raises(csv.Error):
-        write_leaks(path, [Leak("ava", "1", "tad66k", "2", "near", 0), None])
-    assert path.read_bytes() == expected
-    write_leaks(path, [])
-    assert path.read_bytes() == b"train_dataset,train_id,test_dataset,test_id,kind,distance\n"
-    assert [file.name for file in path.parent.iterdir()] == ["leaks.csv"]
-
-
-def test_the_table_is_read_back(tmp_path):
-    leaks = [Leak("ava", "1,5", "tad66k", "é", "near", 2), Leak("hci", "1", "hci", "2", "exact", 0)]
-    write_leaks(tmp_path / "leaks.csv", leaks)
-    assert read_leaks(tmp_path / "leaks.csv") == leaks and read_leaks(tmp_path / "absent.csv") == []
+        write_table(path, Leak, [*leaks, None], True)
+    assert read_table(path, Leak) == leaks and [file.name for file in path.parent.iterdir()] == ["leaks.csv"]
+    write_table(path, Leak, [], False)
+    assert not path.exists()
     (tmp_path / "leaks.csv").write_text("id,file\n1,2\n")
-    with pytest.raises(ValueError, match=r"leaks\.csv: not a table of leaks .*; remove it"):
-        read_leaks(tmp_path / "leaks.csv")
+    with pytest.raises(ValueError, match=r"leaks\.csv: not a table of duplicates .*; remove it"):
+        read_table(tmp_path / "leaks.csv", Leak)

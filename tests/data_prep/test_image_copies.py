@@ -72,7 +72,9 @@ def test_workers_do_not_change_the_result(tmp_path):
     kept = []
     for workers in (1, 3):
         result = check(names, "toy", Options(raw, out, resize=9000, workers=workers))
-        kept.append((list(result.items()), copies_of(out), (out / ".checked/toy.jsonl").read_bytes()))
+        entries = [json.loads(line) for line in (out / ".checked/toy.jsonl").read_text().splitlines()]
+        entries = [entry | {"copy": entry["copy"] and [entry["copy"][0], entry["copy"][2]]} for entry in entries]
+        kept.append((list(result.items()), copies_of(out), entries))
         out.rename(tmp_path / f"out{workers}")
     assert kept[0] == kept[1]
     assert [image for image, _ in kept[0][0]] == names
@@ -109,6 +111,59 @@ def test_only_what_changed_is_done_again(tmp_path):
     log.write_bytes(log.read_bytes() + b'{"image": "toy/0.jpg", "si')
     assert again(resize=None) == set()
     assert all(json.loads(line) for line in log.read_text().splitlines())
+
+
+@pytest.mark.parametrize("change", ["empty", "cut", "exchanged", "gone", "touched"])
+def test_a_copy_is_made_again_unless_it_is_the_same(tmp_path, change):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    names = make_raw(raw, 5)
+    whole = check(names, "toy", Options(raw, out, resize=9000))
+    copies = copies_of(out)
+    path = out / "images" / names[2]
+    data = path.read_bytes()
+    if change == "gone":
+        path.unlink()
+    elif change == "touched":
+        os.utime(path, ns=(0, 1))
+    else:
+        path.write_bytes({"empty": b"", "cut": data[:-9], "exchanged": data[::-1]}[change])
+    before = log_of(out)
+    assert check(names, "toy", Options(raw, out, resize=9000)) == whole and copies_of(out) == copies
+    assert log_of(out)[len(before) :] == [names[2]]
+    assert check(names, "toy", Options(raw, out, resize=9000)) == whole
+    assert len(log_of(out)) == len(before) + 1, "looked at once"
+
+
+def test_what_is_not_a_file_is_not_replaced_by_a_copy(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    names = make_raw(raw, 2)
+    (tmp_path / "precious").write_text("kept")
+    (out / "images/toy").mkdir(parents=True)
+    (out / "images" / names[0]).symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="is a link"):
+        check(names, "toy", Options(raw, out, resize=9000))
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_very_long_name_has_a_copy_of_its_own(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    (raw / "toy").mkdir(parents=True)
+    names = [f"toy/{'x' * 246}{number}.png" for number in range(3)]
+    for seed, name in enumerate(names):
+        (raw / name).write_bytes(encoded(picture(80, 60, seed), "PNG"))
+    results = check(names, "toy", Options(raw, out, resize=900)).values()
+    assert len({result.image for result in results}) == 3 and not any(result.reason for result in results)
+    assert all((raw / result.image).is_file() for result in results)
+
+
+def test_hashes_of_an_earlier_version_do_not_count(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    names = make_raw(raw, 4)
+    whole = check(names, "toy", Options(raw, out))
+    log = out / ".checked/toy.jsonl"
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps(entry | {"version": 1, "hashes": "0" * 16}) + "\n" for entry in entries))
+    assert check(names, "toy", Options(raw, out)) == whole
 
 
 def test_a_full_disk_is_not_the_fault_of_an_image(tmp_path):

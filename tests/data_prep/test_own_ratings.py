@@ -197,7 +197,7 @@ def test_a_tenth_of_the_training_rows_is_for_validation_unless_another_share_is_
 
 
 def test_copies_between_train_and_test_are_said_and_can_be_dropped(tmp_path, capsys):
-    lines = ["image,rating", *(f"{side}/{i}.png,{rating}" for i in range(20) for side, rating in (("a", 1), ("b", 5)))]
+    lines = ["image,rating", *(f"{side}/{i}.png,{1 + i % 5}" for i in range(20) for side in "ab")]
     folder, out = ratings(tmp_path / "mine", lines), tmp_path / "out"
     for i in range(20):
         image(folder / f"a/{i}.png", i)
@@ -210,6 +210,20 @@ def test_copies_between_train_and_test_are_said_and_can_be_dropped(tmp_path, cap
     assert f"{len(leaks)} exact and 0 near" in printed and "--drop-leaks" in printed and f"{out}/leaks.csv" in printed
     assert build(folder, out, "--workers", "1", "--drop-leaks", "--allow-empty-levels", "--val", "0") == 0
     assert len(listed(out)) == 40 - len(leaks)
+    capsys.readouterr()
+
+
+def test_one_picture_with_two_ratings_is_taken_out_of_own_ratings(tmp_path, capsys):
+    lines = ["image,rating", *(f"{i}.png,{1 + i % 5}" for i in range(40)), "again.png,3"]
+    folder, out = ratings(tmp_path / "mine", lines), tmp_path / "out"
+    for i in range(40):
+        image(folder / f"{i}.png", i)
+    (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
+    assert build(folder, out, "--workers", "1") == 0
+    assert {"0.png", "again.png"}.isdisjoint(row["id"] for row in listed(out)) and len(listed(out)) == 39
+    (line,) = table(out / "conflicts.csv")
+    assert {line["id"], line["other_id"]} == {"0.png", "again.png"} and line["kind"] == "exact"
+    assert "again.png" in (out / "quarantine/appeal.csv").read_text()
     capsys.readouterr()
 
 
