@@ -11,7 +11,7 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import NamedTuple
@@ -128,6 +128,7 @@ def _examine(options: Options, todo: tuple[str, dict | None]) -> dict:
     size and time (it was not read) never counts again."""
     from data_prep.hashes import VERSION, hash_image
 
+    _one_thread()
     image, known = todo
     if known and (copy := _described(options.out / "images" / copy_of(image))) and copy[2] == known["copy"][2]:
         return known | {"copy": copy}
@@ -158,6 +159,16 @@ def _examine(options: Options, todo: tuple[str, dict | None]) -> dict:
             open_(path).write(jpeg.getvalue())
         entry["copy"] = [*_size_and_time(path), _digest(jpeg.getvalue())]
     return entry
+
+
+@cache
+def _one_thread() -> None:
+    """Once a process: arrays are so small that threads cost half of the speed, and there is a process a core."""
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    cv2.setNumThreads(0)
+    threadpool_limits(1)
 
 
 def _counts(entry: dict, options: Options) -> bool:
