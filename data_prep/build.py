@@ -44,7 +44,7 @@ class Built:
     unlabeled: int  # images that no row names
     split: Split
     drops: list[Drop] = field(default_factory=list)
-    checked: dict[str, Checked] = field(default_factory=dict)  # by the path that rows now hold
+    checked: dict[str, Checked] = field(default_factory=dict)  # by the path that rows now hold; {} without hashes
     facts: DatasetFacts | None = None  # None: there is no paper to compare with
     source: "Source | None" = None  # None: rows that others have labelled
 
@@ -103,29 +103,35 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
         need(False, other_naming(located, unlabeled, facts.missing))
         need(options.allow_missing, too_many_missing(files, located, facts.missing))
     images = {f"{below}{path}": row for path, row in located.rows.items()}
+    read, count = len(items), len(images)
+    located.rows.clear()
+    del items, rows
     with nullcontext() if options.hashed else no_collection():
         checked = check(list(images), facts.name, options)
     with no_collection():
         shares_of = distribution(facts, low, high)
-        rated = []
-        for path, row in images.items():
-            if reason := checked[path].reason:
-                drops.append(Drop(row.id, path, "unreadable", reason))
+        rated, sound = [], {}
+        while images:  # one by one: rows of AVA take 100 MB
+            path, row = images.popitem()
+            result = checked.pop(path)
+            if result.reason:
+                drops.append(Drop(row.id, path, "unreadable", result.reason))
                 continue
+            if options.hashed:
+                sound[result.image] = result
             score = scores[row.id]
-            image, votes = checked[path].image, shares_of(row, score)
-            rated.append(Rated(row.id, image, labels[row.id], score, row.subject, row.part, votes))
+            facts_of_row = labels[row.id], score, row.subject, row.part, shares_of(row, score)
+            rated.append(Rated(row.id, result.image, *facts_of_row))
         if not rated:
             common = Counter(f"{drop.kind}: {drop.reason}" for drop in drops).most_common(1)
             why = f"; {len(drops)} dropped, most often {common[0][0]!r}" if common else ""
-            raise ValueError(f"{files.root}: no usable row out of {len(items)}{why}")
-        if len(rated) < (1 - facts.missing) * len(located.rows):
+            raise ValueError(f"{files.root}: no usable row out of {read}{why}")
+        if len(rated) < (1 - facts.missing) * count:
             first = next(drop for drop in drops if drop.kind == "unreadable")
-            what = f"{len(located.rows) - len(rated):,} of {len(located.rows):,} images cannot be used"
+            what = f"{count - len(rated):,} of {count:,} images cannot be used"
             first_image = f"the first is {printable(first.file)} ({first.reason})"
             need(options.allow_missing, f"{what}, {first_image}; download them again, or --allow-missing")
         need(options.allow_empty_levels, empty_levels(facts, Counter(row.label for row in rated), "usable row"))
-        sound = {result.image: result for result in checked.values() if not result.reason}
         source = Source(
             label_files=sorted(set(files.label_paths)),
             image_folders={f"{below}{name}".rstrip("/") or ".": n for name, n in located.used.items()},
@@ -137,7 +143,7 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
         divided = split(facts, rated, options.protocol, options.val)
         if facts.rows:  # own ratings have a check of their own
             need(options.allow_missing, nothing_empty(divided))
-        return Built(facts.name, facts.scale, len(items), len(unlabeled), divided, drops, sound, facts, source)
+        return Built(facts.name, facts.scale, read, len(unlabeled), divided, drops, sound, facts, source)
 
 
 def need(allowed: bool, fault: str) -> None:

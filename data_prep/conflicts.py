@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from data_prep.build import Built, without
 from data_prep.options import Options
-from data_prep.pictures import DIGITS, Check, Pair, Picture, read_table, uninformative, write_table
+from data_prep.pictures import DIGITS, Check, Pair, Picture, pictured, read_table, uninformative, write_table
 
 BITS = 2  # our choice: enough for pictures that were encoded or resized again; changed ones are not looked for
 
@@ -50,14 +50,18 @@ def drop_conflicts(built: Sequence[Built], options: Options, check: Check) -> st
         if dropped := [line for line in lines if line.kind in options.drop_conflicts]:
             text = "{} duplicate of {}, which has the label {}, not {}"
             reasons = {line.other_id: text.format(line.kind, line.id, line.label, line.other_label) for line in dropped}
-            reasons |= {line.id: text.format(line.kind, line.other_id, line.other_label, line.label) for line in dropped}
+            reasons |= {
+                line.id: text.format(line.kind, line.other_id, line.other_label, line.label) for line in dropped
+            }
             without(b, "conflict", reasons, b.split._fields)
     earlier = [conflict for conflict in read_table(path, Conflict) if conflict.dataset not in names]
     write_table(path, Conflict, sorted(earlier + found), options.hashed)
     if not found:
         return "no picture has different labels in one dataset"
     left = sum(line.kind not in options.drop_conflicts for line in found)
-    done = f"{left} of {len(found)} pairs are left in (--drop-conflicts takes them out)" if left else "all are taken out"
+    done = (
+        f"{left} of {len(found)} pairs are left in (--drop-conflicts takes them out)" if left else "all are taken out"
+    )
     return f"{pictures} pictures have different labels in one dataset, {rows} rows; {done}: {path}"
 
 
@@ -68,8 +72,7 @@ def labeled(b: Built) -> list[Labeled]:
     parts = {row: part for part, of_part in in_order for row in of_part}
     rows = []
     for row, part in sorted(parts.items()):
-        seen = b.checked[row.image]
-        picture = Picture(b.name, row.id, part == "test", seen.digest or row.image, seen.hashes, row.image)
+        picture = pictured(b, row, part == "test")
         rows.append(Labeled(row.id, row.label, part, picture))
     return rows
 
@@ -118,16 +121,19 @@ def _near(pictures: list[Picture], labels: dict[str, set[int]], check: Check) ->
 
 
 def pairs(group: list[Labeled]) -> list[Conflict]:
-    """Lines of a group: each row that is in no line before it, with the row of another label that is most like it."""
-    lines, done = [], set()
+    """Lines of a group: each row that is in no line before it, with the row of another label that is most like it. The
+    same files first, so that each row with such a partner is in a line with it."""
+    nearest = []
     for row in group:
-        if row.id in done:
-            continue
-        choice = [(*_difference(row.picture, other.picture), other) for other in group if other.label != row.label]
-        kind, distance, other = min(choice)
-        ends = (str(end) for one in (row, other) for end in one[:3])
-        lines.append(Conflict(row.picture.dataset, *ends, kind, distance))
-        done |= {row.id, other.id}
+        others = [(*_difference(row.picture, other.picture), other) for other in group if other.label != row.label]
+        kind, distance, other = min(others)
+        nearest.append((kind, distance, row, other))
+    lines, done = [], set()
+    for kind, distance, row, other in sorted(nearest):
+        if row.id not in done:
+            ends = (str(end) for one in (row, other) for end in one[:3])
+            lines.append(Conflict(row.picture.dataset, *ends, kind, distance))
+            done |= {row.id, other.id}
     return lines
 
 

@@ -7,7 +7,7 @@ from data_prep.build import Built, without
 from data_prep.conflicts import drop_conflicts
 from data_prep.leaks import Leak, find_leaks
 from data_prep.options import Options
-from data_prep.pictures import DIGITS, Picture, read_table, uninformative, write_table
+from data_prep.pictures import DIGITS, pictured, read_table, uninformative, write_table
 from data_prep.split import Rated
 
 
@@ -41,8 +41,7 @@ def compare(built: list[Built], options: Options) -> str:
     check = partial(first_alike, options.media, workers=options.workers)
     conflicts = drop_conflicts(built, options, check)
     pictures = [
-        # A file that was not read is known by its path.
-        Picture(b.name, row.id, test, b.checked[row.image].digest or row.image, b.checked[row.image].hashes, row.image)
+        pictured(b, row, test)
         for b in built
         for test, rows in ((False, learned(b)), (True, b.split.test))
         for row in (rows if options.hashed else in_both(b, rows))
@@ -53,7 +52,9 @@ def compare(built: list[Built], options: Options) -> str:
     write_table(path, Leak, sorted(earlier + found), hashed)
     for b in built if drop else ():
         leaks = [leak for leak in found if leak.train_dataset == b.name]
-        without(b, "leak", {leak.train_id: f"{leak.kind} duplicate of {leak.test_dataset} {leak.test_id}" for leak in leaks})
+        without(
+            b, "leak", {leak.train_id: f"{leak.kind} duplicate of {leak.test_dataset} {leak.test_id}" for leak in leaks}
+        )
     if not hashed:
         twice = f"{len(found)} images are in train and in test: {path}\n" if found else ""
         return f"{twice}duplicates between train and test were not looked for: that takes --check decode"

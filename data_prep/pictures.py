@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from data_prep.build import Built
+from data_prep.split import Rated
 from data_prep.write import write_csv
 from storm.files import whole_files
 
@@ -42,6 +44,13 @@ class Picture(NamedTuple):
     digest: str
     hashes: str
     image: str = ""
+
+
+def pictured(b: Built, row: Rated, test: bool) -> Picture:
+    """What is known of a row's image. A file that was not read is known by its path."""
+    seen = b.checked.get(row.image)
+    digest, hashes = (seen.digest, seen.hashes) if seen else ("", "")
+    return Picture(b.name, row.id, test, digest or row.image, hashes, row.image)
 
 
 def uninformative(pictures: Iterable[Picture]) -> set[str]:
