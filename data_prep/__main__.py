@@ -12,7 +12,7 @@ from data_prep.finish import FAILURES, write_and_report
 from data_prep.options import Options, add_folders, add_options, add_strictness, options, score_range
 from data_prep.source import reader
 from data_prep.write import quarantine_of
-from storm.datasets import DATASETS
+from storm.datasets import DATASETS, equal_width
 from storm.files import locked
 from storm.options import Parser, describe, did_you_mean, one_of, print_errors
 from storm.text import printable
@@ -107,6 +107,9 @@ def sources(argv: list[str]) -> int:
         parser.error(str(error))
     if (opts.images or opts.score_range) and len(rows) > 1:
         parser.error("--images and --score-range are of one dataset: name it")
+    for name in rows if opts.score_range else ():
+        if DATASETS[name].spread or DATASETS[name].label is not equal_width:
+            parser.error(f"--score-range: the range of {name} is known, or its levels do not depend on one")
     with locked(opts.out):
         built, errors = build(rows, opts)
         settings = {"split": opts.protocol, "val": opts.val, "check": opts.check, "resize": opts.resize}

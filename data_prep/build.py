@@ -20,6 +20,7 @@ from storm.scales import Scale
 from storm.text import printable
 
 KINDS = ("rule", "missing", "unreadable", "duplicate", "leak", "conflict")
+MORE = 1.02  # our choice: with more rows than this share of the owner's, other rows are among them
 UNREADABLE = 0.5  # our choice: with more rows that break the rules, it is another table; of Adience's, 11% do
 
 
@@ -94,13 +95,18 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
         few_unreadable(drops, len(items))
         scores, off_scale = on_scale(facts, rows)
         drops += off_scale
+        need(False, too_many_rows(facts, len(scores)))
+        if len(scores) < (1 - facts.missing) * facts.rows:
+            files.notes.append(f"a part: {len(scores):,} of the {facts.rows:,} rows of the whole dataset")
         low, high, whose = score_range(facts, scores, options)
         labels = {id: facts.label(score, low, high) for id, score in scores.items()}
         need(options.allow_empty_levels, empty_levels(facts, Counter(labels.values()), "row of the label file"))
         located = locate(files, [row for row in rows if row.id in scores], facts.folders)
         drops += located.drops
+        located.drops += [item for item in items if isinstance(item, Drop) and item.kind == "missing"]
         unlabeled = unmatched(files, located)
-        need(False, other_naming(located, unlabeled, facts.missing))
+        if facts.rows:  # of own ratings, names are exact, and unrated images are usual
+            need(False, other_naming(located, unlabeled, facts.missing))
         need(options.allow_missing, too_many_missing(files, located, facts.missing))
     images = {f"{below}{path}": row for path, row in located.rows.items()}
     read, count = len(items), len(images)
@@ -141,6 +147,10 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
             notes=files.notes,
         )
         divided = split(facts, rated, options.protocol, options.val)
+        for part, rows in (("training", divided.train), ("testing", divided.test)):
+            one = {row.label for row in rows}
+            if len(rows) >= 20 and len(one) == 1:
+                need(options.allow_empty_levels, f"all {len(rows):,} rows for {part} have the label {min(one)}")
         if facts.rows:  # own ratings have a check of their own
             need(options.allow_missing, nothing_empty(divided))
         return Built(facts.name, facts.scale, read, len(unlabeled), divided, drops, sound, facts, source)
@@ -150,6 +160,15 @@ def need(allowed: bool, fault: str) -> None:
     """Raises ValueError for a fault, if there is one, that the command line does not allow."""
     if fault and not allowed:
         raise ValueError(fault)
+
+
+def too_many_rows(facts: DatasetFacts, rows: int) -> str:
+    """A line if there are more rows than the owner has, "" if not."""
+    if not facts.rows or rows <= MORE * facts.rows:
+        return ""
+    return (
+        f"{rows:,} rows, but the owner has {facts.rows:,}: are rows of others among them? Take the owner's files only"
+    )
 
 
 def nothing_empty(divided: Split) -> str:

@@ -66,6 +66,8 @@ class Files:
         of an earlier build). Raises NotADirectoryError if there is no such folder, ValueError for a name that is not
         UTF-8 (unpacked with the wrong encoding), which no row could hold."""
         self.root = root
+        if images and (images.startswith("/") or ".." in images.split("/")):
+            raise ValueError(f"--images {images}: name a folder below {root}")
         for folder in (root, root / (images or "")):
             if not folder.is_dir():
                 raise NotADirectoryError(f"{folder}: no such folder")
@@ -200,6 +202,7 @@ def base(cell: str) -> str:
 def image_id(cell: str) -> str:
     """The file name in a cell, without folders and an image's extension, if it has one."""
     name = base(cell)
+    name = name[:-2] if name.endswith(".0") else name  # a number that a program has saved
     return stem(name) if name.lower().endswith(suffixes()) else name
 
 

@@ -5,14 +5,17 @@ hold images of the same rows are alternatives: one is taken and named. Folders o
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
+from os.path import commonprefix
 
 from data_prep.downloads import Files, Found, folded
 from data_prep.source import Drop, Row
 from storm.text import printable
 
 ALIKE = 0.05  # our choice: folders that share more of the smaller one's rows than this are alternatives
+MADE = ("augment", "mask", "heatmap", "saliency", "segment", "vessel", "flip")  # in names of folders of made images
 FULL = 0.95  # our choice: a preferred folder with this share of the fullest one's images goes first
 
 
@@ -26,8 +29,9 @@ class Located:
     unused: dict[str, int] = field(default_factory=dict)  # alternatives to those, with the same rows
 
     @property
-    def missing(self) -> int:
-        return sum(drop.kind == "missing" for drop in self.drops)
+    def missing(self) -> list[str]:
+        """The names of the images that are not there."""
+        return [drop.file for drop in self.drops if drop.kind == "missing"]
 
 
 def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Located:
@@ -54,37 +58,53 @@ def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Locat
 
 
 def _folders(found: list[list[Found]], preferred: Sequence[str]) -> tuple[set[str], dict[str, int]]:
-    """The image folders to use, and the alternatives that are not used with the rows they have images of."""
+    """The image folders to use, and the alternatives that are not used with the rows they have images of.
+
+    Where two folders hold images of the same rows, the choice is between the whole trees in which they differ: of
+    a/train, a/test, b/train and b/test, those of a or those of b.
+    """
     numbers: dict[str, set[int]] = defaultdict(set)
+    shared: Counter[tuple[str, str]] = Counter()
     for number, places in enumerate(found):
         for place in places:
             numbers[place.folder].add(number)
+        if len(places) > 1:
+            shared.update(combinations(sorted(place.folder for place in places), 2))
+    unused: dict[str, int] = {}
+    for (one, other), count in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0])):
+        if one in unused or other in unused or count <= ALIKE * min(len(numbers[one]), len(numbers[other])):
+            continue
+        trees = [_below(top, avoid, set(numbers) - set(unused)) for top, avoid in _differing(one, other)]
+        worse = max(trees, key=lambda tree: _rank(tree, trees, numbers, preferred))
+        unused |= {folder: len(numbers[folder]) for folder in worse}
+    return set(numbers) - set(unused), dict(sorted(unused.items(), key=lambda item: (-item[1], item[0])))
 
-    def rank(folder: str) -> tuple:
-        names = {folded(part) for part in folder.split("/")}
-        place = next((place for place, name in enumerate(preferred) if name in names), len(preferred))
-        return "augment" in folded(folder), place, -len(numbers[folder]), folder.count("/"), folder
 
-    left = sorted(numbers, key=lambda folder: (-len(numbers[folder]), rank(folder)))
-    if sum(map(len, numbers.values())) == len(set().union(*numbers.values())):
-        return set(left), {}  # no row has two images: nothing to choose
-    used, unused, taken = set(), {}, set()
-    while left:
-        fullest = left[0]
-        rivals = [
-            folder
-            for folder in left
-            if len(numbers[folder]) >= FULL * len(numbers[fullest])
-            and len(numbers[folder] & numbers[fullest]) > ALIKE * len(numbers[folder])
-        ]
-        chosen = min(rivals, key=rank)
-        used.add(chosen)
-        taken |= numbers[chosen]
-        left.remove(chosen)
-        for folder in [folder for folder in left if len(numbers[folder] & taken) > ALIKE * len(numbers[folder])]:
-            unused[folder] = len(numbers[folder])
-            left.remove(folder)
-    return used, unused
+def _differing(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The tops of the two trees in which two folders differ, each with the other; of a folder and one below it, the
+    folder itself and the branch."""
+    first, second = (folder.split("/") if folder else [] for folder in (one, other))
+    same = len(commonprefix([first, second]))
+    tops = ["/".join(parts[: same + 1]) for parts in (first, second)]
+    return (tops[0], tops[1]), (tops[1], tops[0])
+
+
+def _below(top: str, avoid: str, folders: Iterable[str]) -> list[str]:
+    """The folders of a tree. If the other tree is a branch of it, only its top."""
+    if avoid.startswith(f"{top}/") or not top:
+        return [top]
+    return [folder for folder in folders if folder == top or folder.startswith(f"{top}/")]
+
+
+def _rank(
+    tree: list[str], trees: Sequence[list[str]], numbers: Mapping[str, set[int]], preferred: Sequence[str]
+) -> tuple:
+    """The tree to take has the least: not augmented, nearly as full as the other, preferred, fuller, less nested."""
+    sizes = [len(set().union(*(numbers[folder] for folder in one))) for one in (tree, *trees)]
+    names = {folded(part) for folder in tree for part in folder.split("/")}
+    place = next((place for place, name in enumerate(preferred) if name in names), len(preferred))
+    made, short = any(word in name for name in names for word in MADE), sizes[0] < FULL * max(sizes)
+    return made, short, place, -sizes[0], min(folder.count("/") for folder in tree), min(tree)
 
 
 def unmatched(files: Files, located: Located) -> list[str]:
@@ -98,11 +118,11 @@ def other_naming(located: Located, unmatched: Sequence[str], share: float) -> st
     """A line if many rows have no image and many images have no row, "" if not: the images then have other names, and
     a row that finds one may find another's (AVA saved as <row number>.jpg). share: of rows that may lack an image."""
     rows, images = len(located.rows) + len(located.drops), len(located.rows) + len(unmatched)
-    if not unmatched or located.missing <= share * rows or len(unmatched) <= share * images:
+    names = located.missing
+    if not unmatched or len(names) <= share * rows or len(unmatched) <= share * images:
         return ""
-    names = [drop.file for drop in located.drops if drop.kind == "missing"]
     return (
-        f"{located.missing:,} of {rows:,} rows have no image, and {len(unmatched):,} of {images:,} images have no row: "
+        f"{len(names):,} of {rows:,} rows have no image, and {len(unmatched):,} of {images:,} images have no row: "
         f"are the images named otherwise? Rows name {_three(names)}; images without a row are {_three(unmatched)}; "
         "rename the images as the label file names them, or choose their folder with --images"
     )
@@ -111,15 +131,15 @@ def other_naming(located: Located, unmatched: Sequence[str], share: float) -> st
 def too_many_missing(files: Files, located: Located, share: float) -> str:
     """A line if more rows lack an image than the share that is usual for the dataset, "" if not."""
     rows = len(located.rows) + len(located.drops)
-    if located.missing <= share * rows:
+    names = located.missing
+    if len(names) <= share * rows:
         return ""
-    names = [drop.file for drop in located.drops if drop.kind == "missing"]
     others = "".join(
         f"; {printable(folder)} has {count:,}: --images {printable(folder)} takes that folder"
         for folder, count in list(located.unused.items())[:2]
     )
     return (
-        f"{located.missing:,} of {rows:,} rows have no image ({share:.0%} would be usual), such as {_three(names)}"
+        f"{len(names):,} of {rows:,} rows have no image ({share:.0%} would be usual), such as {_three(names)}"
         f"{others}; {files.unpack() or 'complete the images'}, or --allow-missing builds the part that is there"
     )
 

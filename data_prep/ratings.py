@@ -29,7 +29,7 @@ def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float]
     drops, off, texts = [], [], []
     for row in rows:
         try:
-            score = float(row.score)
+            score = float(str(row.score).replace("_", "x"))  # Python takes 9_0 for 90
         except (TypeError, ValueError):
             empty = str(row.score or "") == ""
             reason = "rating is empty" if empty else f"rating {row.score!r} is not a number"
@@ -49,7 +49,8 @@ def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float]
     if len(off) > OFF_SCALE * (len(scores) + len(off)) and not facts.spread:  # else known_range says the likely cause
         raise ValueError(
             f"{len(off):,} of {len(scores) + len(off):,} ratings are not on the owner's scale, {facts.low:g} to "
-            f"{facts.high:g} ({min(off):g} to {max(off):g} occur); take the owner's label file"
+            f"{facts.high:g} ({min(off):g} is the lowest of these, {max(off):g} the highest); "
+            "take the owner's label file"
         )
     return scores, drops
 
@@ -143,13 +144,21 @@ def distribution(facts: DatasetFacts, low: float, high: float) -> Callable[[Row,
             counts = [0] * levels
             for level, count in zip(level_of, row.votes):
                 counts[level] += count
-            return tuple([round(count / total, 6) for count in counts])
+            return _rounded([count / total for count in counts])
         if row.sd is None or not 0 < row.sd < math.inf or not high > low:
             return ()
         below = [0.0, *((1 + math.erf((cut - score) / row.sd / math.sqrt(2))) / 2 for cut in cuts), 1.0]
-        return tuple([round(after - before, 6) for before, after in zip(below, below[1:])])
+        return _rounded([after - before for before, after in zip(below, below[1:])])
 
     return shares_of
+
+
+def _rounded(shares: list[float]) -> tuple[float, ...]:
+    """Shares to six digits; the largest takes what is left to 1."""
+    kept = [round(share, 6) for share in shares]
+    largest = kept.index(max(kept))
+    kept[largest] = round(1 - sum(kept[:largest]) - sum(kept[largest + 1 :]), 6)
+    return tuple(kept)
 
 
 def empty_levels(facts: DatasetFacts, labels: Mapping[int, int], what: str) -> str:

@@ -66,7 +66,7 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str, val: float | No
     if val and not own:
         train, carved = _carved(train, val, by_subject, facts.per_class)
     size = lite_size(facts.lite, len(train))
-    inside = carved if carved or val == 0 else _inside(train, size, by_subject)
+    inside = carved if own or val is not None else _inside(train, size, by_subject)
     in_val = {row.id for row in inside}
     lite = [row for row in train if row.id not in in_val][:size] if size < len(train) else train[:size]
     divided = Split(train, lite, test, inside)

@@ -4,6 +4,7 @@ Columns are asked for by all the names that people give them: case, blanks, "_",
 """
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,12 @@ OTHERS = {
     b"\x1f\x8b": "a gzip file; unpack it with: gunzip",
     b"\x89HDF": "an HDF5 file, not a table of text",
 }
+
+
+class NoColumn(ValueError):
+    """A table without a column that is needed: it is another table."""
+
+
 Columns = Mapping[str, Sequence[str]]  # our name of a column -> the names it may have, the most trusted first
 TextRow = tuple[int, dict[str, str]]  # line or row number from 1, our name -> text without blanks at its ends
 
@@ -41,7 +48,8 @@ def read_table(
     rows = _rows(path, notes)
     _, header = next(rows, (1, []))
     places = _places(path, header, columns, optional or {})
-    width, empty = len(header), True
+    width = max((place for place, name in enumerate(header, start=1) if name), default=0)
+    empty = True
     for line, cells in rows:
         if len(cells) > width and any(cells[width:]):
             text = printable(",".join(cells))[:120]
@@ -85,7 +93,7 @@ def _places(path: Path, header: Sequence[str], columns: Columns, optional: Colum
             places[ours] = place
         elif ours in columns:
             have = printable(", ".join(filter(None, header)) or "none")[:300]
-            raise ValueError(
+            raise NoColumn(
                 f"{path}: no column {' or '.join(map(repr, known))} (there are: {have}); is it another file?"
             )
     return places
@@ -137,13 +145,14 @@ def _text_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """(line, stripped cells) of each row, the header first. Raises ValueError for a quote that does not end."""
     first, _, _ = text.partition("\n")
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     try:
         for cells in reader:
             if reader.line_num > line:
                 raise ValueError(
-                    f"{path}, line {line}: a quote opens here and ends on line {reader.line_num}; close it"
+                    f"{path}, line {line}: a quote opens here and ends on line {reader.line_num}; "
+                    "close it, or put the cell on one line"
                 )
             yield line, [cell.strip() for cell in cells]
             line = reader.line_num + 1
@@ -182,18 +191,15 @@ def read_together(
 
     Raises ValueError with the list of files if they hold the same id twice or not the same columns.
     """
+    if len({columns_of(path, columns, optional or {}) for path in paths}) > 1:
+        raise ValueError(f"{_list(paths)}: they have different columns; move away what is not meant")
     seen: dict[str, Path] = {}
     key = next(iter(columns))
-    kinds = {}
     for path in paths:
         for line, row in read_table(path, columns, optional, notes):
-            kinds.setdefault(tuple(row), path)
-            if len(paths) > 1:
-                if (other := seen.setdefault(row[key], path)) != path:
-                    what = f"{row[key]!r} is in {other.name} and in {path.name}"
-                    raise ValueError(f"{_list(paths)}: {what}; which file is meant? Move the others away")
-                if len(kinds) > 1:
-                    raise ValueError(f"{_list(paths)}: they have different columns; move away what is not meant")
+            if len(paths) > 1 and (other := seen.setdefault(row[key], path)) != path:
+                what = f"{row[key]!r} is in {other.name} and in {path.name}"
+                raise ValueError(f"{_list(paths)}: {what}; which file is meant? Move the others away")
             yield f"{path.name}, line {line}", row
     if len(paths) > 1 and notes is not None:
         notes.append(f"{len(paths)} label files are read together: {', '.join(path.name for path in paths)}")
@@ -208,10 +214,16 @@ def decimal(text: str) -> str:
     return text.replace(",", ".") if re.fullmatch(r"-?\d+,\d+", text) else text
 
 
+def columns_of(path: Path, columns: Columns, optional: Columns) -> tuple[str, ...]:
+    """The names that a table has for these columns, as plain() gives them. Raises as read_table does."""
+    _, header = next(_rows(path), (1, []))
+    return tuple(plain(header[place]) for place in _places(path, header, columns, optional).values())
+
+
 def has_columns(path: Path, columns: Columns) -> bool:
-    """Whether a file is a table with all of these columns."""
+    """Whether a table has all of these columns. Raises OSError or ValueError if it is not a sound table."""
     try:
         _places(path, next(_rows(path), (1, []))[1], columns, {})
-    except ValueError:
+    except NoColumn:
         return False
     return True

@@ -38,6 +38,16 @@ Based on the coarse classification, proceed to make a final prediction. The spec
 Answer: [Coarse answer], [Final answer]"""
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice: PyYAML takes the last one and says nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
+            raise yaml.YAMLError(f"the key {twice[0]!r} is there twice, line {node.start_mark.line + 1}; rename one")
+        return super().construct_mapping(node, deep)
+
+
 @dataclass(frozen=True)
 class OwnScale:
     """A scale and what the user's ratings mean on it: the lowest and highest rating of each level."""
@@ -70,7 +80,7 @@ def load(path: Path) -> OwnScale:
     """Read and check a scale. Raises ValueError in one line that names the file, the key, the value and the fix."""
     try:
         with open_regular(path) as file:
-            known = yaml.safe_load(file.read().decode())
+            known = yaml.load(file.read().decode(), _Loader)  # noqa: S506, it is a SafeLoader
         if not isinstance(known, dict):
             raise ValueError("it is no list of `key: value` lines")
         if unknown := set(known) - {"name", "rates", "noun", "levels", "coarse"}:

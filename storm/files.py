@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -39,13 +40,14 @@ class Locked(OSError):
 
 
 @contextmanager
-def whole_files(sync: bool = True) -> Iterator[Callable[[Path], IO[bytes]]]:
+def whole_files(sync: bool = True, place: Path | None = None) -> Iterator[Callable[[Path], IO[bytes]]]:
     """Yields open_(path): binary files to write. All get their names at the end; after an error, none does.
 
     Until then each has a hidden name of its own, so that two processes never write to one. What was not finished
-    because of a kill goes when the folder is locked again. sync: the bytes are on the disk before a file gets its name;
-    without, a crash of the machine may leave an empty file behind. open_ raises OSError for a name that is a link, a
-    FIFO, a device or a folder.
+    because of a kill is hidden, and goes when the folder is locked again if it is at most one folder deep. place: the
+    folder of unfinished files, on the same disk, if not that of the file. sync: the
+    bytes are on the disk before a file gets its name; without, a crash of the machine may leave an empty file behind.
+    open_ raises OSError for a name that is a link, a FIFO, a device or a folder.
     """
     parts: list[tuple[Path, Path, IO[bytes]]] = []
     try:
@@ -54,7 +56,7 @@ def whole_files(sync: bool = True) -> Iterator[Callable[[Path], IO[bytes]]]:
             def open_(path: Path) -> IO[bytes]:
                 refuse_irregular(path)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}{UNFINISHED}")
+                part = (place or path.parent) / f".{os.getpid()}-{secrets.token_hex(6)}{UNFINISHED}"
                 file = stack.enter_context(part.open("xb"))
                 parts.append((part, path, file))
                 return file
@@ -210,7 +212,8 @@ def locked(folder: Path) -> Iterator[int]:
     try:
         for pattern in (f".*{UNFINISHED}", f"*/.*{UNFINISHED}"):  # of processes that were killed
             for part in folder.glob(pattern):
-                part.unlink(missing_ok=True)
+                if re.fullmatch(rf"\.\d+-[0-9a-f]{{12}}{re.escape(UNFINISHED)}", part.name):
+                    part.unlink(missing_ok=True)
         yield lock._context.lock_file_fd
     finally:
         lock.release()

@@ -25,6 +25,8 @@ def read(files: Files) -> Items:
         files.notes.append(f"the owner has one label file, train.csv; here they are {', '.join(names)}")
     paths = [path for name in dict.fromkeys(names) for path in files.label_files(name)]
     for place, row in read_together(paths, COLUMNS, notes=files.notes):
+        if image_id(row["id"]).endswith(("_left", "_right")):
+            raise ValueError(f"{place}: {row['id']!r} is an id of EyePACS; move its label file out of {files.root}")
         if id := image_id(row["id"]):
             yield Row(id, (f"{id}.png",), row["stage"])
         else:

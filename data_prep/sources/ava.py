@@ -41,7 +41,7 @@ def read(files: Files) -> Items:
 def _text(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | str]]:
     """(place, photo id, ten counts or why there are none) of AVA.txt. Raises ValueError if no line has 15 numbers."""
     sound = False
-    for number, line in enumerate(decoded(path, notes).splitlines(), start=1):
+    for number, line in enumerate(decoded(path, notes).split("\n"), start=1):
         if not (cells := line.replace(",", " ").split()):
             continue
         place, photo = f"{path.name}, line {number}", cells[:2][-1]  # a line cut short may end before the id

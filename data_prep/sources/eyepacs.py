@@ -21,7 +21,9 @@ COLUMNS = {
 
 def read(files: Files) -> Items:
     path = files.label_file("trainLabels.csv", "trainLabels15.csv", "trainLabels_cropped.csv", "trainLabels*.csv")
-    for line, row in read_table(path, COLUMNS, notes=files.notes):
+    for line, row in read_table(path, COLUMNS, {"usage": ("Usage",)}, files.notes):
+        if "usage" in row:
+            raise ValueError(f"{path}: these are the labels of the test images; take trainLabels.csv")
         image = image_id(row["image"])
         patient, _, eye = image.rpartition("_")
         if patient.isdecimal() and eye in ("left", "right"):

@@ -20,7 +20,7 @@ def read(files: Files) -> Items:
         *folders, name = path.split("/")
         place = next((place for place in reversed(range(len(folders))) if _decade(folders[place])), None)
         decade = "" if place is None else _decade(folders[place])
-        if not decade and len(folders) > 1 and folders[-1] in "01234" and folders[-2].lower() in PARTS:
+        if not decade and len(folders) > 1 and folders[-1] in tuple("01234") and folders[-2].lower() in PARTS:
             decade, place, numbered = DECADES[int(folders[-1])], len(folders) - 1, True
         if decade:
             id = f"{decade}/{stem(path)}"

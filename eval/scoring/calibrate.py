@@ -55,29 +55,44 @@ def _unfit(predictions: Predictions, fit: Sequence[Predictions]) -> str:
     if shared:
         least = min(id for _, id in shared)
         return f"{len(shared):,} rows of {dataset} are scored, too ({least!r}); predict {dataset}_val.jsonl for this"
-    return next(filter(None, map(_seen, fit)), "")
+    try:
+        reasons = (reason for other in fit for reason in (_other_model(predictions, other), _seen(other)))
+        return next(filter(None, reasons), "")
+    except (OSError, ValueError) as error:  # a damaged provenance
+        return str(error)
+
+
+def _other_model(predictions: Predictions, validation: Predictions) -> str:
+    """Why these are no validation rows of the model that is scored; "" if nothing says so."""
+    dataset = predictions.dataset
+    if dataset_and_part(validation.path.stem)[1] == "test":
+        return f"{validation.path} are test rows of {dataset}; predict {dataset}_val.jsonl for this"
+    folders = [one.path.parent for one in (predictions, validation)]
+    if all(map(provenance.exists, folders)):
+        scored, fitted = map(provenance.read, folders)
+        if any(scored.get(key) != fitted.get(key) for key in ("model", "adapter")):
+            return f"{folders[1]} are predictions of another model than {folders[0]}"
+    return ""
 
 
 def _seen(validation: Predictions) -> str:
     """Why the model may have been trained on these rows; "" if it was not, or if nothing says what it was trained on.
 
-    The predictions' provenance names the train files. A file that is still there is looked into; else its name decides.
+    The predictions' provenance names the train files, which are looked into. One that is gone cannot say.
     """
     folder, dataset = validation.path.parent, validation.dataset
     if not provenance.exists(folder):
         return ""
     facts = provenance.read(folder)
     for name, digest in (facts.get("trained_on") or {}).items():
-        trained, part = dataset_and_part(name)
-        if trained != dataset:
+        if dataset_and_part(name)[0] != dataset:
             continue
         ids = _ids(name, digest)
         fix = f"build with python -m data_prep {dataset} --val 0.1, train again, and predict {dataset}_val.jsonl"
         if ids is None:
-            if part == "train" and dataset in DATASETS:  # which holds the rows of val, unless they were taken out
-                what = f"the model was trained on {name}, whose file is gone or has changed"
-                return f"{what}, so it may have seen the rows of {dataset}; {fix}"
-        elif shared := ids.intersection(validation.id or ()):
+            what = f"the model was trained on {name}, whose file is gone or has changed since"
+            return f"{what}, so it may have seen the rows of {dataset}; {fix}"
+        if shared := ids.intersection(validation.id or ()):
             return f"the model was trained on {len(shared):,} of these rows of {dataset} ({min(shared)!r}); {fix}"
     return ""
 

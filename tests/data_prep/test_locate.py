@@ -1,5 +1,6 @@
 """All rows take their images from the same folders: one photograph once, and never another row's photograph."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,23 @@ def test_the_folder_with_most_of_the_images_is_taken_for_all_rows(tmp_path):
 
 def test_two_folders_are_never_mixed_though_each_lacks_images(tmp_path):
     located = locate(files(tmp_path, one=names(8), two=names(7, 3)), rows(names(10)), ())
-    assert located.used == {"one": 8} and located.unused == {"two": 7} and located.missing == 2
+    assert located.used == {"one": 8} and located.unused == {"two": 7} and len(located.missing) == 2
+
+
+def test_of_two_trees_one_is_taken_though_each_is_fuller_somewhere(tmp_path):
+    there = files(tmp_path, a__t1=names(100), a__t2=names(90, 100), b__t1=names(99), b__t2=names(100, 100))
+    located = locate(there, rows(names(200)), ())
+    assert set(located.used) in ({"a/t1", "a/t2"}, {"b/t1", "b/t2"}) and len(located.unused) == 2
+    assert set(located.used) == {"b/t1", "b/t2"}, "the fuller one"
+
+
+def test_a_tree_of_thousands_of_folders_is_chosen_at_once(tmp_path):
+    folders = {f"{top}__{number}": [f"{number}.jpg"] for top in ("faces", "aligned") for number in range(1500)}
+    there = files(tmp_path, **folders)
+    start = time.perf_counter()
+    located = locate(there, [Row(str(n), (f"{n}.jpg",), 1) for n in range(1500)], ("aligned",))
+    assert time.perf_counter() - start < 3
+    assert {folder.split("/")[0] for folder in located.used} == {"aligned"} and len(located.rows) == 1500
 
 
 def test_of_folders_that_are_as_full_the_preferred_one_is_taken(tmp_path):
@@ -83,7 +100,7 @@ def test_any_extension_of_an_image_is_found_and_no_other_file(tmp_path):
     there = files(tmp_path, a=["1.PNG", "2.jpeg", "3.webp", "4.txt", "4.json"])
     located = locate(there, rows(names(5)), ())
     assert sorted(located.rows) == ["a/1.PNG", "a/2.jpeg", "a/3.webp"]
-    assert [drop.id for drop in located.drops] == ["0.jpg", "4.jpg"] and located.missing == 2
+    assert [drop.id for drop in located.drops] == ["0.jpg", "4.jpg"] and len(located.missing) == 2
 
 
 def test_the_same_extension_goes_before_another(tmp_path):

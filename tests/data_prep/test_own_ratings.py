@@ -57,7 +57,9 @@ def test_bad_rows_are_kept_apart_and_named(example, tmp_path, capsys):
         file.write(
             "images/mug_studio.jpg,superb,mug\nimages/gone.jpg,3,mug\n../secret.jpg,3,mug\nimages/coins_phone.jpg,1,c\n"
         )
-    assert build(example, tmp_path / "out", "--workers", "1") == 0
+    assert build(example, tmp_path / "out", "--workers", "1") == 1, "more images are missing than is usual"
+    assert "--allow-missing" in capsys.readouterr().err and not list((tmp_path / "out").rglob("*.jsonl"))
+    assert build(example, tmp_path / "out", "--workers", "1", "--allow-missing") == 0
     drops = [tuple(row.values()) for row in table(tmp_path / "out/quarantine/appeal.csv")]
     kinds = {image: reason.split(":")[0] for image, _, reason in drops}
     assert kinds["images/mug_studio.jpg"] == "rule" and kinds["images/coins_phone.jpg"] == "duplicate"
@@ -113,7 +115,7 @@ def test_a_name_means_its_own_file_and_no_other(tmp_path, capsys):
         file.write(f"A.png,1\na.png,5\nb.png,1\nb.jpg,5\n./images/0.png,1.0\n{folder}/images/1.png,2\nimages/2,3\n")
     for more in ((), ("--resize", "1024"), ("--resize", "1024")):  # the third has copies of the second below --media
         out = folder / "data/appeal"
-        assert build(folder, out, "--workers", "1", *more) == 0
+        assert build(folder, out, "--workers", "1", "--allow-missing", *more) == 0
         rows = {row["id"]: row for row in listed(out)}
         assert len(rows) == 23 and rows["A.png"]["label"] == "0" and rows["b.jpg"]["label"] == "4"
         kept = [row["id"] if not more else f"data/appeal/images/{copy_of(row['id'])}" for row in rows.values()]

@@ -146,6 +146,11 @@ def test_by_subject_no_subject_is_in_two_of_lite_val_and_test(lite, val):
         assert not people[1] & {row.subject for row in divided.train}
 
 
+def test_a_share_of_too_few_rows_takes_none_and_never_all():
+    divided = split(dataset(), rated(5), "subject", val=0.1)
+    assert divided.val == [] and len(divided.train) == 5
+
+
 def test_the_validation_rows_of_an_owner_are_kept_and_checked():
     rows = rated(90, parts=("train", "val", "test"))
     divided = split(dataset(test=None), rows, "subject", val=0.1)

@@ -127,7 +127,7 @@ def test_a_sheet_is_a_table(tmp_path):
 def test_files_are_read_together_if_they_do_not_overlap_and_have_the_same_columns(tmp_path):
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     one.write_text("image,rating\na.jpg,1\n")
-    two.write_text("MOS,image_name\n2,b.jpg\n")
+    two.write_text("rating,image\n2,b.jpg\n")
     notes: list[str] = []
     assert [(place, row["rating"]) for place, row in read_together([one, two], COLUMNS, notes=notes)] == [
         ("one.csv, line 2", "1"),
@@ -136,6 +136,9 @@ def test_files_are_read_together_if_they_do_not_overlap_and_have_the_same_column
     assert "one.csv, two.csv" in notes[0]
     two.write_text("image,rating\na.jpg,2\n")
     with pytest.raises(ValueError, match=r"one\.csv, .*two\.csv: 'a\.jpg' is in one\.csv and in two\.csv"):
+        list(read_together([one, two], COLUMNS))
+    two.write_text("image,MOS\nb.jpg,2\n")
+    with pytest.raises(ValueError, match="different columns"):
         list(read_together([one, two], COLUMNS))
     two.write_text("image,rating,sd\nb.jpg,2,1\n")
     with pytest.raises(ValueError, match="different columns"):
@@ -167,3 +170,14 @@ def test_the_first_sheet_with_rows_is_read(tmp_path):
         sheet.append(row)
     book.save(tmp_path / "ratings.xlsx")
     assert [row for _, row in read(tmp_path / "ratings.xlsx")] == [{"image": "a.jpg", "rating": "1"}]
+
+
+def test_cells_beyond_the_last_column_are_refused_though_the_header_was_padded(path):
+    """Votes without quotes, and a header that a spreadsheet program made as long as the longest row."""
+    with pytest.raises(ValueError, match="line 2: .* cells for 2 columns"):
+        read(path, "image,rating,,\na.jpg,3,4,5\n")
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c"])
+def test_only_line_ends_end_a_line(path, sign):
+    assert read(path, f"text,image,rating\na{sign}b,a.jpg,1\n") == [(2, {"image": "a.jpg", "rating": "1"})]

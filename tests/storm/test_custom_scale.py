@@ -95,3 +95,11 @@ def test_a_wrong_scale_is_one_line_that_names_it(kind, scale):
     with pytest.raises(ValueError) as error:
         load(path)
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    """PyYAML takes the last one, and a level vanishes."""
+    path = tmp_path / "scale.yaml"
+    path.write_text("name: x\nrates: things\nlevels:\n  Bad: [0, 1]\n  Bad: [1, 2]\n  Good: [2, 3]\n")
+    with pytest.raises(ValueError, match=r"scale\.yaml.*'Bad' is there twice"):
+        load(path)

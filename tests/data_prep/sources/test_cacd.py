@@ -126,7 +126,8 @@ def test_cacd_names_in_a_wrong_encoding_get_the_owners_ids(tmp_path, wrong, name
 
 
 def test_cacd_names_that_cannot_be_repaired_are_refused(tmp_path):
-    assert cacd.owners("30_Alexander_Skarsg#U00e5rd_0001.jpg") == "30_Alexander_Skarsgård_0001.jpg"
+    for code in ("#U00e5", "%C3%A5", "&aring;", "\\u00e5"):
+        assert cacd.owners(f"30_Alexander_Skarsg{code}rd_0001.jpg") == "30_Alexander_Skarsgård_0001.jpg"
     for name in (
         "30_Alexander_Skarsg?rd_0001.jpg",
         "30_Alexander_Skarsg\ufffdrd_0001.jpg",
@@ -134,3 +135,18 @@ def test_cacd_names_that_cannot_be_repaired_are_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match="unpack the archive again"):
             list(cacd.read(put(tmp_path / str(len(name)) / name[3], f"CACD2000/{name}")))
+
+
+@pytest.mark.parametrize(("people", "refused"), [(1000, True), (999, False)])
+def test_cacd_of_many_people_without_any_accent_is_refused(tmp_path, people, refused):
+    files = put(tmp_path, *(f"30_Rene_{number}_0001.jpg" for number in range(people)))
+    if refused:
+        with pytest.raises(ValueError, match="1,000 people.*unpack"):
+            list(cacd.read(files))
+    else:
+        assert len(list(cacd.read(files))) == people
+
+
+def test_cacd_of_many_people_needs_only_one_accent(tmp_path):
+    files = put(tmp_path, "14_Renée_Zellweger_0001.jpg", *(f"30_Al_{number}_0001.jpg" for number in range(1000)))
+    assert len(list(cacd.read(files))) == 1001

@@ -43,8 +43,8 @@ def calibrate(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "trained_on",
-    [None, {}, {"storm_spaq_train": "1"}, {"storm_koniq_lite": "1"}],
-    ids=["unknown", "nothing", "other", "lite"],
+    [None, {}, {"storm_spaq_train": "1"}],
+    ids=["unknown", "nothing", "other"],
 )
 def test_rows_that_were_not_trained_on_are_taken(calibrate, tmp_path, trained_on):
     code, temperature, _ = calibrate(predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), trained_on))
@@ -64,10 +64,14 @@ def test_where_lite_is_all_of_train_the_way_is_said(tmp_path, monkeypatch, capsy
     assert "python -m data_prep spaq --val 0.1" in capsys.readouterr().err
 
 
-def test_a_model_of_the_full_set_is_refused_when_its_file_is_gone(calibrate, tmp_path):
-    validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), {"storm_koniq_train": "1"})
+@pytest.mark.parametrize("name", ["storm_koniq_train", "storm_koniq_lite", "koniq_train"])
+def test_a_train_file_that_is_gone_or_was_built_again_cannot_say(calibrate, tmp_path, name):
+    """Such as lite, all of train then, before a build with --val took rows out of it."""
+    (tmp_path / "koniq_train.jsonl").write_text('{"id": "a"}\n')
+    write_json(tmp_path / "dataset_info.json", {name: {"file_name": "koniq_train.jsonl"}})
+    validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), {name: "1"})
     code, temperature, error = calibrate(validation)
-    assert code == 2 and temperature is None and "koniq" in error and "storm_koniq_train" in error and "--val" in error
+    assert code == 2 and temperature is None and "koniq" in error and name in error and "--val" in error
 
 
 @pytest.mark.parametrize(("trained", "fits"), [(ids("a"), True), (ids("a") + ["v3"], False)])
@@ -84,3 +88,15 @@ def test_the_train_file_decides_if_it_is_there(calibrate, tmp_path, trained, fit
 def test_rows_that_are_scored_do_not_do(calibrate, tmp_path):
     code, temperature, error = calibrate(predictions(tmp_path / "val", "koniq_val", "koniq", [*ids("v"), "t4"]))
     assert code == 2 and temperature is None and "'t4'" in error and "koniq_val" in error
+
+
+def test_test_rows_and_predictions_of_another_model_do_not_do(calibrate, tmp_path):
+    code, temperature, error = calibrate(predictions(tmp_path / "more", "koniq_test", "koniq", ids("v")))
+    assert code == 2 and temperature is None and "test rows of koniq" in error
+    other = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"))
+    provenance.write(other.parent, {"data": {}, "versions": {}, "model": "other"})
+    code, temperature, error = calibrate(other)
+    assert code == 2 and temperature is None and "another model" in error
+    (other.parent / provenance.FILE).write_text("{oops")
+    code, temperature, error = calibrate(other)
+    assert code == 2 and temperature is None and "damaged" in error
