@@ -2,11 +2,11 @@
 
 Download: the in-the-wild faces, part1.tar.gz to part3.tar.gz. Expected below data/raw/utk, in any folder:
     part1/36_0_1_20170117163203851.jpg ...     <age>_<gender>_<race>_<time>.jpg; the landmark lists are not needed
-    UTKFace/36_0_1_20170117163203851.jpg.chip.jpg ...     the aligned set, used only if there is no in-the-wild image
+    UTKFace/36_0_1_20170117163203851.jpg.chip.jpg ...     the aligned set, used if there are clearly more of it
 The label is the age, the digits before the first "_", which are there even if gender or race is missing (53__0_2017...)
 or a blank precedes the dot. Two of the 24,108 files do not end in .jpg (...357jpg, .pg) and are not read, which is how
-the paper has 24,106; the aligned set has 23,708. The id is the name without extension, with the folder before it
-(part2/36_0_...) if several in-the-wild images share the name; aligned images that share one (crop_part1) are the same.
+the paper has 24,106; the aligned set has 23,708. The id is the name without extension; images that share it, in
+whatever folders (crop_part1), are one photograph. Other names, such as 00001_26_1_0_..., are dropped.
 Terms: non-commercial research only. No owner's split.
 """
 

@@ -179,3 +179,34 @@ def test_a_folder_of_another_name_is_found(raw, tmp_path, capsys, name, there):
     (raw / there).rename(raw / name)
     assert exists(raw, tmp_path / "out", name) == 0
     assert f"{name} is used" in capsys.readouterr().err
+
+
+def test_more_rows_than_the_owner_has_are_rows_of_others(raw, tmp_path, capsys):
+    """Such as a submission file beside the labels; APTOS has 3,662."""
+    path = next(raw.glob("aptos/**/train.csv"))
+    path.write_text("id_code,diagnosis\n" + "".join(f"{n:012x},{n % 5}\n" for n in range(4_000)))
+    assert exists(raw, tmp_path / "out", "aptos", "--allow-missing") == 1
+    error = capsys.readouterr().err
+    assert "4,000 rows" in error and "3,662" in error and not list((tmp_path / "out").rglob("*.jsonl"))
+
+
+def test_a_part_of_the_split_with_one_label_is_refused_or_allowed(raw, tmp_path, capsys):
+    for part, scores in (("train", range(2, 9)), ("test", (5,))):
+        path = next(raw.glob(f"tad66k/**/{part}.csv"))
+        lines = path.read_text().splitlines()
+        rated = [f"{line.rpartition(',')[0]},{scores[n % len(scores)]}" for n, line in enumerate(lines[1:])]
+        path.write_text("\n".join([lines[0], *rated, ""]))
+    options = ["tad66k", "--allow-empty-levels"]
+    assert exists(raw, tmp_path / "out", "tad66k") == 1 and "tad66k" in capsys.readouterr().err
+    assert exists(raw, tmp_path / "out", *options) == 0
+
+
+@pytest.mark.parametrize("folder", ["../hci", "/etc", "train_images/../../hci"])
+def test_images_stay_below_the_datasets_folder(raw, tmp_path, capsys, folder):
+    assert exists(raw, tmp_path / "out", "aptos", "--images", folder) == 1
+    assert "--images" in capsys.readouterr().err
+
+
+def test_a_part_of_a_dataset_is_called_a_part(raw, tmp_path, capsys):
+    assert exists(raw, tmp_path / "out", "hci") == 0
+    assert "50 of the 1,325 rows" in capsys.readouterr().out

@@ -9,8 +9,10 @@ import pytest
 from scipy.io import savemat
 
 from data_prep.downloads import Files
+from data_prep.locate import locate
 from data_prep.source import Drop, Row
 from data_prep.sources import cacd
+from storm.datasets import DATASETS
 from tests.helpers.downloads import located, put
 
 CELEBRITIES = {
@@ -150,3 +152,16 @@ def test_cacd_of_many_people_without_any_accent_is_refused(tmp_path, people, ref
 def test_cacd_of_many_people_needs_only_one_accent(tmp_path):
     files = put(tmp_path, "14_Renée_Zellweger_0001.jpg", *(f"30_Al_{number}_0001.jpg" for number in range(1000)))
     assert len(list(cacd.read(files))) == 1001
+
+
+@pytest.mark.parametrize("other", ["AA", "zz"])
+@pytest.mark.parametrize("broken", ["CACD2000", "other"])
+def test_cacd_folders_that_spell_a_name_differently_lose_no_row(tmp_path, other, broken):
+    """Either folder has every image, whichever is taken and whichever comes first."""
+    names = ["14_Renée_Zellweger_0001.jpg", *(f"30_Al_{number}_0001.jpg" for number in range(99))]
+    mojibake = [name.encode().decode("latin-1") for name in names]
+    one, two = (mojibake, names) if broken == "CACD2000" else (names, mojibake)
+    files = put(tmp_path, *(f"CACD2000/{name}" for name in one), *(f"{other}/{name}" for name in two))
+    found = locate(files, list(cacd.read(files)), DATASETS["cacd"].folders)
+    assert (found.used, found.drops) == ({"CACD2000": 100}, [])
+    assert {row.id for row in found.rows.values()} == {name.removesuffix(".jpg") for name in names}

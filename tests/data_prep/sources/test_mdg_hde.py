@@ -286,3 +286,18 @@ def test_deepdr_in_copies_with_other_folders_and_marks_for_empty(tmp_path, empty
         ("2_l1", "2.0", "test"),
     ]
     assert None not in located(files, deepdr)
+
+
+def test_labels_of_other_images_are_refused(tmp_path):
+    test_labels = put(tmp_path / "a", {"trainLabels.csv": "image,level,Usage\n1_left,0,Private\n"})
+    with pytest.raises(ValueError, match=r"trainLabels\.csv: these are the labels of the test images"):
+        list(eyepacs.read(test_labels))
+    other = put(
+        tmp_path / "b",
+        {"trainLabels15.csv": "image,level\n10_left,1\n", "trainLabels19.csv": "id_code,diagnosis\na,1\n"},
+    )
+    with pytest.raises(ValueError, match="10_left.*EyePACS|different columns"):
+        list(aptos.read(other))
+    (tmp_path / "c" / "train" / "12").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="1930s"):
+        list(hci.read(put(tmp_path / "c", {"train/12/x.jpg": "x"})))
