@@ -83,11 +83,13 @@ def crops() -> Iterator[tuple[str, Image.Image]]:
     """Random squares of photographs, which may overlap."""
     rng = np.random.default_rng(0)
     for package, name in sum(PHOTOGRAPHS.values(), ()):
-        photo = load(package, name)
-        for number in range(CROPS):
+        photo, boxes = load(package, name), set()
+        while len(boxes) < CROPS:
             side = int(rng.integers(min(LEAST, *photo.size), min(photo.size) + 1))
             x, y = (int(rng.integers(0, extent - side + 1)) for extent in photo.size)
-            yield f"{name}, {number}", photo.crop((x, y, x + side, y + side))
+            if (box := (x, y, x + side, y + side)) not in boxes:
+                yield f"{name}, {len(boxes)}", photo.crop(box)
+            boxes.add(box)
 
 
 def disjoint() -> Iterator[tuple[str, Image.Image]]:

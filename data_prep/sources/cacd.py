@@ -15,7 +15,7 @@ import unicodedata
 from html import unescape
 from urllib.parse import unquote
 
-from data_prep.downloads import Files, base
+from data_prep.downloads import Files, base, stem
 from data_prep.matlab import read_mat
 from data_prep.source import Drop, Items, Row
 
@@ -26,10 +26,12 @@ FIX = "unpack the archive again, with UTF-8 names (7z or bsdtar)"
 
 
 def read(files: Files) -> Items:
-    there: dict[str, list[str]] = {}  # the owner's name -> those of the files: folders may spell it differently
+    there: dict[str, list[str]] = {}  # the owner's name, no extension -> those of the files: folders differ
+    repaired = 0
     for name in dict.fromkeys(map(base, files.images)):
-        ours = owners(name) if NAME.fullmatch(name) else name  # what is no name of CACD is dropped below
+        ours = stem(owners(name)) if NAME.fullmatch(name) else name  # what is no name of CACD is dropped below
         there.setdefault(ours, []).append(name)
+        repaired += ours not in (name, unicodedata.normalize("NFC", stem(name)))
     if files.all("celebrity2000_meta.mat"):
         path = files.label_file("celebrity2000_meta.mat")
         listed = zip(*read_mat(path, "celebrityImageData", "name", "age"))
@@ -37,7 +39,7 @@ def read(files: Files) -> Items:
         path, listed = None, ((name, None) for name in there)
     if not files.images and path is None:
         raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
-    if repaired := sum(unicodedata.normalize("NFC", name) != ours for ours in there for name in there[ours]):
+    if repaired:
         files.notes.append(f"{repaired:,} file names are in a wrong encoding and were read as the owner's")
     people: set[str] = set()
     for image, age in listed:
@@ -49,7 +51,7 @@ def read(files: Files) -> Items:
             yield Drop(match[1], image, "rule", f"age {age:g} in {path.name}, but {match[2]} in the name of the file")
         else:
             people.add(match[3])
-            yield Row(match[1], tuple(there.get(name, [name])), int(match[2]), subject=match[3])
+            yield Row(match[1], tuple(there.get(match[1], [name])), int(match[2]), subject=match[3])
     if len(people) >= PEOPLE and all(map(str.isascii, people)):
         what = f"none of the names of {len(people):,} people has an accent, but the owner's do (Renée_Zellweger)"
         raise ValueError(f"{files.root}: {what}; {FIX}")

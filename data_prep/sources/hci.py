@@ -11,27 +11,35 @@ from data_prep.source import Drop, Items, Row
 
 DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
 PARTS = ("train", "test", "val", "valid")  # of dlordinal's copy, which has folders 0..4 in them
+FULL = 0.95  # our choice: with this share of the images in folders 0..4, those of the owner's folders are taken
 
 
 def read(files: Files) -> Items:
-    dated: dict[str, Row] = {}
-    numbered = False
+    sets: tuple[dict[str, dict[str, None]], dict[str, dict[str, None]]] = {}, {}  # id -> its names in all folders
     for path in files.images:
         *folders, name = path.split("/")
         place = next((place for place in reversed(range(len(folders))) if _decade(folders[place])), None)
-        decade = "" if place is None else _decade(folders[place])
-        if not decade and len(folders) > 1 and folders[-1] in tuple("01234") and folders[-2].lower() in PARTS:
-            decade, place, numbered = DECADES[int(folders[-1])], len(folders) - 1, True
-        if decade:
-            id = f"{decade}/{stem(path)}"
-            dated.setdefault(id, Row(id, ("/".join([*folders[place:], name]),), DECADES.index(decade)))
+        numbered = place is None
+        if not numbered:
+            decade = _decade(folders[place])
+        elif len(folders) > 1 and folders[-1] in tuple("01234") and folders[-2].lower() in PARTS:
+            decade, place = DECADES[int(folders[-1])], len(folders) - 1
         else:
             yield Drop(stem(path), path, "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
-    if not dated:
+            continue
+        sets[numbered].setdefault(f"{decade}/{stem(path)}", {})["/".join([*folders[place:], name])] = None
+    owners, numbers = sets
+    taken = owners if len(owners) >= FULL * len(numbers) else numbers
+    if not taken:
         raise FileNotFoundError(f"{files.root}: no image below a folder {', '.join(DECADES)}; {files.hint()}")
-    if numbered:
+    if taken is numbers:
         files.notes.append("folders 0..4 below train and test are taken for 1930s..1970s: dlordinal's copy, 224 x 224")
-    yield from dated.values()
+    elif numbers:
+        files.notes.append(f"folders 0..4 below train and test ({len(numbers):,} images) are not used: a smaller copy")
+    if taken is numbers and owners:
+        files.notes.append(f"the {len(owners):,} images below folders 1930s..1970s are not used: they are too few")
+    for id, names in taken.items():
+        yield Row(id, tuple(names), DECADES.index(id.partition("/")[0]))
 
 
 def _decade(folder: str) -> str:

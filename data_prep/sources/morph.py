@@ -12,7 +12,7 @@ Terms: an academic or a paid license from UNC Wilmington. No owner's split.
 
 import re
 
-from data_prep.downloads import Files, base
+from data_prep.downloads import Files, base, image_id
 from data_prep.source import Drop, Items, Row, same_rating
 from data_prep.tables import read_table
 
@@ -21,11 +21,12 @@ COLUMNS = {"photo": ("photo", "filename", "image"), "age": ("age",)}
 
 
 def read(files: Files) -> Items:
+    names = {image_id(name).upper(): name for name in map(base, files.images)}  # one spelling: case does not matter
     if files.all("morph_2008_nonCommercial.csv"):
         path = files.label_file("morph_2008_nonCommercial.csv")
         listed = [(base(row["photo"]), row["age"]) for _, row in read_table(path, COLUMNS, notes=files.notes)]
     else:
-        path, listed = None, [(image, None) for image in dict.fromkeys(map(base, files.images))]
+        path, listed = None, [(image, None) for image in names.values()]
     if not listed:
         raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
     for image, age in listed:

@@ -27,18 +27,18 @@ def read(files: Files) -> Items:
     named = {name: NAME.fullmatch(name) for name in map(base, files.images)}
     if not named:
         raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
-    sets: tuple[dict[str, str], dict[str, str]] = {}, {}
+    sets: tuple[dict[str, list[str]], dict[str, list[str]]] = {}, {}  # id -> its names: folders may differ in them
     for name, match in named.items():
         if match is None:
             what = "is not a name of UTKFace, <age>_<gender>_<race>_<17 digits>.jpg"
             yield Drop(name, name, "rule", f"{name!r} {what}")
         else:
-            sets[bool(match["aligned"])].setdefault(match["id"], name)
+            sets[bool(match["aligned"])].setdefault(match["id"], []).append(name)
     wild, aligned = sets
     taken = wild if len(wild) >= FULL * len(aligned) else aligned
     if wild and aligned:
         kinds = ("in the wild", "aligned (.chip)") if taken is wild else ("aligned (.chip)", "in the wild")
         counts = (len(taken), len(aligned if taken is wild else wild))
         files.notes.append(f"faces {kinds[0]} are used ({counts[0]:,}), not those {kinds[1]} ({counts[1]:,})")
-    for id, name in taken.items():
-        yield Row(id, (name,), int(NAME.fullmatch(name)["age"]))
+    for id, names in taken.items():
+        yield Row(id, tuple(names), int(id.partition("_")[0]))

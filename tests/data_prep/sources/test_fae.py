@@ -3,6 +3,7 @@
 import pytest
 
 from data_prep.downloads import Files
+from data_prep.locate import locate
 from data_prep.source import Drop, Row
 from data_prep.sources import adience, cacd, morph, utk
 from storm.datasets import DATASETS
@@ -239,3 +240,15 @@ def test_adience_fold_that_repeats_another_or_is_empty_is_refused(tmp_path):
 def test_adience_ids_do_not_depend_on_the_extension_in_the_cell(tmp_path):
     files = put(tmp_path, **five_folds(fold_4_data=fold(("4@N0", "14_o", "1", "(4, 6)"))))
     assert [row.id for row in adience.read(files)][-1] == "4@N0/1.14_o"
+
+
+@pytest.mark.parametrize("half", ["AA", "zz"])
+def test_utk_and_morph_take_one_folder_though_another_one_spells_the_names_differently(tmp_path, half):
+    faces = [f"{20 + n}_0_1_{20170116000000000 + n}" for n in range(10)]
+    aligned = [*(f"UTKFace/{face}.jpg.chip.jpg" for face in faces), *(f"{half}/{face}.chip.jpg" for face in faces[::2])]
+    subjects = [f"{n:06d}_1" for n in range(10)]
+    photos = [*(f"Album2/{one}M30.JPG" for one in subjects), *(f"{half}/{one}m30.png" for one in subjects[::2])]
+    for module, name, images, used in ((utk, "utk", aligned, "UTKFace"), (morph, "morph", photos, "Album2")):
+        files = put(tmp_path / name, *images)
+        found = locate(files, list(module.read(files)), DATASETS[name].folders)
+        assert (found.used, found.unused, found.drops) == ({used: 10}, {half: 5}, [])

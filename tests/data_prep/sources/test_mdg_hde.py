@@ -301,3 +301,28 @@ def test_labels_of_other_images_are_refused(tmp_path):
     (tmp_path / "c" / "train" / "12").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="1930s"):
         list(hci.read(put(tmp_path / "c", {"train/12/x.jpg": "x"})))
+
+
+DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
+
+
+@pytest.mark.parametrize("half", ["AA", "zz"])
+def test_hci_takes_one_folder_though_another_one_calls_the_decades_differently(tmp_path, half):
+    whole = [f"full/{decade}/{n}.jpg" for decade in DECADES for n in range(4)]
+    part = [f"{half}/{decade[:4]}/{n}.jpg" for decade in DECADES for n in (1, 3)]
+    files = put(tmp_path, dict.fromkeys([*whole, *part], b""))
+    found = locate(files, list(hci.read(files)), DATASETS["hci"].folders)
+    assert (found.used, found.unused, found.drops) == ({"full": 20}, {half: 10}, [])
+
+
+@pytest.mark.parametrize("copy", ["AA", "zz"])
+@pytest.mark.parametrize(("original", "used"), [(20, "full"), (19, "full"), (10, "copy")])
+def test_hci_takes_the_owners_images_before_those_of_dlordinal(tmp_path, copy, original, used):
+    whole = [f"full/{decade}/{n}.jpg" for n in range(4) for decade in DECADES][:original]
+    small = [f"{copy}/{'test' if n else 'train'}/{level}/{n}.jpg" for level in range(5) for n in range(4)]
+    files = put(tmp_path, dict.fromkeys([*whole, *small], b""))
+    found = locate(files, rows := list(hci.read(files)), DATASETS["hci"].folders)
+    assert set(found.used) == ({"full"} if used == "full" else {f"{copy}/train", f"{copy}/test"})
+    assert len(rows) == len(found.rows) == (original if used == "full" else 20)
+    assert all(row.id.startswith(f"{DECADES[row.score]}/") for row in rows)
+    assert any("0..4" in note for note in files.notes)
