@@ -21,6 +21,7 @@ from data_prep.source import Drop, Items, Row
 
 NAME = re.compile(r"((\d+)_([^/]+)_\d{4})(\.\w+)?", re.IGNORECASE)
 WRONG = ("cp1252", "latin-1", "cp437")  # encodings in which archives of UTF-8 names are unpacked by mistake
+ODD = re.compile(r"#U|[?%&\\]|[^\x00-\x7f]")  # what a name in a wrong encoding has, or one with an accent
 PEOPLE = 1_000  # our choice: of so many, some have an accent in the name (26 of the owner's 2,000 do)
 FIX = "unpack the archive again, with UTF-8 names (7z or bsdtar)"
 
@@ -31,7 +32,8 @@ def read(files: Files) -> Items:
     for name in dict.fromkeys(map(base, files.images)):
         ours = stem(owners(name)) if NAME.fullmatch(name) else name  # what is no name of CACD is dropped below
         there.setdefault(ours, []).append(name)
-        repaired += ours not in (name, unicodedata.normalize("NFC", stem(name)))
+        if ODD.search(name):
+            repaired += ours not in (name, unicodedata.normalize("NFC", stem(name)))
     if files.all("celebrity2000_meta.mat"):
         path = files.label_file("celebrity2000_meta.mat")
         listed = zip(*read_mat(path, "celebrityImageData", "name", "age"))
@@ -60,9 +62,9 @@ def read(files: Files) -> Items:
 def owners(name: str) -> str:
     """The owner's name of an image, NFC, from one that was unpacked in a wrong encoding. Raises ValueError for one that
     cannot be repaired: it would become another person."""
-    name = unquote(unescape(re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name)))
-    if name.isascii() and not any(sign in name for sign in ("#U", "?", "%", "&", "\\")):
+    if not ODD.search(name):
         return name
+    name = unquote(unescape(re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name)))
     right = unicodedata.normalize("NFC", re.sub(r"#U([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name))
     for encoding in WRONG:
         try:
