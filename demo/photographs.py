@@ -1,8 +1,8 @@
 """Rate how noisy a crop of a photograph is: a small image quality task that needs no download.
 
-python -m demo.photographs cuts crops from photographs that ship inside scikit-image, scikit-learn and matplotlib, adds
-one of five strengths of noise (Bad .. Excellent), and writes conversations to data/demo/ in all prompt strategies.
-No test crop comes from a photograph that a training crop comes from.
+python -m demo.photographs cuts crops from photographs that ship inside scikit-image, scikit-learn, matplotlib and
+gradio, adds one of five strengths of noise (Bad .. Excellent), and writes conversations to data/demo/ in all prompt
+strategies. No two of train, val and test have crops of the same photograph.
 """
 
 import argparse

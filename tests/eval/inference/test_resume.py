@@ -29,7 +29,7 @@ settings = predict.settings_of(predict.arguments().parse_args(sys.argv[1:]))
 settings.out.mkdir(exist_ok=True)
 resume.check_or_write_provenance(settings)
 resume.merge_parts_before_run(settings.out, file.stem)
-request = run._request(file, run.scales_of(settings), (), settings.limit)
+request = run._request(file, run.scales_of(settings), settings.limit)
 request = request._replace(before=resume.finished(settings.out, file.stem))
 os.environ["WORLD_SIZE"] = "3"
 for rank in "012":
