@@ -25,6 +25,7 @@ FOURTHS, CORRELATED, SHARE = 4, 0.5, 0.6  # of 4 x 4 fields, this share must cor
 AREA = 0.2  # least share of the window that is not even surroundings, else they are compared, too
 DETAIL = 0.2  # least detail of a field, in both, to count
 FIELDS, MANY = 6, 8  # least number of such fields; where even surroundings are compared
+FEW, SURELY = 3, 0.97  # with only so many fields (a ball on plain ground), the least correlation of the detail
 PROMISING = 0.1  # least correlation before the two are aligned
 SHIFT = 0.15  # the most that aligning may move, turn or stretch, as a share of the window
 ALIKE, EVEN, GROWN = 4.0, 2.0, 7  # even surroundings: gray values off the corner, deviation; pixels of their margin
@@ -68,7 +69,7 @@ def alike(one: np.ndarray, other: np.ndarray, part_one: int = 0, part_other: int
     first, second = window(one, part_one), window(other, part_other, position)
     inside = np.zeros((WINDOW, WINDOW), np.float32)
     inside[MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
-    found, fields = _compare(first, second, inside > 0)
+    found, same = _compare(first, second, inside > 0)
     if found < PROMISING:
         return False
     # A cut is known to a few percent only, so the two are aligned.
@@ -77,17 +78,14 @@ def alike(one: np.ndarray, other: np.ndarray, part_one: int = 0, part_other: int
     try:
         _, moved = cv2.findTransformECC(first, second, moved, cv2.MOTION_AFFINE, criteria, None, 3)
     except cv2.error:  # it does not converge
-        return found >= SAME and fields >= SHARE
+        return same
     change = np.abs(moved - np.eye(2, 3))
-    if max(change[:, :2].max(), change[:, 2].max() / WINDOW) < SHIFT:
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        size = (WINDOW, WINDOW)
-        second = cv2.warpAffine(second, moved, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        both = (cv2.warpAffine(inside, moved, size, flags=flags) > 0.99) & (inside > 0)
-        aligned = _compare(first, second, both)
-        if aligned[0] > found:
-            found, fields = aligned
-    return found >= SAME and fields >= SHARE
+    if max(change[:, :2].max(), change[:, 2].max() / WINDOW) >= SHIFT:
+        return same
+    flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (WINDOW, WINDOW)
+    second = cv2.warpAffine(second, moved, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    both = (cv2.warpAffine(inside, moved, size, flags=flags) > 0.99) & (inside > 0)
+    return same or _compare(first, second, both)[1]
 
 
 def window(square: np.ndarray, part: int = 0, position: int = 0) -> np.ndarray:
@@ -105,9 +103,9 @@ def window(square: np.ndarray, part: int = 0, position: int = 0) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(cut[:, ::-1] if mirrored else cut, quarters))
 
 
-def _compare(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
-    """Correlation of the detail of two windows, and the share of fields where it is CORRELATED. Their outlines before
-    even surroundings (a disc on black, a thing on white) do not count."""
+def _compare(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> tuple[float, bool]:
+    """Correlation of the detail of two windows, and whether they show the same. Their outlines before even surroundings
+    (a disc on black, a thing on white) do not count."""
     clear = inside & ~_surroundings(one) & ~_surroundings(other)
     enough = clear.mean() >= AREA
     inside = clear if enough else inside
@@ -120,9 +118,10 @@ def _compare(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> tuple[fl
             if here.mean() >= 0.5 and min(np.abs(one[field][here]).mean(), np.abs(other[field][here]).mean()) >= DETAIL:
                 shown[field] = here
                 fields.append(_correlation(one[field][here], other[field][here]) > CORRELATED)
-    if len(fields) < (FIELDS if enough else MANY):
-        return 0.0, 0.0
-    return _correlation(one[shown], other[shown]), sum(fields) / len(fields)
+    if len(fields) < (FEW if enough else MANY):
+        return 0.0, False
+    found, least = _correlation(one[shown], other[shown]), SAME if len(fields) >= FIELDS else SURELY
+    return found, found >= least and sum(fields) >= SHARE * len(fields)
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

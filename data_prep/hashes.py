@@ -4,13 +4,13 @@ A hash holds the signs of 63 coefficients: the 8 x 8 lowest of the cosine transf
 the signs of the odd ones and a quarter turn swaps the axes, so the hashes of all eight positions come from one.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-VERSION = 2  # of the hashes, kept with them: hashes of another version count as unknown. 1 was imagehash.phash
+VERSION = 3  # of the hashes, kept with them: hashes of another version count as unknown. 1 was imagehash.phash
 SIDE = 96  # pixels of the square that is hashed, after shrinking by area. Our choice: 64 finds fewer crops
 LOW = 8  # coefficients a side, as in imagehash.phash
 
@@ -22,7 +22,6 @@ LEAST = 0.1
 # Our choice, for a border: rows or columns that vary less than EVEN gray values (standard deviation) and differ less
 # than that from the outermost; at most half of the picture.
 EVEN = 4.0
-MIXED = 1  # lines next to it that may hold some of it
 
 
 class Part(NamedTuple):
@@ -59,11 +58,11 @@ POSITIONS = tuple((mirrored, quarters) for mirrored in (False, True) for quarter
 def hash_image(gray: np.ndarray) -> str:
     """The hashes of a gray image's PARTS, each as 16 hex digits; all 0 if it is flat. gray: height x width, 8 bits."""
     square = shrink(gray)
-    whole_and_cuts = _coefficients(square, CUTS)
+    whole_and_cuts = _coefficients(square, *_windows_of_cuts())
     if (np.abs(whole_and_cuts[0]) >= LEAST).sum() - 1 < FLAT:
         return "0" * 16 * len(PARTS)
-    box, clear = border(square)
-    inner = _coefficients(clear, (box,)) if any(box) else whole_and_cuts[:1]
+    box, clear = border(gray)  # not of the square: to a pixel of the image
+    inner = _coefficients(clear, *_windows((box,), *gray.shape)) if any(box) else whole_and_cuts[:1]
     bits = np.concatenate([whole_and_cuts[:1], inner, whole_and_cuts[1:]]) > 0
     bits[:, 0, 0] = False
     return np.packbits(bits).tobytes().hex()
@@ -74,25 +73,26 @@ def shrink(gray: np.ndarray) -> np.ndarray:
     return cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype("float32")
 
 
-def border(square: np.ndarray) -> tuple[tuple[float, float, float, float], np.ndarray]:
-    """The shares of a square that are an even border: left, top, right, bottom, at most a quarter each; and the square
-    without a mixture of the border and the picture: the lines next to the border repeat those behind them."""
-    shares, clear = [0.0] * 4, square
-    outermost = np.stack([square[:, 0], square[0], square[:, -1], square[-1]])
-    for side in np.flatnonzero(outermost.max(axis=1) - outermost.min(axis=1) <= 8 * EVEN):  # most images have none
-        lines = (square.T, square, square.T[::-1], square[::-1])[side][: SIDE // 4]
-        if lines[0].std() > EVEN:
+def border(gray: np.ndarray) -> tuple[tuple[float, float, float, float], np.ndarray]:
+    """The shares of a gray image that are an even border: left, top, right, bottom, at most a quarter each; and the
+    image, float32 if it has one, without a mixture of the border and the picture: the line next to the border repeats
+    the one behind it."""
+    shares, clear = [0.0] * 4, gray
+    for side, outermost in enumerate((gray[:, 0], gray[0], gray[:, -1], gray[-1])):
+        if np.ptp(outermost.astype(np.float32)) > 8 * EVEN or outermost.std() > EVEN:  # as of most images
             continue
-        even = (lines.std(axis=1) <= EVEN) & (np.abs(lines.mean(axis=1) - lines[0].mean()) <= EVEN)
-        count = len(lines) if even.all() else int(even.argmin())
-        share = 0.0
-        if count < len(lines) - MIXED:
-            mixed, inside = lines[count] - lines[count + 1], lines[0] - lines[count + 1]
+        clear = gray.astype(np.float32) if clear is gray else clear
+        lines = (clear.T, clear, clear.T[::-1], clear[::-1])[side]
+        outer = lines[: len(lines) // 4]
+        if len(outer) < 2:
+            continue
+        even = (outer.std(axis=1) <= EVEN) & (np.abs(outer.mean(axis=1) - outer[0].mean()) <= EVEN)
+        count, share = len(outer) if even.all() else int(even.argmin()), 0.0
+        if count < len(outer) - 1:
+            mixed, inside = outer[count] - outer[count + 1], outer[0] - outer[count + 1]
             share = float(np.clip(mixed @ inside / max(inside @ inside, 1), 0, 1))
-            clear = square.copy() if clear is square else clear
-            lines = (clear.T, clear, clear.T[::-1], clear[::-1])[side]
-            lines[count : count + MIXED] = lines[count + MIXED]
-        shares[side] = (count + share) / SIDE
+            lines[count] = lines[count + 1]
+        shares[side] = (count + share) / len(lines)
     return tuple(shares), clear
 
 
@@ -117,23 +117,26 @@ def positions(hashes: np.ndarray) -> np.ndarray:
     return np.stack(turned, axis=-1)
 
 
-def _coefficients(square: np.ndarray, cuts: tuple[tuple[float, float, float, float], ...]) -> np.ndarray:
-    """The lowest LOW x LOW coefficients, in gray values, of a square without the shares that are cut off each side."""
-    rows, columns = _windows(cuts)
-    return (rows @ square).reshape(len(cuts), LOW, SIDE) @ columns
+def _coefficients(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The lowest LOW x LOW coefficients, in gray values, of the windows of an image."""
+    return (rows @ pixels).reshape(len(columns), LOW, pixels.shape[1]) @ columns
 
 
-@lru_cache(1000)
-def _windows(cuts: tuple[tuple[float, float, float, float], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The matrices of windows of a square: those for its rows, one below the other, and for its columns, a stack."""
-    rows = np.concatenate([_cosines(top, 1 - bottom) for _, top, _, bottom in cuts])
-    columns = np.stack([_cosines(left, 1 - right).T for left, _, right, _ in cuts])
+@cache
+def _windows_of_cuts() -> tuple[np.ndarray, np.ndarray]:
+    return _windows(CUTS, SIDE, SIDE)
+
+
+def _windows(cuts: tuple[tuple[float, ...], ...], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The matrices of windows of an image: those for its rows, one below the other, and for its columns, a stack."""
+    rows = np.concatenate([_cosines(top, 1 - bottom, height) for _, top, _, bottom in cuts])
+    columns = np.stack([_cosines(left, 1 - right, width).T for left, _, right, _ in cuts])
     return rows.astype(np.float32), np.ascontiguousarray(columns.astype(np.float32))
 
 
-def _cosines(low: float, high: float) -> np.ndarray:
-    """LOW x SIDE: the cosines of a window from low to high, integrated over each pixel; 0 outside of it."""
+def _cosines(low: float, high: float, pixels: int) -> np.ndarray:
+    """LOW x pixels: the cosines of a window from low to high, integrated over each pixel; 0 outside of it."""
     order = np.arange(LOW)[:, None]
-    edges = (np.clip(np.arange(SIDE + 1) / SIDE, low, high) - low) / (high - low)
+    edges = (np.clip(np.arange(pixels + 1) / pixels, low, high) - low) / (high - low)
     integral = np.where(order > 0, np.sin(np.pi * order * edges) / (np.pi * np.maximum(order, 1)), edges)
     return np.diff(integral, axis=1)

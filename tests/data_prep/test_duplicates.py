@@ -4,16 +4,18 @@ import csv
 import hashlib
 import random
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from data_prep.alike import first_alike
+from bench.duplicates import disc
+from data_prep.alike import alike, first_alike
 from data_prep.candidates import kind
 from data_prep.conflicts import Labeled, find_conflicts, pairs
-from data_prep.hashes import PARTS, POSITIONS, hash_image, numbers, positions
+from data_prep.hashes import PARTS, POSITIONS, hash_image, numbers, positions, shrink
 from data_prep.leaks import Leak, find_leaks
 from data_prep.lookup import within
 from data_prep.pictures import CROWD, Picture, read_table, uninformative, write_table
@@ -125,7 +127,8 @@ def test_changed_duplicates_are_found_and_other_photographs_are_not(tmp_path):
     kinds = [(leak.train_dataset, leak.kind) for leak in leaks]
     for change in CHANGES:
         said = [kind for dataset, kind in kinds if dataset == change]
-        assert sum(change in kind for kind in said) >= 0.8 * len(said), (change, said)
+        # A narrow border may also be cropped off.
+        assert sum(change in kind for kind in said) >= 0.7 * len(said), (change, said)
 
 
 def test_crops_of_one_photograph_that_do_not_overlap_are_no_duplicates(tmp_path):
@@ -138,6 +141,24 @@ def test_crops_of_one_photograph_that_do_not_overlap_are_no_duplicates(tmp_path)
             crop = photo.crop((x, y, x + width, y + height))
             rows.append(pictured(tmp_path, crop, name[1].replace("/", "_"), str(place), place % 2 == 0))
     assert find_leaks(rows, partial(first_alike, tmp_path, workers=1)) == []
+
+
+def test_discs_on_black_that_differ_inside_are_no_duplicates(tmp_path):
+    """As fundus photographs do: their outlines are all alike."""
+    discs = [disc(np.random.default_rng(number)) for number in range(16)]
+    rows = [pictured(tmp_path, image, "disc", str(number), number % 2 == 0) for number, image in enumerate(discs)]
+    squares = [shrink(sketch((tmp_path / row.image).read_bytes())) for row in rows]
+    assert not any(alike(one, other) for one, other in combinations(squares, 2)), "whatever their hashes are"
+    again = pictured(tmp_path, discs[0].resize((200, 200)), "again", "0", False)
+    (leak,) = find_leaks([*rows, again], partial(first_alike, tmp_path, workers=1))
+    assert leak[:5] == ("again", "0", "disc", "0", "near")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 3), (3, 400), (7, 7), (97, 5)])
+def test_an_image_of_any_size_has_hashes(size):
+    noise = np.random.default_rng(0).integers(0, 256, size[::-1]).astype(np.uint8)
+    for image in (noise, np.pad(noise, 2)):
+        assert len(hash_image(image)) == 16 * len(PARTS)
 
 
 def test_what_was_done_is_said_in_words():
@@ -173,6 +194,16 @@ def test_one_picture_with_two_labels_is_a_conflict_within_and_across_parts():
     assert (lines[1].id, lines[1].other_id, lines[1].kind, lines[1].distance) == ("c", "d", "near", 2)
     assert {row.id for row in groups[2]} <= {id for line in lines for id in (line.id, line.other_id)}
     assert find_conflicts(rows, lambda groups: [None] * len(groups)) == groups[:1], "pixels decide what is near"
+
+
+def test_rows_with_the_same_file_are_in_a_line_of_that_kind_whatever_else_is_near():
+    base = random.Random(1).getrandbits(63)
+    rows = [labeled("c", 1, "same", base), labeled("d", 2, "same", base)]
+    rows += [labeled("a", 3, "near", base ^ 1), labeled("b", 1, "other", base ^ 2)]
+    (group,) = find_conflicts(rows, always)
+    lines = pairs(group)
+    assert [(line.id, line.other_id, line.kind) for line in lines if line.kind == "exact"] == [("c", "d", "exact")]
+    assert {id for line in lines for id in (line.id, line.other_id)} == set("abcd")
 
 
 def test_a_table_is_written_whole_read_back_and_says_nothing_if_nothing_was_compared(tmp_path):
