@@ -22,9 +22,24 @@ def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
 
     from demo import model
 
-    make(tmp_path / "raw", 0.001)
+    make(tmp_path / "raw", 0.004)
     out = tmp_path / "data" / "storm"
-    assert main(["--media", str(tmp_path / "raw"), "--out", str(out), "--workers", "1"]) == 0
+    assert (
+        main(
+            [
+                "--media",
+                str(tmp_path / "raw"),
+                "--out",
+                str(out),
+                "--workers",
+                "1",
+                "--allow-partial",
+                "--strategy",
+                *STRATEGIES,
+            ]
+        )
+        == 0
+    )
     shutil.copy(ROOT / "dataset_info.json", tmp_path)
     monkeypatch.setattr(model, "OUT", tmp_path / "base")
     model.main([])

@@ -42,7 +42,7 @@ def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     assert cell(out, "Num. + Text, ours") == cell(out, "w/o CoT, ours") == ["1.000"]
     result = json.loads(Path("results/demo_num.json").read_text())
     assert result["seed"] == 42 and set(result["data"]) == {"demo_train_num", "demo_test_num"}
-    assert result["versions"]["llamafactory"] == "0.9.5" and result["recipe"]["learning_rate"] == 1e-3
+    assert result["versions"]["llamafactory"] == "0.9.5" and result["recipe"]["learning_rate"] == 5e-4
     assert [(s["dataset"], s["n"], s["n_test"], s["acc"]) for s in result["scores"]] == [("demo", 10, 10, 1.0)]
     forget()
     begin = time.time()
