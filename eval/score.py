@@ -32,7 +32,7 @@ def arguments() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_args(argv)
     from eval.scoring import printout
-    from eval.scoring.calibrate import calibrated
+    from eval.scoring.calibrate import calibrated, unknown_training
     from eval.scoring.compare import compare_runs
     from eval.scoring.runs import load
     from eval.scoring.scores import averages, score
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     scales, tests, errors = scales_and_test_files(args.scale, args.data)
     runs, more_errors = load(args.paths, scales, tests)
     errors += more_errors
+    held_out = []
     if args.calibrate:
         held_out, more_errors = load([args.calibrate], scales)
         errors += more_errors or calibrated(runs, held_out)
@@ -54,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     for text in printout.everything(*results, args.table) if scores else ():
         print(text)
     if text := printout.note(runs):
+        print(text)
+    if text := unknown_training(held_out):
         print(text)
     if args.json:
         try:

@@ -80,6 +80,11 @@ class DatasetFacts:
     difference: str = ""  # why a complete download differs from the paper's sizes, if it does
 
     @property
+    def carve(self) -> str:
+        """What data_prep needs beside the name to write validation rows: lite may be all of train."""
+        return " --val 0.1" if self.lite == "train" else ""
+
+    @property
     def low(self) -> float:
         """Ratings below it are dropped as out of range."""
         return self.ratings[0] if self.ratings else self.scale.lo

@@ -14,7 +14,10 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from storm.datasets import DATASETS
 from storm.files import open_regular, read_json, read_jsonl, write_json
+from storm.prompts import STRATEGIES
+from storm.rows import build_command, dataset_and_part
 
 FILE = "provenance.json"  # beside a training or predictions
 EARLIER = ("origin.json", "run.json")
@@ -57,8 +60,14 @@ def file_hash(path: Path) -> str:
         status = path.stat()
         return _hash(path, status.st_mtime_ns, status.st_size)
     except OSError:
-        maker = "python -m demo.photographs" if path.stem.startswith("demo_") else "python -m data_prep"
-        raise ValueError(f"{path}: no such file; write it: {maker}") from None
+        raise ValueError(f"{path}: no such file; write it: {_maker(path)}") from None
+
+
+def _maker(path: Path) -> str:
+    """The command that writes a built file, <strategy>/<dataset>_<part>.jsonl."""
+    (dataset, part), strategy = dataset_and_part(path.stem), path.parent.name
+    carve = DATASETS[dataset].carve if dataset in DATASETS and part == "val" else ""
+    return build_command(dataset, strategy if strategy in STRATEGIES else "", carve)
 
 
 @cache

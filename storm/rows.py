@@ -66,6 +66,14 @@ def dataset_and_part(name: str) -> tuple[str, str]:
     return (dataset, part) if part in PARTS else (stem, "")
 
 
+def build_command(dataset: str, strategy: str = "", val: str = "") -> str:
+    """The command that writes the files of a dataset. strategy: "" for the default. val: the option that takes
+    validation rows out of train, "" if it is not needed."""
+    if dataset not in SCALES:
+        return "python -m demo.photographs" if dataset == "demo" else f"python -m data_prep csv{val}"
+    return f"python -m data_prep {dataset}{f' --strategy {strategy}' if strategy else ''}{val}"
+
+
 class _Form(NamedTuple):
     """What all rows of one scale and strategy share."""
 

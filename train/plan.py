@@ -11,7 +11,7 @@ from storm.prompts import strategy_of
 from storm.rows import dataset_and_part
 from train.checks.finding import names
 from train.recipe import Header, header, load, share
-from train.stanzas import facts_of, registry
+from train.stanzas import facts_of, maker, registry
 
 RECIPES, SAVES, RESULTS = Path("recipes"), Path("saves"), Path("results")
 OURS = ("dataset", "eval_dataset", "output_dir")  # keys that the sweep sets itself
@@ -118,6 +118,17 @@ def plan(name: str, settings: Sequence[str], datasets: Sequence[str], saves: Pat
         raise ValueError(f"{folder}/dataset_info.json: no stanza {missing[0]}, which {path} needs")
     recipe = recipe | ({"dataset": ",".join(trained)} if trains else {"eval_dataset": test[0]})
     return Run(name, tuple(settings), recipe, header(path), tuple(datasets), trained, test, saves)
+
+
+def missing(runs: Sequence[Run]) -> str:
+    """Which files of rows these runs lack, with one command that writes all of them; "" if all are there."""
+    files = {name: path for run in runs for name, path in run.files((*run.train, *run.test)).items()}
+    lacking = {name: path for name, path in files.items() if not path.is_file()}
+    if not lacking:
+        return ""
+    first, more = next(iter(lacking.values())), f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+    some = "; for some datasets only: --datasets" if all(map(facts_of, lacking)) else ""
+    return f"{first}: no such file{more}; {maker(lacking)}{some}"
 
 
 def batch(run: Run, processes: int) -> list[str]:

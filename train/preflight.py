@@ -22,12 +22,13 @@ LEVELS = ("ok", "warning", "error")
 
 def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     """The checks in order, with the names that the report calls them by. Each may use what earlier ones filled."""
-    from train.checks import data, disk, images, keys, length, machine, memory, model, self_check
+    from train.checks import data, disk, held_out, images, keys, length, machine, memory, model, self_check
 
     return [
         ("datasets", data.check_datasets),
         ("rows", data.check_rows),
         ("rows", data.check_sizes),
+        ("rows", held_out.check_held_out),
         ("images", images.check_images),
         ("keys", keys.check_keys),  # imports torch and LLaMA-Factory, 20 s the first time
         ("versions", machine.check_versions),

@@ -8,7 +8,7 @@ from storm.datasets import DATASETS, DatasetFacts
 from storm.files import read_json
 from storm.options import describe
 from storm.prompts import strategy_of
-from storm.rows import dataset_and_part
+from storm.rows import build_command, dataset_and_part
 
 
 def registry(folder: Path) -> dict:
@@ -33,8 +33,16 @@ def maker(stanzas: Iterable[str]) -> str:
     """The command that writes the files of these stanzas, with their prompt strategies if `cot` is not the only one."""
     stanzas = list(stanzas)
     if all(stanza.startswith("demo_") for stanza in stanzas):
-        return "python -m demo.photographs"
-    datasets = dict.fromkeys(facts.name for stanza in stanzas if (facts := facts_of(stanza)))
+        return build_command("demo")
+    carved = {facts.name: facts.carve for name in stanzas if (facts := facts_of(name)) and _part(name) == "val"}
+    datasets: dict[str, list[str]] = {}  # the option that takes validation rows out of train -> datasets
+    for facts in dict.fromkeys(filter(None, map(facts_of, stanzas))):
+        datasets.setdefault(carved.get(facts.name, ""), []).append(facts.name)
     strategies = list(dict.fromkeys(strategy_of(stanza).name for stanza in stanzas))
     option = f" --strategy {' '.join(strategies)}" if strategies not in ([], list(Options.strategies)) else ""
-    return f"python -m data_prep {' '.join(datasets) or 'csv'}{option}"
+    words = [(" ".join(some), carve) for carve, some in datasets.items()] or [("csv", "")]
+    return " && ".join(f"python -m data_prep {some}{option}{carve}" for some, carve in words)
+
+
+def _part(stanza: str) -> str:
+    return dataset_and_part(stanza)[1]

@@ -23,7 +23,7 @@ from storm.text import table as draw
 from train.checks.machine import wanted_gpu
 from train.launch import Stopped, end_on_sigterm
 from train.machines import environment, machines, on_all_machines, visible_gpus
-from train.plan import RECIPES, SAVES, Options, Run, batch, plan, preflight_arguments, results_in, training
+from train.plan import RECIPES, SAVES, Options, Run, batch, missing, plan, preflight_arguments, results_in, training
 from train.predictions import predict, prediction, settings_of
 from train.results import RUNS, markdown, notes, read_results
 from train.steps import other_tools, refuse_other, score, train
@@ -52,6 +52,8 @@ def run_all_steps(run: Run, options: Options) -> str:
     """Do what is left of a run and write its results; returns what was done. Raises Stopped, ValueError or OSError."""
     if is_finished(run, options):
         return "was finished"
+    if lacking := missing([run]):
+        raise ValueError(lacking)
     now, gpus = run.provenance_of([*run.train, *run.test]), options.gpus or 0
     # What raises ValueError comes before GPU time is spent.
     settings_of(run)
@@ -99,6 +101,8 @@ def _preflight(run: Run, processes: int, gpus: int) -> None:
 def sweep(runs: Sequence[Run], options: Options) -> list[list]:
     """Finish each run; a line (run, what was done or why it failed, failed?, minutes) for each."""
     lines = []
+    if len(runs) > 1 and (lacking := missing([run for run in runs if not run.results.exists()])):
+        print_errors([f"all runs: {lacking}"])
     for run in runs:
         begin, failed = time.time(), False
         try:

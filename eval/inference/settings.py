@@ -7,6 +7,7 @@ from pathlib import Path
 from storm import provenance
 from storm.custom_scale import load
 from storm.datasets import SCALES
+from storm.files import read_json
 from storm.scales import Scale
 
 PACKAGES = ("llamafactory", "transformers", "torch")  # whose versions may change a prediction
@@ -69,13 +70,33 @@ def provenance_of(settings: Settings) -> dict:
 
 
 def trained_on(settings: Settings) -> dict[str, str] | None:
-    """Name -> hash of the train files of a model and its adapter, None if their folders do not say it.
+    """Train file -> its hash, of a model, its adapter, and the models that they began from; None if no folder says it.
 
-    Raises ValueError naming a provenance that is damaged.
+    A file whose registry is gone is called by its stanza. Raises ValueError naming a provenance that is damaged.
     """
-    folders = [Path(folder) for folder in (settings.model, settings.adapter) if folder]
-    known = [provenance.read(folder)["data"] for folder in folders if provenance.exists(folder)]
-    return {name: value for data in known for name, value in data.items()} if known else None
+    files, known, todo = {}, set(), [settings.model, *filter(None, [settings.adapter])]
+    while todo:
+        folder = Path(todo.pop())
+        if folder.name.startswith("checkpoint-"):
+            folder = folder.parent
+        if folder in known or not provenance.exists(folder):
+            continue
+        known.add(folder)
+        facts = provenance.read(folder)
+        recipe = facts.get("recipe") or {}
+        files |= _files(facts["data"], Path(str(recipe.get("dataset_dir") or ".")) / "dataset_info.json")
+        begun = (recipe.get(key) for key in ("model_name_or_path", "adapter_name_or_path"))
+        todo += [name for names in begun if names for name in str(names).split(",")]
+    return files if known else None
+
+
+def _files(data: dict[str, str], registry: Path) -> dict[str, str]:
+    """{stanza: hash} with the files of the stanzas, as far as the registry knows them."""
+    try:
+        info = read_json(registry)
+        return {str(registry.parent / info[name]["file_name"]): value for name, value in data.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return data
 
 
 def fingerprint(folder: str) -> str:

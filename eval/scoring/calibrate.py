@@ -10,10 +10,8 @@ from eval.scoring.runs import Predictions
 from eval.scoring.scores import distributions
 from storm import provenance
 from storm.datasets import DATASETS
-from storm.files import read_json, read_jsonl
-from storm.rows import dataset_and_part
-
-REGISTRY = Path("dataset_info.json")  # in the repository, where the commands run
+from storm.files import read_jsonl
+from storm.rows import build_command, dataset_and_part
 
 
 def calibrated(runs: Sequence[Predictions], validation: Iterable[Predictions]) -> list[str]:
@@ -45,9 +43,8 @@ def _unfit(predictions: Predictions, fit: Sequence[Predictions]) -> str:
     """Why no temperature for a run can be fitted to these; "" if it can."""
     dataset = predictions.dataset
     if not fit:
-        facts = DATASETS.get(dataset)
-        carve = " --val 0.1, and a training without them" if facts and facts.lite == "train" else ""
-        make = f"python -m data_prep {dataset}{carve}" if facts else "a build with --val"
+        carve = DATASETS[dataset].carve if dataset in DATASETS else ""
+        make = build_command(dataset, val=carve) + (", and a training without these rows" if carve else "")
         what = f"no validation row of {dataset}, strategy {predictions.strategy}, is among them"
         return f"{what}; predict {dataset}_val.jsonl, which needs {make}"
     used = {(other.dataset, id) for other in fit for id in other.id or ()}
@@ -83,25 +80,28 @@ def _seen(validation: Predictions) -> str:
     folder, dataset = validation.path.parent, validation.dataset
     if not provenance.exists(folder):
         return ""
-    facts = provenance.read(folder)
-    for name, digest in (facts.get("trained_on") or {}).items():
-        if dataset_and_part(name)[0] != dataset:
+    fix = f"build with {build_command(dataset, val=' --val 0.1')}, train again, and predict {dataset}_val.jsonl"
+    for name, digest in (provenance.read(folder).get("trained_on") or {}).items():
+        path = Path(name)
+        if dataset_and_part(path.stem)[0] != dataset:
             continue
-        ids = _ids(name, digest)
-        fix = f"build with python -m data_prep {dataset} --val 0.1, train again, and predict {dataset}_val.jsonl"
-        if ids is None:
-            what = f"the model was trained on {name}, whose file is gone or has changed since"
+        if not path.is_file() or provenance.file_hash(path) != digest:
+            what = f"the model was trained on {name}, which is gone or has changed since"
             return f"{what}, so it may have seen the rows of {dataset}; {fix}"
+        ids = {str(line.row["id"]) for line in read_jsonl(path)}
         if shared := ids.intersection(validation.id or ()):
             return f"the model was trained on {len(shared):,} of these rows of {dataset} ({min(shared)!r}); {fix}"
     return ""
 
 
-def _ids(stanza: str, digest: str) -> set[str] | None:
-    """The ids in a train file, None if the file with these bytes is not there."""
-    if not REGISTRY.exists() or not (entry := read_json(REGISTRY).get(stanza)):
-        return None
-    path = Path(entry["file_name"])
-    if not path.exists() or provenance.file_hash(path) != digest:
-        return None
-    return {str(line.row["id"]) for line in read_jsonl(path)}
+def unknown_training(validation: Iterable[Predictions]) -> str:
+    """A note if nothing says what the model of validation rows was trained on; "" for a model of the hub."""
+    for folder in dict.fromkeys(predictions.path.parent for predictions in validation):
+        try:
+            facts = provenance.read(folder) if provenance.exists(folder) else {}
+        except ValueError as error:
+            return f"note: --calibrate {error}"
+        if facts.get("trained_on") is None and "/" not in str(facts.get("model")):
+            what = f"note: --calibrate {folder}: no {provenance.FILE} says what the model was trained on"
+            return f"{what}; you must know that it was not on these rows"
+    return ""

@@ -1,6 +1,8 @@
 """Files are whole or not there, lines are read whatever the others are like, and a folder has one writer."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +117,23 @@ def test_two_writers_of_one_name_do_not_mix(tmp_path):
             second.write(b'{"b":2}\n')
     assert path.read_bytes() in (b'{"a":1}\n' * 10_000, b'{"b":2}\n' * 10_000)
     assert os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_a_file_system_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    code = errno.EINVAL
+    write_json(tmp_path / "x.json", 1)
+    assert read_json(tmp_path / "x.json") == 1
+    code = errno.EIO  # a disk that fails is said
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_json(tmp_path / "x.json", 2)
 
 
 def test_the_longest_name_can_be_written(tmp_path):

@@ -65,6 +65,7 @@ def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
     info = dataset_info()
     written = [json.loads(line) for s in stanzas for line in (tmp_path / info[s]["file_name"]).read_text().splitlines()]
     assert len(loaded) == len(written) >= len(DATASETS)
+    assert {"votes" in row for row in written} == {True, False}, "files with different columns are trained on together"
     for row, tokens in zip(written, loaded):
         learned = modules["tokenizer"].decode([token for token in tokens["labels"] if token != -100])
         assert learned.removesuffix("<|im_end|>\n").removesuffix("<|im_end|>") == row["conversations"][1]["value"]

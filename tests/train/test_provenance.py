@@ -27,6 +27,22 @@ def change(path: Path, **facts) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("data/storm/num/spaq_test.jsonl", "python -m data_prep spaq --strategy num"),
+        ("data/storm/cot/spaq_val.jsonl", "python -m data_prep spaq --strategy cot --val 0.1"),
+        ("data/storm/cot/koniq_val.jsonl", "python -m data_prep koniq --strategy cot"),
+        ("data/demo/demo_test_num.jsonl", "python -m demo.photographs"),
+        ("data/appeal/cot/appeal_val.jsonl", "python -m data_prep csv"),
+    ],
+)
+def test_a_file_that_is_gone_names_the_command_that_writes_it(tmp_path, file, command):
+    with pytest.raises(ValueError) as error:
+        provenance.file_hash(tmp_path / file)
+    assert str(tmp_path / file) in str(error.value) and str(error.value).endswith(command)
+
+
 @pytest.mark.slow
 def test_zero_shot_predictions_of_another_model_or_data_build_are_made_again(tree, capsys):
     assert sweep.main(ZERO) == 0

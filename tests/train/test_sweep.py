@@ -71,6 +71,17 @@ def test_results_of_another_commit_or_data_build_are_refused(tree, capsys, chang
     assert sweep.main(["demo", "--only", "demo", "--any-commit"]) == (1 if "demo_train" in expected else 0)
 
 
+def test_rows_that_are_missing_are_written_by_one_command(tree, capsys):
+    for strategy in ("num", "text"):
+        for path in Path("data/storm", strategy).glob("hci_*.jsonl"):
+            path.unlink()
+    runs = ["--only", "ablation_num", "--only", "ablation_text", "--datasets", "spaq,hci"]
+    assert sweep.main(["table4", *runs]) == 1 and not calls()
+    first, *others = capsys.readouterr().err.splitlines()
+    assert "python -m data_prep hci --strategy num text" in first and "data/storm/num/hci_test.jsonl" in first
+    assert [line.split("--strategy ")[1].split(";")[0] for line in others] == ["num", "text"]
+
+
 def test_a_training_with_other_settings_is_not_gone_on_with(tree, capsys):
     assert sweep.main(["demo", "--only", "demo", "max_steps=3"]) == 0
     Path("results/demo.json").unlink()
@@ -376,10 +387,12 @@ def test_a_users_own_scale_beside_the_data_is_predicted_and_scored(tree, monkeyp
     (folder / "scale.yaml").write_bytes((EXAMPLE / "scale.yaml").read_bytes())
     scale = load(folder / "scale.yaml").scale
     stanza = json.loads(Path("dataset_info.json").read_text())["demo_train"]
-    for part in ("train", "test"):
+    for part in ("train", "val", "test"):
         rows = [Example(str(n), scale.name, "x.png", n % 5, scale, "cot") for n in range(7)]
         write_jsonl(folder / f"{scale.name}_{part}.jsonl", map(to_row, rows))
-    names = {f"appeal_{part}": stanza | {"file_name": f"{scale.name}_{part}.jsonl"} for part in ("train", "test")}
+    names = {
+        f"appeal_{part}": stanza | {"file_name": f"{scale.name}_{part}.jsonl"} for part in ("train", "val", "test")
+    }
     write_json(folder / "dataset_info.json", names)
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 1)
     assert sweep.main(["custom"]) == 0

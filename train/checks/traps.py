@@ -22,7 +22,8 @@ def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
             if f"freeze_{part}" not in recipe:
                 warnings.append(f"freeze_{part} is not set, and LLaMA-Factory's default is true; freeze_{part}=false")
         tested = [name for name in names(recipe.get("eval_dataset")) if dataset_and_part(name)[1] == "test"]
-        if tested and not recipe.get("do_predict"):
+        scores = recipe.get("eval_strategy") not in (None, False, "no") or recipe.get("do_eval")
+        if tested and (scores or not recipe.get("do_predict")):
             better = dataset_and_part(tested[0])[0]
             what = f"eval_dataset={tested[0]} scores test rows while training, so the best step is chosen on them"
             errors.append(f"{what}; name the validation rows ({better}_val), or leave it out")

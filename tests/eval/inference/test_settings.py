@@ -1,13 +1,14 @@
 """The sweep starts eval/predict.py with command(): every setting gets there, and says the same provenance."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from eval.inference.settings import Settings, command, fingerprint, provenance_of
+from eval.inference.settings import Settings, command, fingerprint, provenance_of, trained_on
 from eval.predict import arguments, settings_of
 from storm import provenance
+from storm.files import write_json
 
 FULL = Settings(
     model="m",
@@ -70,7 +71,8 @@ def test_a_fingerprint_changes_with_the_weights_and_the_configuration(folder, pl
     assert fingerprint("Qwen/Qwen2.5-VL-3B-Instruct") == "Qwen/Qwen2.5-VL-3B-Instruct"
 
 
-def test_provenance_says_what_the_model_and_its_adapter_were_trained_on(folder):
+def test_provenance_says_what_the_model_and_its_adapter_were_trained_on(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     versions = {"versions": {}}
     provenance.write(folder / "model", {"data": {"storm_spaq_lite": "1"}} | versions)
     (folder / "adapter").mkdir()
@@ -78,5 +80,21 @@ def test_provenance_says_what_the_model_and_its_adapter_were_trained_on(folder):
     assert provenance_of(settings)["trained_on"] == {"storm_spaq_lite": "1"}
     provenance.write(folder / "adapter", {"data": {"appeal_train": "2"}} | versions)
     assert provenance_of(settings)["trained_on"] == {"storm_spaq_lite": "1", "appeal_train": "2"}
+    (folder / "adapter" / "checkpoint-20").mkdir()
+    middle = replace(settings, adapter=str(folder / "adapter" / "checkpoint-20"))
+    assert provenance_of(middle)["trained_on"] == provenance_of(settings)["trained_on"]
     before = provenance_of(settings) | {"trained_on": None}
     assert provenance.difference(before, provenance_of(settings)) is None, "the fingerprint of the model says it"
+
+
+def test_provenance_names_the_train_files_also_of_the_model_that_a_training_began_from(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for registry, name in ((".", "storm_spaq_train"), ("data/appeal", "appeal_train")):
+        write_json(folder / registry / "dataset_info.json", {name: {"file_name": f"cot/{name}.jsonl"}})
+    first = {"dataset_dir": ".", "model_name_or_path": "Qwen/Qwen2.5-VL-3B-Instruct"}
+    provenance.write(folder / "model", {"data": {"storm_spaq_train": "1"}, "recipe": first, "versions": {}})
+    second = {"dataset_dir": "data/appeal", "model_name_or_path": "model"}
+    (folder / "next").mkdir()
+    provenance.write(folder / "next", {"data": {"appeal_train": "2"}, "recipe": second, "versions": {}})
+    trained = {"cot/storm_spaq_train.jsonl": "1", "data/appeal/cot/appeal_train.jsonl": "2"}
+    assert trained_on(Settings(model="next")) == trained and trained_on(Settings(model="elsewhere")) is None

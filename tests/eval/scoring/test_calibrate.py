@@ -7,7 +7,6 @@ import pytest
 
 from eval.score import main
 from storm import provenance
-from storm.files import write_json
 from tests.helpers.predictions import line
 
 SURE = [0.0, 0.01, 0.98, 0.01, 0.0]  # right in six of ten rows only
@@ -64,11 +63,10 @@ def test_where_lite_is_all_of_train_the_way_is_said(tmp_path, monkeypatch, capsy
     assert "python -m data_prep spaq --val 0.1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["storm_koniq_train", "storm_koniq_lite", "koniq_train"])
+@pytest.mark.parametrize("name", ["storm_koniq_lite", "koniq_train.jsonl", "cot/koniq_train.jsonl"])
 def test_a_train_file_that_is_gone_or_was_built_again_cannot_say(calibrate, tmp_path, name):
     """Such as lite, all of train then, before a build with --val took rows out of it."""
     (tmp_path / "koniq_train.jsonl").write_text('{"id": "a"}\n')
-    write_json(tmp_path / "dataset_info.json", {name: {"file_name": "koniq_train.jsonl"}})
     validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), {name: "1"})
     code, temperature, error = calibrate(validation)
     assert code == 2 and temperature is None and "koniq" in error and name in error and "--val" in error
@@ -77,12 +75,23 @@ def test_a_train_file_that_is_gone_or_was_built_again_cannot_say(calibrate, tmp_
 @pytest.mark.parametrize(("trained", "fits"), [(ids("a"), True), (ids("a") + ["v3"], False)])
 def test_the_train_file_decides_if_it_is_there(calibrate, tmp_path, trained, fits):
     (tmp_path / "koniq_train.jsonl").write_text("".join(json.dumps({"id": id}) + "\n" for id in trained))
-    write_json(tmp_path / "dataset_info.json", {"storm_koniq_train": {"file_name": "koniq_train.jsonl"}})
     digest = provenance.file_hash(tmp_path / "koniq_train.jsonl")
-    validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), {"storm_koniq_train": digest})
+    validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), {"koniq_train.jsonl": digest})
     code, temperature, error = calibrate(validation)
     assert (code == 0, temperature is not None) == (fits, fits)
     assert fits or ("'v3'" in error and "--val" in error)
+
+
+def test_of_a_model_that_nothing_is_known_of_a_note_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    test = predictions(tmp_path / "test", "koniq_test", "koniq", ids("t"))
+    validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"))
+    for model, known in (("0123456789abcdef", False), ("Qwen/Qwen2.5-VL-3B-Instruct", True)):
+        for folder in (test.parent, validation.parent):
+            facts = {"data": {}, "trained_on": None, "versions": {}, "model": model}
+            provenance.write(folder, facts)
+        assert main([str(test), "--calibrate", str(validation)]) == 0
+        assert (f"note: --calibrate {validation.parent}: " in capsys.readouterr().out) is not known
 
 
 def test_rows_that_are_scored_do_not_do(calibrate, tmp_path):

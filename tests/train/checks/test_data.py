@@ -10,9 +10,11 @@ from PIL import Image
 
 from storm.files import write_jsonl
 from tests.helpers.hostile_images import HOSTILE, write_hostile
-from tests.helpers.tiny_recipe import GOOD, check_data, rewrite, row, the_one
+from tests.helpers.tiny_recipe import GOOD, check_data, rewrite, row, the_one, tiny_job
 from train.checks import images
+from train.checks.data import check_datasets, check_rows
 from train.checks.finding import Finding
+from train.checks.held_out import check_held_out
 
 
 def test_sound_rows_and_images_are_counted(work):
@@ -39,6 +41,8 @@ def test_rows_that_were_not_written(work):
     assert text.startswith("data/storm/cot/spaq_lite.jsonl: ") and text.endswith(
         "; python -m data_prep spaq hci --strategy cot num"
     )
+    text = the_one(check_data("eval_dataset=storm_hci_val,storm_spaq_val"))  # lite is all of spaq's train
+    assert text.endswith("; python -m data_prep hci && python -m data_prep spaq --val 0.1")
     (work / "data/demo/demo_train.jsonl").unlink()
     text = the_one(check_data())
     assert text.startswith("data/demo/demo_train.jsonl: ") and text.endswith("; python -m demo.photographs")
@@ -125,6 +129,16 @@ def test_rows_taken_out_of_train_for_validation_are_no_fault(work):
     findings = sizes(work, 1074, dropped={}, sizes={"train": 1074}, settings={"val": 0.1})
     assert {finding.level for finding in findings} == {"ok"} and any("--val 0.1" in f.text for f in findings)
     assert {finding.level for finding in sizes(work, 1070, sizes={"train": 1074}, settings={"val": 0.1})} >= {"warning"}
+
+
+@pytest.mark.parametrize(("first", "shared"), [(20, 0), (15, 5)])
+def test_validation_rows_that_are_trained_on_are_an_error(work, first, shared):
+    write_jsonl(work / "data/demo/demo_val.jsonl", (row(n, images=[f"{n}.png"]) for n in range(first, first + 20)))
+    _, findings = check_held_out(check_rows(check_datasets(tiny_job("eval_dataset=demo_val"))[0])[0])
+    assert len(findings) == (shared > 0)
+    for finding in findings:
+        assert finding.level == "error" and "5 of its 20" in finding.text and "'15.png'" in finding.text
+        assert "data/demo/demo_train.jsonl, line 16" in finding.text
 
 
 def test_an_explained_difference_is_reported_but_no_warning(work):

@@ -98,5 +98,8 @@ def test_no_step_is_chosen_on_test_rows():
         line = the_one(traps(recipe | {"eval_dataset": f"storm_ava_val,{name}"}, recipe, Zero()))
         assert name in line and f"{name.split('_test')[0].removeprefix('storm_')}_val" in line
     assert traps(recipe | {"eval_dataset": "storm_ava_val, appeal_val"}, recipe, Zero()) == []
+    both = recipe | {"do_predict": True, "do_sample": False, "eval_dataset": "storm_ava_test"}
+    assert traps(both, both, Zero()) == traps(both | {"eval_strategy": "no"}, both, Zero()) == []
+    assert "storm_ava_test" in the_one(traps(both | {"eval_strategy": "steps"}, both, Zero()))
     predict = {"do_predict": True, "do_sample": False, "eval_dataset": "storm_ava_test"}
     assert traps(predict, predict, Zero()) == []
