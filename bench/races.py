@@ -90,7 +90,8 @@ def kills(raw: Path, folder: Path, count: int) -> tuple[int, int, int]:
         killed += run.wait() != 0
         time.sleep(0.2)  # its workers end with it
         cut += any(data not in [other.get(name) for other in wholes] for name, data in contents(out).items())
-        lost += build(raw, out, *options).wait() != 0 or contents(out) != whole
+        code = build(raw, out, *options).wait()
+        lost += code != 0 or contents(out) != whole or any(out.rglob(f".*{UNFINISHED}"))
     return cut, lost, killed
 
 

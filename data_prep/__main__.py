@@ -63,9 +63,9 @@ def chosen(names: list[str], media: Path) -> dict[str, list[str]]:
 def build(rows: dict[str, list[str]], options: Options) -> tuple[list[Built], list[str]]:
     """The datasets that can be built, and a line for each that cannot. The rows that those dropped are written, too."""
     built, errors = [], []
-    for name, found in tqdm(rows.items(), "read", unit="dataset"):
+    for name, names in tqdm(rows.items(), "read", unit="dataset"):
         try:
-            built.append(prepare(DATASETS[name], reader(name), folder(name, found, options.media), options))
+            built.append(prepare(DATASETS[name], reader(name), folder(name, names, options.media), options))
         except Refused as error:
             errors.append(f"{name}: {error}{quarantine_of(error, name, options.out)}")
         except FAILURES as error:
@@ -73,19 +73,19 @@ def build(rows: dict[str, list[str]], options: Options) -> tuple[list[Built], li
     return built, errors
 
 
-def folder(name: str, found: list[str], media: Path) -> str:
+def folder(name: str, names: list[str], media: Path) -> str:
     """The one folder of a dataset. Raises NotADirectoryError if there is none, ValueError if several could be meant."""
     facts = DATASETS[name]
-    if not found:
+    if not names:
         fix = f"download {facts.title} ({facts.url}) into it; other names that are found: {', '.join(facts.aliases)}"
         raise NotADirectoryError(f"{media / name}: no such folder; {fix}")
-    if len(found) > 1 and found[0] != name:
+    if len(names) > 1 and names[0] != name:
         raise ValueError(
-            f"{media}: several folders could be {name}: {', '.join(found)}; rename the right one to {name}"
+            f"{media}: several folders could be {name}: {', '.join(names)}; rename the right one to {name}"
         )
-    if len(found) > 1:
-        print(f"{name}: {found[0]} is used, not {', '.join(found[1:])}", file=sys.stderr)
-    return found[0]
+    if len(names) > 1:
+        print(f"{name}: {names[0]} is used, not {', '.join(names[1:])}", file=sys.stderr)
+    return names[0]
 
 
 def main(argv: list[str]) -> int:

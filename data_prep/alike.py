@@ -69,8 +69,8 @@ def alike(one: np.ndarray, other: np.ndarray, part_one: int = 0, part_other: int
     first, second = window(one, part_one), window(other, part_other, position)
     inside = np.zeros((WINDOW, WINDOW), np.float32)
     inside[MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
-    found, same = _compare(first, second, inside > 0)
-    if found < PROMISING:
+    correlation, same = _compare(first, second, inside > 0)
+    if correlation < PROMISING:
         return False
     # A cut is known to a few percent only, so the two are aligned.
     moved = np.eye(2, 3, dtype=np.float32)
@@ -120,8 +120,8 @@ def _compare(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> tuple[fl
                 fields.append(_correlation(one[field][here], other[field][here]) > CORRELATED)
     if len(fields) < (FEW if enough else MANY):
         return 0.0, False
-    found, least = _correlation(one[shown], other[shown]), SAME if len(fields) >= FIELDS else SURELY
-    return found, found >= least and sum(fields) >= SHARE * len(fields)
+    correlation, least = _correlation(one[shown], other[shown]), SAME if len(fields) >= FIELDS else SURELY
+    return correlation, correlation >= least and sum(fields) >= SHARE * len(fields)
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from storm.text import printable
 
 KINDS = ("rule", "missing", "unreadable", "duplicate", "leak", "conflict")
 MORE = 1.02  # our choice: with more rows than this share of the owner's, other rows are among them
+RARE = 0.01  # our choice: with votes in fewer rows, datasets may not see the column in the first 10 MB, and then fails
 UNREADABLE = 0.5  # our choice: with more rows that break the rules, it is another table; of Adience's, 11% do
 
 
@@ -138,6 +139,9 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
             first_image = f"the first is {printable(first.file)} ({first.reason})"
             need(options.allow_missing, f"{what}, {first_image}; download them again, or --allow-missing")
         need(options.allow_empty_levels, empty_levels(facts, Counter(row.label for row in rated), "usable row"))
+        if 0 < (votes := sum(bool(row.votes) for row in rated)) < RARE * len(rated):
+            files.notes.append(f"only {votes:,} of {len(rated):,} rows have votes; they are left out")
+            rated = [row._replace(votes=()) for row in rated]
         source = Source(
             label_files=sorted(set(files.label_paths)),
             image_folders={f"{below}{name}".rstrip("/") or ".": n for name, n in located.used.items()},
@@ -157,7 +161,7 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
 
 
 def need(allowed: bool, fault: str) -> None:
-    """Raises ValueError for a fault, if there is one, that the command line does not allow."""
+    """Raises ValueError for a fault, if there is one, unless it is allowed."""
     if fault and not allowed:
         raise ValueError(fault)
 

@@ -40,12 +40,12 @@ def drop_conflicts(built: Sequence[Built], options: Options, check: Check) -> st
     """Write conflicts.csv and, if wanted, take all rows of such pictures out. Returns a line that says what was found,
     "" if the images were not read."""
     path, names = options.out / "conflicts.csv", {b.name for b in built}
-    found: list[Conflict] = []
+    conflicts: list[Conflict] = []
     rows = pictures = 0
     for b in built if options.hashed else ():
         groups = find_conflicts(labeled(b), check)
         lines = [line for group in groups for line in pairs(group)]
-        found += lines
+        conflicts += lines
         rows, pictures = rows + sum(map(len, groups)), pictures + len(groups)
         if dropped := [line for line in lines if line.kind in options.drop_conflicts]:
             text = "{} duplicate of {}, which has the label {}, not {}"
@@ -55,13 +55,13 @@ def drop_conflicts(built: Sequence[Built], options: Options, check: Check) -> st
             }
             without(b, "conflict", reasons, b.split._fields)
     earlier = [conflict for conflict in read_table(path, Conflict) if conflict.dataset not in names]
-    write_table(path, Conflict, sorted(earlier + found), options.hashed)
-    if not found:
+    write_table(path, Conflict, sorted(earlier + conflicts), options.hashed)
+    if not conflicts:
         return "no picture has different labels in one dataset"
-    left = sum(line.kind not in options.drop_conflicts for line in found)
-    done = (
-        f"{left} of {len(found)} pairs are left in (--drop-conflicts takes them out)" if left else "all are taken out"
-    )
+    left = sum(line.kind not in options.drop_conflicts for line in conflicts)
+    done = "all are taken out"
+    if left:
+        done = f"{left} of {len(conflicts)} pairs are left in (--drop-conflicts takes them out)"
     return f"{pictures} pictures have different labels in one dataset, {rows} rows; {done}: {path}"
 
 
@@ -109,15 +109,15 @@ def _near(pictures: list[Picture], labels: dict[str, set[int]], check: Check) ->
     if not pictures:
         return []
     hashes = numbers([picture.hashes for picture in pictures])[:, 0].copy()
-    found = []
+    candidates = []
     for ones, others, _ in within(hashes, hashes, BITS):
         once = ones < others
         for one, other in zip(ones[once].tolist(), others[once].tolist()):
             if len(labels[pictures[one].digest] | labels[pictures[other].digest]) > 1:
-                found.append((pictures[one], pictures[other]))
-    found.sort()
-    confirmed = check([[Pair(one.image, other.image)] for one, other in found])
-    return [(one.digest, other.digest) for (one, other), place in zip(found, confirmed) if place is not None]
+                candidates.append((pictures[one], pictures[other]))
+    candidates.sort()
+    confirmed = check([[Pair(one.image, other.image)] for one, other in candidates])
+    return [(one.digest, other.digest) for (one, other), place in zip(candidates, confirmed) if place is not None]
 
 
 def pairs(group: list[Labeled]) -> list[Conflict]:

@@ -37,15 +37,15 @@ def stem(path: str) -> str:
 def folders(media: Path) -> dict[str, list[str]]:
     """Dataset -> the folders in the image root that have its name or an alias, in any case, its own name first."""
     of = {alias: row.name for row in DATASETS.values() for alias in (row.name, *row.aliases)}
-    found: dict[str, list[str]] = {name: [] for name in DATASETS}
+    named: dict[str, list[str]] = {name: [] for name in DATASETS}
     for entry in sorted(media.iterdir()) if media.is_dir() else ():
         name = of.get("".join(letter for letter in folded(entry.name) if letter.isalnum()))
         if name and entry.is_dir():
-            found[name].append(entry.name)
-    return {name: sorted(names, key=lambda folder: (folder != name, folder)) for name, names in found.items()}
+            named[name].append(entry.name)
+    return {name: sorted(names, key=lambda folder: (folder != name, folder)) for name, names in named.items()}
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """A file that a row may mean. Of several, the least is the best guess within one image folder."""
 
     rank: tuple[int, bool, bool]  # which of the row's names, is the extension another one, is the case another one
@@ -158,14 +158,14 @@ class Files:
     def _by_path(self) -> dict[str, str]:
         return {unicodedata.normalize("NFC", path): path for path in self.paths} | {path: path for path in self.paths}
 
-    def find(self, *ends: str) -> list[Found]:
+    def find(self, *ends: str) -> list[Match]:
         """The images at the end of whose paths one of `ends` stands, with any extension of an image, best guess first.
         Of each image folder only the best one. No "../" in a label file leads out of the root."""
         if len(ends) == 1 and "/" not in ends[0] and "\\" not in ends[0]:  # nearly always so: a third of the time
             path = self._by_stem.get(folded(stem(ends[0])), "")
             if isinstance(path, str):
-                return [Found((0, False, False), sys.intern(path.rpartition("/")[0]), path)] if path else []
-        found: dict[str, Found] = {}
+                return [Match((0, False, False), sys.intern(path.rpartition("/")[0]), path)] if path else []
+        matches: dict[str, Match] = {}
         seen: set[str] = set()
         for place, end in enumerate(ends):
             wanted = posixpath.normpath(end.replace("\\", "/")).lstrip("/")
@@ -180,10 +180,10 @@ class Files:
                 seen.add(path)
                 folder = "/".join(have[: -len(parts)])
                 other = folded(have[-1]) != parts[-1]
-                one = Found((place, other, not ("/" + path).endswith("/" + wanted)), folder, path)
-                if folder not in found or one < found[folder]:
-                    found[folder] = one
-        return sorted(found.values())
+                match = Match((place, other, not ("/" + path).endswith("/" + wanted)), folder, path)
+                if folder not in matches or match < matches[folder]:
+                    matches[folder] = match
+        return sorted(matches.values())
 
     def exact(self, name: str) -> str | None:
         """The file of this very path, from the root or absolute; only "./", "//" and the like and the Unicode form may

@@ -47,19 +47,18 @@ def compare(built: list[Built], options: Options) -> str:
         for row in (rows if options.hashed else in_both(b, rows))
     ]
     out, hashed, drop = options.out, options.hashed, options.drop_leaks
-    names, path, found = {b.name for b in built}, out / "leaks.csv", find_leaks(pictures, check)
+    names, path, leaks = {b.name for b in built}, out / "leaks.csv", find_leaks(pictures, check)
     earlier = [leak for leak in read_table(path, Leak) if not names & {leak.train_dataset, leak.test_dataset}]
-    write_table(path, Leak, sorted(earlier + found), hashed)
+    write_table(path, Leak, sorted(earlier + leaks), hashed)
     for b in built if drop else ():
-        leaks = [leak for leak in found if leak.train_dataset == b.name]
-        without(
-            b, "leak", {leak.train_id: f"{leak.kind} duplicate of {leak.test_dataset} {leak.test_id}" for leak in leaks}
-        )
+        of_dataset = [leak for leak in leaks if leak.train_dataset == b.name]
+        reason = "{0.kind} duplicate of {0.test_dataset} {0.test_id}"
+        without(b, "leak", {leak.train_id: reason.format(leak) for leak in of_dataset})
     if not hashed:
-        twice = f"{len(found)} images are in train and in test: {path}\n" if found else ""
+        twice = f"{len(leaks)} images are in train and in test: {path}\n" if leaks else ""
         return f"{twice}duplicates between train and test were not looked for: that takes --check decode"
-    kinds = Counter(leak.kind for leak in found if leak.kind != "exact")
-    exact = len(found) - kinds.total()
+    kinds = Counter(leak.kind for leak in leaks if leak.kind != "exact")
+    exact = len(leaks) - kinds.total()
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     several = f" ({counts})" if set(kinds) - {"near"} else ""
     done = "taken out of train" if drop else "left in train (--drop-leaks takes them out)"
@@ -67,7 +66,7 @@ def compare(built: list[Built], options: Options) -> str:
     unseen = sum(picture.hashes[:DIGITS] in plain for picture in pictures)
     among = f"compared datasets: {', '.join(compared(built, hashed))} (duplicates in any other are not seen)"
     return (
-        f"{exact} exact and {len(found) - exact} near duplicates of test images{several}, {done}: {path}\n{among}\n"
+        f"{exact} exact and {len(leaks) - exact} near duplicates of test images{several}, {done}: {path}\n{among}\n"
         f"{conflicts}\n"
         f"{unseen} images are too plain, or too much alike, to be compared by look; only their bytes were"
     )

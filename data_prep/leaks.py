@@ -66,9 +66,9 @@ def _changed(train: list[Picture], tests: list[Picture], check: Check) -> dict[s
     rows = nearest(*(numbers([picture.hashes for picture in some]) for some in (train, tests))).tolist()
     groups = [list(of_one) for _, of_one in groupby(rows, key=lambda row: row[0])]
     pairs = [[Pair(train[row[0]].image, tests[row[1]].image, *row[2:5]) for row in group] for group in groups]
-    found = {}
+    confirmed = {}
     for group, place in zip(groups, check(pairs)):
         if place is not None:
             one, other, *change, distance = group[place]
-            found[train[one].digest] = tests[other], kind(*change), distance
-    return found
+            confirmed[train[one].digest] = tests[other], kind(*change), distance
+    return confirmed

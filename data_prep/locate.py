@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from os.path import commonprefix
 
-from data_prep.downloads import Files, Found, folded
-from data_prep.source import Drop, Row
+from data_prep.downloads import Files, Match, folded
+from data_prep.source import FULL, Drop, Row
 from storm.text import printable
 
 ALIKE = 0.05  # our choice: folders that share more of the smaller one's rows than this are alternatives
 MADE = ("augment", "mask", "heatmap", "saliency", "segment", "vessel", "flip")  # in names of folders of made images
-FULL = 0.95  # our choice: a preferred folder with this share of the fullest one's images goes first
 
 
 @dataclass
@@ -36,12 +35,12 @@ class Located:
 
 def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Located:
     """Find each row's image. preferred: names of image folders, the one to take first if several hold the same rows."""
-    found = [files.find(*row.images) for row in rows]
+    matches = [files.find(*row.images) for row in rows]
     files.forget_names()
-    used, unused = _folders(found, [folded(name) for name in preferred])
+    used, unused = _folders(matches, [folded(name) for name in preferred])
     located = Located(unused=unused)
     counts: Counter[str] = Counter()
-    for row, places in zip(rows, found, strict=True):
+    for row, places in zip(rows, matches, strict=True):
         place = next((place for place in places if place.folder in used), None)
         if place is None:
             elsewhere = f", only in {places[0].folder}, which is not used" if places else ""
@@ -57,7 +56,7 @@ def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Locat
     return located
 
 
-def _folders(found: list[list[Found]], preferred: Sequence[str]) -> tuple[set[str], dict[str, int]]:
+def _folders(matches: list[list[Match]], preferred: Sequence[str]) -> tuple[set[str], dict[str, int]]:
     """The image folders to use, and the alternatives that are not used with the rows they have images of.
 
     Where two folders hold images of the same rows, the choice is between the whole trees in which they differ: of
@@ -65,7 +64,7 @@ def _folders(found: list[list[Found]], preferred: Sequence[str]) -> tuple[set[st
     """
     numbers: dict[str, set[int]] = defaultdict(set)
     shared: Counter[tuple[str, str]] = Counter()
-    for number, places in enumerate(found):
+    for number, places in enumerate(matches):
         for place in places:
             numbers[place.folder].add(number)
         if len(places) > 1:

@@ -109,9 +109,9 @@ def rows(path: Path, media: Path, files_of: Callable[[str], Files | None]) -> It
             yield name, Drop(place, image, "rule", str(error))
             continue
         ends, files = image.replace("\\", "/").split("/"), files_of(name)
-        found = files.find(*("/".join(ends[i:]) for i in range(len(ends)))) if files else []
-        if found:
-            end = min((one.rank, one.path.count("/"), one.path) for one in found)[-1]
+        matches = files.find(*("/".join(ends[i:]) for i in range(len(ends)))) if files else []
+        if matches:
+            end = min((one.rank, one.path.count("/"), one.path) for one in matches)[-1]
             yield name, Rated(end.rpartition(".")[0], f"{files.root.name}/{end}", label, float(label), "", "")
         else:
             yield name, Drop(place, image, "missing", f"no such image below {media / name}")

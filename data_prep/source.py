@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from data_prep.downloads import Files
 
+# Our choice: of two versions of the same photographs, the preferred one is taken if it has this share of the other's.
+FULL = 0.95
+
 
 class Row(NamedTuple):
     """One rated image, as a label file or a file name gives it.

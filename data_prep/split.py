@@ -50,8 +50,8 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str, val: float | No
     """
     rows, rng = sorted(rows, key=ID), random.Random(SEED)
     rng.shuffle(rows)
-    own = [row for row in rows if row.part == "val"]  # the validation rows of somebody's own split
-    rows = [row for row in rows if row.part != "val"] if own else rows
+    given = [row for row in rows if row.part == "val"]  # the validation rows of somebody's own split
+    rows = [row for row in rows if row.part != "val"] if given else rows
     by_subject = protocol == "subject" and any(row.subject for row in rows)
     if protocol == "subject" and facts.test and not facts.subject_part and by_subject:
         train, test = _by_subject(rows, len(rows) // facts.test, rng)
@@ -62,18 +62,18 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str, val: float | No
     else:
         count = len(rows) // facts.test
         train, test = rows[count:], rows[:count]
-    carved = own
-    if val and not own:
+    carved = given
+    if val and not given:
         train, carved = _carved(train, val, by_subject, facts.per_class)
     size = lite_size(facts.lite, len(train))
-    inside = carved if own or val is not None else _inside(train, size, by_subject)
+    inside = carved if given or val is not None else _inside(train, size, by_subject)
     in_val = {row.id for row in inside}
     lite = [row for row in train if row.id not in in_val][:size] if size < len(train) else train[:size]
     divided = Split(train, lite, test, inside)
-    for one, other in (("train", "test"), ("val", "test")) + (("train", "val"),) * bool(carved):
-        both = _subjects(getattr(divided, one)) & _subjects(getattr(divided, other))
+    for part, other in (("train", "test"), ("val", "test")) + (("train", "val"),) * bool(carved):
+        both = _subjects(getattr(divided, part)) & _subjects(getattr(divided, other))
         if protocol == "subject" and both:
-            what = f"subject {min(both)!r} is in {one} and in {other}"
+            what = f"subject {min(both)!r} is in {part} and in {other}"
             raise ValueError(f"{facts.name}: {what} ({len(both)} such subjects)")
     return divided
 

@@ -17,7 +17,7 @@ from storm.text import printable
 
 BYTES = 500_000_000  # the largest label file has 13 MB (AVA.txt)
 DELIMITERS = ",;\t|"
-# How a file that is no table begins -> what it is and what to do.
+# How a file that is not a table begins -> what it is and what to do.
 OTHERS = {
     b"PK\x03\x04": "a zip or .xlsx file; unpack it, or give it the extension .xlsx",
     b"\xd0\xcf\x11\xe0": "an old Excel file; save it as .xlsx or CSV UTF-8",

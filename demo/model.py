@@ -6,6 +6,7 @@ recipes/demo.yaml.
 """
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=CHAT_TEMPLATE,
     )
-    part = OUT.with_name(OUT.name + ".part")  # so that the folder appears whole or not at all
+    part = OUT.with_name(f".{OUT.name}.{os.getpid()}.part")  # so that the folder appears whole or not at all
     model.save_pretrained(part)
     processor.save_pretrained(part)
     shutil.rmtree(OUT, ignore_errors=True)

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from data_prep.downloads import Files, image_id
-from data_prep.source import Drop, Items, Row
+from data_prep.source import FULL, Drop, Items, Row
 from data_prep.tables import read_table
 
 FOLDS = tuple(f"fold_{fold}_data" for fold in range(5))
@@ -23,7 +23,6 @@ COLUMNS = {name: (name,) for name in ("user_id", "original_image", "face_id", "a
 GROUPS = ("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)")
 ALIGNED, TILTED = "landmark_aligned_face.", "coarse_tilt_aligned_face."
 RANGE = re.compile(r"\(?\s*(\d+)\s*[,-]\s*(\d+)\s*\)?")
-FULL = 0.95  # our choice: with this share of the tilted faces, the aligned ones are taken
 
 
 def read(files: Files) -> Items:

@@ -7,11 +7,10 @@ macOS wrote and which is not an image (hidden files are never read).
 """
 
 from data_prep.downloads import Files, stem
-from data_prep.source import Drop, Items, Row
+from data_prep.source import FULL, Drop, Items, Row
 
 DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
 PARTS = ("train", "test", "val", "valid")  # of dlordinal's copy, which has folders 0..4 in them
-FULL = 0.95  # our choice: with this share of the images in folders 0..4, those of the owner's folders are taken
 
 
 def read(files: Files) -> Items:

@@ -13,14 +13,13 @@ Terms: non-commercial research only. No owner's split.
 import re
 
 from data_prep.downloads import Files, base
-from data_prep.source import Drop, Items, Row
+from data_prep.source import FULL, Drop, Items, Row
 
 EXTENSION = r"(?:\.jpe?g|\.png|\.webp|\.bmp|\.tiff?)"
 NAME = re.compile(
     rf"(?P<id>(?P<age>\d{{1,3}})(?:_\d?){{0,2}}_\d{{17}})(?:jpg)?\s*(?P<aligned>{EXTENSION}?\.chip)?{EXTENSION}",
     re.IGNORECASE,
 )
-FULL = 0.95  # our choice: with this share of the aligned faces, those in the wild are taken
 
 
 def read(files: Files) -> Items:

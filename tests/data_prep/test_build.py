@@ -200,3 +200,18 @@ def test_a_row_is_what_storm_reads_and_writes(built):
     assert list(rows(path)[0]) == [
         *("conversations", "images", "id", "dataset", "scale", "strategy", "label", "score", "subject")
     ]
+
+
+def test_votes_that_hardly_any_row_has_are_left_out_and_said(tmp_path, capsys):
+    """LLaMA-Factory's loader takes the columns from the first rows of a file."""
+    for count, kept in ((1, False), (2, True)):
+        lines = [f"{n}.jpg,{2 + 94 * (n % 10) / 9:.2f},{'9.5' if n < count else ''}" for n in range(200)]
+        folder = tmp_path / f"raw{count}" / "spaq"
+        folder.mkdir(parents=True)
+        (folder / "MOS.csv").write_text("\n".join(["image,MOS,std", *lines, ""]))
+        for n in range(200):
+            (folder / f"{n}.jpg").write_bytes(b"x")
+        out = tmp_path / f"out{count}"
+        assert exists(folder.parent, out, "spaq") == 0
+        voted = sum("votes" in row for path in out.glob("cot/spaq_t*.jsonl") for row in rows(path))
+        assert voted == count * kept and ("1 of 200 rows have votes" in capsys.readouterr().out) is not kept

@@ -1,8 +1,6 @@
 """The sweep finishes what is left, goes on after a failure, mixes no results. The host is tests.helpers.fake_host."""
 
 import json
-import shlex
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,10 +10,8 @@ from storm.datasets import SCALES
 from storm.prompts import STRATEGIES
 from tests.helpers.fake_host import calls, forget
 from tests.helpers.paths import ROOT
-from train import preflight, results, sweep
-from train.checks.finding import Finding
-from train.machines import installed, on_all_gpus
-from train.plan import Options, batch, plan
+from train import results, sweep
+from train.plan import Options, plan
 from train.predictions import prediction, settings_of
 
 PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
@@ -146,117 +142,6 @@ def test_a_lora_run_is_predicted_with_its_adapter_on_the_base(tree):
     assert (after(words, "--model"), after(words, "--adapter")) == ("/models/qwen", "saves/ablation_lora")
 
 
-@pytest.mark.parametrize(
-    ("gpus", "size", "steps"), [(1, 4, 32), (2, 4, 16), (8, 4, 4), (32, 4, 1), (64, 2, 1), (128, 1, 1)]
-)
-def test_the_global_batch_is_kept_on_any_number_of_gpus(tree, gpus, size, steps):
-    run = plan("storm_lite", [], [])
-    assert batch(run, gpus) == [f"per_device_train_batch_size={size}", f"gradient_accumulation_steps={steps}"]
-    assert batch(plan("demo", [], []), gpus) == [], "promises no batch"
-
-
-def test_gpus_that_cannot_share_the_batch(tree, capsys):
-    assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "6"]) == 1
-    assert "--gpus 4" in capsys.readouterr().err
-
-
-def test_more_gpus_than_there_are(tree, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "visible_gpus", lambda: 2)
-    assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "8"]) == 1
-    assert "storm_lite: --gpus 8" in capsys.readouterr().err and calls() == []
-    assert sweep.main(["demo", "--only", "demo", "--gpus", "8"]) == 0, "it runs on the CPU"
-
-
-@pytest.mark.slow
-def test_four_machines_train_together_through_srun(tree, monkeypatch):
-    for name, value in (("NNODES", "2"), ("SLURM_JOB_ID", "7"), *RENDEZVOUS):
-        monkeypatch.setenv(name, value)
-    assert sweep.main(["demo", "--only", "demo", "--gpus", "1"]) == 0
-    trainings, predictions = calls("train"), calls("predict")
-    assert sorted(call["env"]["NODE_RANK"] for call in trainings) == ["0", "1"]
-    assert {call["env"]["FORCE_TORCHRUN"] for call in trainings} == {"1"}
-    assert sorted(call["env"]["PET_NODE_RANK"] for call in predictions) == ["0", "1"], "which torchrun reads"
-    rendezvous = [
-        "--nnodes=2",
-        "--master_addr=10.0.0.1",
-        "--master_port=23456",
-        "--nproc_per_node=1",
-        "eval/predict.py",
-    ]
-    assert [call["argv"][:5] for call in predictions] == [rendezvous, rendezvous]
-    assert json.loads(Path("results/demo.json").read_text())["scores"][0]["n"] == 10
-
-
-def test_several_machines_need_slurm(tree, monkeypatch, capsys):
-    monkeypatch.setenv("NNODES", "4")
-    assert sweep.main(["demo"]) == 2
-    assert "sbatch recipes/slurm.sh" in capsys.readouterr().err
-
-
-def test_a_number_of_machines_that_is_none(tree, monkeypatch, capsys):
-    monkeypatch.setenv("NNODES", "abc")
-    assert sweep.main(["demo"]) == 2
-    error = capsys.readouterr().err
-    assert "NNODES=abc" in error and "export NNODES=NUMBER" in error and error.count("\n") == 1
-
-
-def test_dry_run_prints_commands_that_work(tree, monkeypatch, capsys):
-    assert sweep.main(["demo", "--only", "demo", "--dry-run", "max_steps=3"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert calls() == [] and len(lines) == 3
-    jobs = []
-    monkeypatch.setattr(preflight, "preflight", lambda job: jobs.append(job) or [Finding("ok", "a", "b")])
-    python, script, *arguments = shlex.split(lines[0])
-    assert (python, script, preflight.main(arguments)) == ("python", "train/preflight.py", 0)
-    assert arguments[0] == "recipes/demo.yaml" and jobs[0].tests == ("demo_test",)
-    assert jobs[0].settings == ("max_steps=3", "dataset=demo_train", "output_dir=saves/demo")
-    for line in lines[1:]:
-        subprocess.run(["bash", "-c", line], check=True)
-    assert Path("saves/predict/demo/demo_test.jsonl").exists()
-    assert calls()[0]["recipe"]["max_steps"] == 3
-
-
-def test_dry_run_prints_the_settings_of_the_preflight_that_runs(tree, capsys):
-    assert sweep.main(["zero_qwen", "max_samples=8", "--dry-run", "--datasets", "koniq,hci"]) == 0
-    line = capsys.readouterr().out.splitlines()[0]
-    assert line.endswith(
-        "zero_qwen.yaml max_samples=8 eval_dataset=storm_koniq_test_direct "
-        "output_dir=saves/predict/zero_qwen --tests storm_hci_test_direct"
-    )
-    assert sweep.main(["storm_lite", "--dry-run", "--gpus", "8"]) == 0
-    line = shlex.split(capsys.readouterr().out.splitlines()[0])
-    assert {"gradient_accumulation_steps=4", "output_dir=saves/storm_lite"} < set(line) and line[-2:] == ["--gpus", "8"]
-    assert line[-3].split(",") == [f"storm_{name}_test" for name in SCALES] and line[-4] == "--tests"
-
-
-def test_preflight_of_a_sweep_names_the_command_that_shows_the_other_errors(tree, monkeypatch, capsys):
-    findings = [Finding("error", "a", "first; fix"), Finding("error", "b", "second"), Finding("warning", "c", "odd")]
-    monkeypatch.setattr(preflight, "preflight", lambda job: findings)
-    monkeypatch.setattr(sweep, "_preflight", PREFLIGHT)
-    monkeypatch.setattr(sweep, "visible_gpus", lambda: 8)
-    assert sweep.main(["storm_lite", "--datasets", "deepdr"]) == 1
-    error = capsys.readouterr().err
-    assert "storm_lite: warning: odd" in error and "preflight: first; fix (and 1 more: python train/" in error
-    command = error.split("1 more: ")[1].splitlines()[0].rstrip(")")
-    assert sweep.main(["storm_lite", "--datasets", "deepdr", "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == command
-
-
-def test_dry_run_says_what_is_wrong_with_results_that_are_there(tree, capsys):
-    assert sweep.main(["demo", "--only", "demo"]) == 0
-    result = Path("results/demo.json")
-    for code, text, expected in (
-        (0, result.read_text(), "results/demo.json is there"),
-        (1, result.read_text().replace('"commit": null', '"commit": "abc"'), "mv results/demo.json"),
-        (1, "{", "mv results/demo.json"),
-    ):
-        result.write_text(text)
-        capsys.readouterr()
-        assert sweep.main(["demo", "--only", "demo", "--dry-run"]) == code
-        out = capsys.readouterr().out
-        assert out.startswith("# demo: ") and out.count("\n") == 1 and expected in out
-
-
 def test_a_prediction_takes_of_a_trainings_settings_only_what_predicts(tree):
     settings = ["deepspeed=ds_configs/zero2.json", "learning_rate=1.0", "max_samples=3", "flash_attn=fa2"]
     run = plan("storm_lite", [*settings, "max_new_tokens=50", "cutoff_len=4096", "per_device_eval_batch_size=2"], [])
@@ -282,70 +167,6 @@ def test_a_setting_of_a_training_that_would_change_its_predictions_is_refused(tr
     assert f"ablation_lora: {setting.split('=')[0]}=" in capsys.readouterr().err and calls() == []
     if setting == "model_revision=a":
         assert settings_of(plan("storm_lite", [setting], [])).model == "saves/storm_lite"
-
-
-def test_a_sweep_starts_the_programs_of_its_own_python(monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    for name in ("python", "torchrun"):
-        (tmp_path / name).touch()
-    command = on_all_gpus(["eval/predict.py", "--out", "x"], 4, 1)
-    assert command[0] == "torchrun" and installed(command) == [str(tmp_path / "torchrun"), *command[1:]]
-    assert installed(["python", "a", "srun"]) == [str(tmp_path / "python"), "a", "srun"]
-
-
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        (["table9"], "did you mean table"),
-        (["strom_lite"], "did you mean storm_lite?"),
-        (["demo", "--only", "storm_lite"], "--only storm_lite"),
-        (["demo", "--only", "demo_nun"], "did you mean demo_num?"),
-        (["storm_lite", "--datasets", "spaq,konik"], "did you mean koniq?"),
-        (["demo", "output_dir=x"], "output_dir=x: the sweep sets"),
-        (["demo", "learning_rate"], "'learning_rate'"),
-        (["demo", "--datasets", "spaq"], "--datasets spaq"),
-        (["storm_lite", "--datasets", "koniq"], "--datasets koniq"),
-        (["storm_lite", "dataset_dir="], "recipes/storm_lite.yaml: dataset_dir="),
-        (["storm_lite", "dataset_dir=5"], "recipes/storm_lite.yaml: dataset_dir=5"),
-        (["zero_qwen", "do_predict=false", "do_train=true"], "recipes/zero_qwen.yaml: no dataset, so there is nothing"),
-    ],
-)
-def test_a_command_that_cannot_be_understood(tree, capsys, argv, expected):
-    assert sweep.main(argv) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and expected in error and error.count("\n") == 1 and calls() == []
-
-
-def test_no_gpus_and_options_that_do_not_exist_are_refused(tree, capsys):
-    for argv, expected in (
-        (["demo", "--gpus", "0"], "--gpus"),
-        (["demo", "--any-comit"], "did you mean --any-commit?"),
-    ):
-        with pytest.raises(SystemExit) as stopped:
-            sweep.main(argv)
-        assert stopped.value.code == 2 and expected in capsys.readouterr().err
-
-
-def test_missing_data_is_one_line(tree, capsys):
-    Path("data/demo/demo_train.jsonl").unlink()
-    assert sweep.main(["demo", "--only", "demo"]) == 1
-    error = capsys.readouterr().err
-    assert "data/demo/demo_train.jsonl" in error and "python -m demo.photographs" in error
-
-
-def test_show_prints_what_there_is_at_any_time(tree, capsys):
-    for name in ("table2", "table4", "table5", "table8", "all", "demo"):
-        assert sweep.main([name, "--show"]) == 0
-        out = capsys.readouterr().out
-        ours = [line.split("|")[2:-1] for line in out.splitlines() if ", ours " in line]
-        assert ours and not any("".join(cells).strip() for cells in ours)
-    assert sweep.main(["demo", "--table"]) == 0
-    captured = capsys.readouterr()
-    assert ", ours" in captured.out and "--show" in captured.err, "the old name works, with a warning"
-    Path("results").mkdir()
-    Path("results/demo.json").write_text("{")
-    assert sweep.main(["demo", "--show"]) == 2
-    assert "mv results/demo.json results/demo.json.old" in capsys.readouterr().err
 
 
 def test_averages_need_every_dataset(tmp_path):

@@ -1,4 +1,4 @@
-"""Readers of EyePACS, DeepDR, APTOS and HCI, on tiny folders in their owners' formats."""
+"""Readers of EyePACS, DeepDR and APTOS, on tiny folders in their owners' formats."""
 
 from pathlib import Path
 
@@ -190,52 +190,6 @@ def test_aptos_ids_are_text_even_if_they_look_like_numbers(tmp_path):
     ]
 
 
-def test_hci_reads_the_decade_from_the_folder(tmp_path):
-    top = "HistoricalColor-ECCV2012/data/imgs/decade_database"
-    files = put(
-        tmp_path,
-        {
-            f"{top}/1930s/decade_0a.jpg": "",
-            f"{top}/1940s/decade_0a.jpg": "",  # the same name in another decade is another image
-            f"{top}/1940s/._decade_0a.jpg": "",
-            f"{top}/1950s/scans/decade_0b.JPG": "",
-            "1960S/decade_0c.jpg": "",
-            f"{top}/1970s/decade_0d.jpg": "",
-            f"{top}/1970s/readme.txt": "",
-            "figures/teaser.jpg": "",
-        },
-    )
-    beside = Drop("teaser", "figures/teaser.jpg", "rule", "not below a folder 1930s, 1940s, 1950s, 1960s or 1970s")
-    rows = list(hci.read(files))
-    assert rows == [
-        beside,
-        Row("1960s/decade_0c", ("1960S/decade_0c.jpg",), 3),
-        Row("1930s/decade_0a", ("1930s/decade_0a.jpg",), 0),
-        Row("1940s/decade_0a", ("1940s/decade_0a.jpg",), 1),
-        Row("1950s/decade_0b", ("1950s/scans/decade_0b.JPG",), 2),
-        Row("1970s/decade_0d", ("1970s/decade_0d.jpg",), 4),
-    ]
-    assert located(files, hci) == ["1960S/decade_0c.jpg", *(f"{top}/{row.images[0]}" for row in rows[2:])]
-
-
-def test_hci_in_the_copy_of_dlordinal(tmp_path):
-    places = [f"HCI/{part}/{n}/{part}{n}.png" for part in ("train", "test") for n in range(5)]
-    files = put(tmp_path, dict.fromkeys(places, "x"))
-    rows = list(hci.read(files))
-    assert sorted((row.id, row.score) for row in rows)[:3] == [
-        ("1930s/test0", 0),
-        ("1930s/train0", 0),
-        ("1940s/test1", 1),
-    ]
-    assert sorted(located(files, hci)) == sorted(places) and "224" in files.notes[0]
-
-
-def test_hci_without_decade_folders_says_what_to_do(tmp_path):
-    files = put(tmp_path, {"decade_0a.jpg": "", "1940s/._decade_0a.jpg": ""})
-    with pytest.raises(FileNotFoundError, match=r"no image below a folder 1930s, .*there is decade_0a\.jpg"):
-        list(hci.read(files))
-
-
 @pytest.mark.parametrize(
     "module, file, header, column",
     [
@@ -301,28 +255,3 @@ def test_labels_of_other_images_are_refused(tmp_path):
     (tmp_path / "c" / "train" / "12").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="1930s"):
         list(hci.read(put(tmp_path / "c", {"train/12/x.jpg": "x"})))
-
-
-DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
-
-
-@pytest.mark.parametrize("half", ["AA", "zz"])
-def test_hci_takes_one_folder_though_another_one_calls_the_decades_differently(tmp_path, half):
-    whole = [f"full/{decade}/{n}.jpg" for decade in DECADES for n in range(4)]
-    part = [f"{half}/{decade[:4]}/{n}.jpg" for decade in DECADES for n in (1, 3)]
-    files = put(tmp_path, dict.fromkeys([*whole, *part], b""))
-    found = locate(files, list(hci.read(files)), DATASETS["hci"].folders)
-    assert (found.used, found.unused, found.drops) == ({"full": 20}, {half: 10}, [])
-
-
-@pytest.mark.parametrize("copy", ["AA", "zz"])
-@pytest.mark.parametrize(("original", "used"), [(20, "full"), (19, "full"), (10, "copy")])
-def test_hci_takes_the_owners_images_before_those_of_dlordinal(tmp_path, copy, original, used):
-    whole = [f"full/{decade}/{n}.jpg" for n in range(4) for decade in DECADES][:original]
-    small = [f"{copy}/{'test' if n else 'train'}/{level}/{n}.jpg" for level in range(5) for n in range(4)]
-    files = put(tmp_path, dict.fromkeys([*whole, *small], b""))
-    found = locate(files, rows := list(hci.read(files)), DATASETS["hci"].folders)
-    assert set(found.used) == ({"full"} if used == "full" else {f"{copy}/train", f"{copy}/test"})
-    assert len(rows) == len(found.rows) == (original if used == "full" else 20)
-    assert all(row.id.startswith(f"{DECADES[row.score]}/") for row in rows)
-    assert any("0..4" in note for note in files.notes)
