@@ -1,36 +1,19 @@
 """The reader of HCI, on tiny folders as its owner and others have them."""
 
-from pathlib import Path
-
 import pytest
 
-from data_prep.downloads import Files
 from data_prep.locate import locate
 from data_prep.source import Drop, Row
 from data_prep.sources import hci
 from storm.datasets import DATASETS
-from tests.helpers.downloads import write
+from tests.helpers.downloads import located_as_built, put_files
 
 DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
 
 
-def put(root: Path, files: dict[str, str | bytes]) -> Files:
-    for name, content in files.items():
-        write(root / name, content)
-    return Files(root)
-
-
-def located(files: Files, module) -> list[str | None]:
-    rows = [row for row in module.read(files) if isinstance(row, Row)]
-    found = {
-        row.id: path for path, row in locate(files, rows, DATASETS[module.__name__.split(".")[-1]].folders).rows.items()
-    }
-    return [located_rows.get(row.id) for row in rows]
-
-
 def test_hci_reads_the_decade_from_the_folder(tmp_path):
     top = "HistoricalColor-ECCV2012/data/imgs/decade_database"
-    files = put(
+    files = put_files(
         tmp_path,
         {
             f"{top}/1930s/decade_0a.jpg": "",
@@ -53,23 +36,23 @@ def test_hci_reads_the_decade_from_the_folder(tmp_path):
         Row("1950s/decade_0b", ("1950s/scans/decade_0b.JPG",), 2),
         Row("1970s/decade_0d", ("1970s/decade_0d.jpg",), 4),
     ]
-    assert located(files, hci) == ["1960S/decade_0c.jpg", *(f"{top}/{row.images[0]}" for row in rows[2:])]
+    assert located_as_built(files, hci) == ["1960S/decade_0c.jpg", *(f"{top}/{row.images[0]}" for row in rows[2:])]
 
 
 def test_hci_in_the_copy_of_dlordinal(tmp_path):
     places = [f"HCI/{part}/{n}/{part}{n}.png" for part in ("train", "test") for n in range(5)]
-    files = put(tmp_path, dict.fromkeys(places, "x"))
+    files = put_files(tmp_path, dict.fromkeys(places, "x"))
     rows = list(hci.read(files))
     assert sorted((row.id, row.score) for row in rows)[:3] == [
         ("1930s/test0", 0),
         ("1930s/train0", 0),
         ("1940s/test1", 1),
     ]
-    assert sorted(located(files, hci)) == sorted(places) and "224" in files.notes[0]
+    assert sorted(located_as_built(files, hci)) == sorted(places) and "224" in files.notes[0]
 
 
 def test_hci_without_decade_folders_says_what_to_do(tmp_path):
-    files = put(tmp_path, {"decade_0a.jpg": "", "1940s/._decade_0a.jpg": ""})
+    files = put_files(tmp_path, {"decade_0a.jpg": "", "1940s/._decade_0a.jpg": ""})
     with pytest.raises(FileNotFoundError, match=r"no image below a folder 1930s, .*there is decade_0a\.jpg"):
         list(hci.read(files))
 
@@ -78,7 +61,7 @@ def test_hci_without_decade_folders_says_what_to_do(tmp_path):
 def test_hci_takes_one_folder_though_another_one_calls_the_decades_differently(tmp_path, half):
     whole = [f"full/{decade}/{n}.jpg" for decade in DECADES for n in range(4)]
     part = [f"{half}/{decade[:4]}/{n}.jpg" for decade in DECADES for n in (1, 3)]
-    files = put(tmp_path, dict.fromkeys([*whole, *part], b""))
+    files = put_files(tmp_path, dict.fromkeys([*whole, *part], b""))
     located_rows = locate(files, list(hci.read(files)), DATASETS["hci"].folders)
     assert (located_rows.used, located_rows.unused, located_rows.drops) == ({"full": 20}, {half: 10}, [])
 
@@ -88,7 +71,7 @@ def test_hci_takes_one_folder_though_another_one_calls_the_decades_differently(t
 def test_hci_takes_the_owners_images_before_those_of_dlordinal(tmp_path, copy, original, used):
     whole = [f"full/{decade}/{n}.jpg" for n in range(4) for decade in DECADES][:original]
     small = [f"{copy}/{'test' if n else 'train'}/{level}/{n}.jpg" for level in range(5) for n in range(4)]
-    files = put(tmp_path, dict.fromkeys([*whole, *small], b""))
+    files = put_files(tmp_path, dict.fromkeys([*whole, *small], b""))
     located_rows = locate(files, rows := list(hci.read(files)), DATASETS["hci"].folders)
     assert set(located_rows.used) == ({"full"} if used == "full" else {f"{copy}/train", f"{copy}/test"})
     assert len(rows) == len(located_rows.rows) == (original if used == "full" else 20)

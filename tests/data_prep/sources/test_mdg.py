@@ -1,29 +1,11 @@
 """Readers of EyePACS, DeepDR and APTOS, on tiny folders in their owners' formats."""
 
-from pathlib import Path
-
 import pytest
 
-from data_prep.downloads import Files
-from data_prep.locate import locate
 from data_prep.source import Drop, Row
 from data_prep.sources import aptos, deepdr, eyepacs, hci
 from storm.datasets import DATASETS
-from tests.helpers.downloads import write
-
-
-def put(root: Path, files: dict[str, str | bytes]) -> Files:
-    for name, content in files.items():
-        write(root / name, content)
-    return Files(root)
-
-
-def located(files: Files, module) -> list[str | None]:
-    rows = [row for row in module.read(files) if isinstance(row, Row)]
-    found = {
-        row.id: path for path, row in locate(files, rows, DATASETS[module.__name__.split(".")[-1]].folders).rows.items()
-    }
-    return [found.get(row.id) for row in rows]
+from tests.helpers.downloads import located_as_built, put_files
 
 
 @pytest.mark.parametrize("name", ["eyepacs", "deepdr", "aptos", "hci"])
@@ -37,7 +19,7 @@ def test_stages_and_decades_are_labels_as_they_are(name):
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_eyepacs_in_the_separators_and_line_ends_that_go_round(tmp_path, copy, mark):
     rows = [("image", "level"), ("10_left", "0"), ("10_right", "4"), ("2007_left", "2.0")]
-    files = put(
+    files = put_files(
         tmp_path,
         {
             "trainLabels.csv": mark + "".join(copy.format(*row) for row in rows),
@@ -54,11 +36,11 @@ def test_eyepacs_in_the_separators_and_line_ends_that_go_round(tmp_path, copy, m
         Row("10_right", ("10_right.jpeg",), "4", "10"),
         Row("2007_left", ("2007_left.jpeg",), "2.0", "2007"),
     ]
-    assert located(files, eyepacs) == ["train/10_left.jpeg", "train/10_right.png", "flat/2007_left.JPG"]
+    assert located_as_built(files, eyepacs) == ["train/10_left.jpeg", "train/10_right.png", "flat/2007_left.JPG"]
 
 
 def test_eyepacs_rows_that_name_no_eye_are_dropped_with_the_line(tmp_path):
-    files = put(tmp_path, {"trainLabels.csv": "level,image\n0,10_left\n\n1,10\n2\n3,_left\n4,7_middle\n"})
+    files = put_files(tmp_path, {"trainLabels.csv": "level,image\n0,10_left\n\n1,10\n2\n3,_left\n4,7_middle\n"})
     reason = "line {}: image {!r} is not <patient>_left or _right"
     assert list(eyepacs.read(files)) == [
         Row("10_left", ("10_left.jpeg",), "0", "10"),
@@ -92,7 +74,7 @@ def deepdr_row(id: str, score: str, part: str, short: str) -> Row:
 def test_deepdr_takes_the_filled_grade_and_the_image_below_images(tmp_path):
     decoy = "patient_id,image_id,image_path,Source\r\n"
     train = [("3", "3_l1", "2", ""), ("3", "3_r1", "", "0"), ("61", "61_r3", "1.0", ""), ("61", "61_l3", "", "3")]
-    files = put(
+    files = put_files(
         tmp_path,
         {
             f"{TRAIN}/regular-fundus-training.csv": deepdr_csv("regular-fundus-training", *train),
@@ -118,7 +100,7 @@ def test_deepdr_takes_the_filled_grade_and_the_image_below_images(tmp_path):
         deepdr_row("61_l3", "3", "train", "l3"),
         deepdr_row("270_l1", "4", "test", "l1"),
     ]
-    assert located(files, deepdr) == [
+    assert located_as_built(files, deepdr) == [
         f"{TRAIN}/Images/3/3_l1.jpg",
         f"{TRAIN}/Images/3/r1.jpg",
         f"{TRAIN}/Images/61/61_r3.jpg",
@@ -129,7 +111,7 @@ def test_deepdr_takes_the_filled_grade_and_the_image_below_images(tmp_path):
 
 def test_deepdr_drops_rows_with_no_grade_two_grades_or_no_name(tmp_path):
     train = [("3", "3_l1", "", ""), ("3", "3_l2", "2", "1"), ("", "4_l1", "2", ""), ("4", "", "2", "")]
-    files = put(
+    files = put_files(
         tmp_path,
         {
             "regular-fundus-training.csv": deepdr_csv("regular-fundus-training", *train) + "5\r\n",
@@ -151,14 +133,14 @@ def test_deepdr_drops_rows_with_no_grade_two_grades_or_no_name(tmp_path):
 
 
 def test_deepdr_does_not_take_the_source_csv_for_the_labels(tmp_path):
-    files = put(tmp_path, {f"{TRAIN}/regular-fundus-source-training.csv": "patient_id,image_id\r\n"})
+    files = put_files(tmp_path, {f"{TRAIN}/regular-fundus-source-training.csv": "patient_id,image_id\r\n"})
     with pytest.raises(FileNotFoundError, match=r"no file regular-fundus-training\.csv or .* there is .*source"):
         list(deepdr.read(files))
 
 
 def test_aptos_ids_are_text_even_if_they_look_like_numbers(tmp_path):
     ids = ["0a1b2c3d4e5f", "123456789012", "0709652336e2", "1234e5678901", "01e234567890"]
-    files = put(
+    files = put_files(
         tmp_path,
         {
             "train.csv": "\ufeffid_code,diagnosis\n"
@@ -180,7 +162,7 @@ def test_aptos_ids_are_text_even_if_they_look_like_numbers(tmp_path):
         Drop("", "train.csv", "rule", "train.csv, line 7: id_code is empty"),
         Row("00ab", ("00ab.png",), ""),  # build.py drops what is no number
     ]
-    assert located(files, aptos) == [
+    assert located_as_built(files, aptos) == [
         "train_images/0a1b2c3d4e5f.png",
         "train_images/123456789012.png",
         "train_images/0709652336e2.jpg",
@@ -200,14 +182,14 @@ def test_aptos_ids_are_text_even_if_they_look_like_numbers(tmp_path):
 )
 def test_a_label_file_that_is_absent_or_another_one_is_named(tmp_path, module, file, header, column):
     with pytest.raises(FileNotFoundError, match=f"no file {file} .*in it or below it; there is notes.txt"):
-        list(module.read(put(tmp_path, {"notes.txt": ""})))
+        list(module.read(put_files(tmp_path, {"notes.txt": ""})))
     with pytest.raises(ValueError, match=rf"{file}: no column '{column}'.* \(there are: {header.replace(',', ', ')}\)"):
-        list(module.read(put(tmp_path, {file: header + "\n"})))
+        list(module.read(put_files(tmp_path, {file: header + "\n"})))
 
 
 def test_eyepacs_in_the_copies_of_kaggle(tmp_path):
     """An index column, names with an extension, another name of the file."""
-    files = put(
+    files = put_files(
         tmp_path,
         {
             "labels/trainLabels15.csv": ",Unnamed: 0,image,level\n0,0,10_left.jpeg,1\n1,1,10_right,2\n",
@@ -217,12 +199,12 @@ def test_eyepacs_in_the_copies_of_kaggle(tmp_path):
         },
     )
     assert [(row.id, row.score) for row in eyepacs.read(files)] == [("10_left", "1"), ("10_right", "2")]
-    assert located(files, eyepacs) == ["resized train 15/10_left.jpg", "resized train 15/10_right.jpg"]
+    assert located_as_built(files, eyepacs) == ["resized train 15/10_left.jpg", "resized train 15/10_right.jpg"]
 
 
 def test_aptos_in_three_labeled_files_is_read_whole_and_said(tmp_path):
     parts = {f"{part}.csv": f"id_code,diagnosis\n{part},1\n" for part in ("train_1", "valid", "test")}
-    files = put(tmp_path, parts | {"sample_submission.csv": "id_code,diagnosis\nx,0\n"})
+    files = put_files(tmp_path, parts | {"sample_submission.csv": "id_code,diagnosis\nx,0\n"})
     assert sorted(row.id for row in aptos.read(files)) == ["test", "train_1", "valid"]
     assert any("train_1.csv, valid.csv, test.csv" in note for note in files.notes)
 
@@ -234,19 +216,19 @@ def test_deepdr_in_copies_with_other_folders_and_marks_for_empty(tmp_path, empty
         f"regular-fundus-{part}.csv": deepdr_csv(part, (f"{n}", f"{n}_l1", "2.0", empty))
         for n, part in ((1, "training"), (2, "validation"))
     }
-    files = put(tmp_path, csvs | {f"{folder}1_l1.png": "x", f"{folder.replace('1', '2')}2_l1.png": "x"})
+    files = put_files(tmp_path, csvs | {f"{folder}1_l1.png": "x", f"{folder.replace('1', '2')}2_l1.png": "x"})
     assert [(row.id, row.score, row.part) for row in deepdr.read(files)] == [
         ("1_l1", "2.0", "train"),
         ("2_l1", "2.0", "test"),
     ]
-    assert None not in located(files, deepdr)
+    assert None not in located_as_built(files, deepdr)
 
 
 def test_labels_of_other_images_are_refused(tmp_path):
-    test_labels = put(tmp_path / "a", {"trainLabels.csv": "image,level,Usage\n1_left,0,Private\n"})
+    test_labels = put_files(tmp_path / "a", {"trainLabels.csv": "image,level,Usage\n1_left,0,Private\n"})
     with pytest.raises(ValueError, match=r"trainLabels\.csv: these are the labels of the test images"):
         list(eyepacs.read(test_labels))
-    other = put(
+    other = put_files(
         tmp_path / "b",
         {"trainLabels15.csv": "image,level\n10_left,1\n", "trainLabels19.csv": "id_code,diagnosis\na,1\n"},
     )
@@ -254,4 +236,4 @@ def test_labels_of_other_images_are_refused(tmp_path):
         list(aptos.read(other))
     (tmp_path / "c" / "train" / "12").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="1930s"):
-        list(hci.read(put(tmp_path / "c", {"train/12/x.jpg": "x"})))
+        list(hci.read(put_files(tmp_path / "c", {"train/12/x.jpg": "x"})))
