@@ -14,8 +14,6 @@ from train import results, sweep
 from train.plan import Options, plan
 from train.predictions import prediction, settings_of
 
-PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
-RENDEZVOUS = (("MASTER_ADDR", "10.0.0.1"), ("MASTER_PORT", "23456"))  # as recipes/slurm.sh sets them
 DEMO = [f"demo{row.suffix}" for row in STRATEGIES.values()]
 UNKNOWN = ("do_sample=true", "image_min_pixels=3136", "quantization_bit=4", "model_revision=a", "cache_dir=x")
 

@@ -7,26 +7,12 @@ from pathlib import Path
 import pytest
 
 from storm.datasets import SCALES
-from storm.prompts import STRATEGIES
 from tests.helpers.fake_host import calls
 from train import preflight, sweep
 from train.checks.finding import Finding
 from train.machines import installed, on_all_gpus
 
 PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
-RENDEZVOUS = (("MASTER_ADDR", "10.0.0.1"), ("MASTER_PORT", "23456"))  # as recipes/slurm.sh sets them
-DEMO = [f"demo{row.suffix}" for row in STRATEGIES.values()]
-UNKNOWN = ("do_sample=true", "image_min_pixels=3136", "quantization_bit=4", "model_revision=a", "cache_dir=x")
-
-
-def cell(markdown: str, row: str, number: int = 0) -> list[str]:
-    """The cells of a row of a Markdown table; number: of several tables."""
-    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in markdown.splitlines()]
-    return [line for line in lines if line[:1] == [row]][number][1:]
-
-
-def after(words: list[str], option: str) -> str:
-    return words[words.index(option) + 1]
 
 
 def test_dry_run_prints_commands_that_work(tree, monkeypatch, capsys):
