@@ -1,6 +1,7 @@
 """Looks for duplicates in what was built: pictures with two labels, and training pictures that are test pictures."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 from data_prep.build import Built, without
@@ -8,7 +9,7 @@ from data_prep.conflicts import drop_conflicts
 from data_prep.leaks import Leak, find_leaks
 from data_prep.options import Options
 from data_prep.pictures import DIGITS, pictured, read_table, uninformative, write_table
-from data_prep.split import Rated
+from data_prep.split import Rated, Split
 
 
 def compared(built: list[Built], hashed: bool) -> list[str]:
@@ -22,11 +23,14 @@ def learned(b: Built) -> list[Rated]:
     return b.split.train + [row for row in b.split.val if row.id not in ids]
 
 
-def in_both(b: Built, rows: list[Rated]) -> list[Rated]:
-    """Those of a dataset's rows whose image is, under the same path, in train and in test."""
+def in_both(b: Built) -> Built | None:
+    """A dataset with only the rows whose image is, under the same path, in train or val and in test; None if no image
+    is."""
     tests = {row.image for row in b.split.test}
-    both = {row.image for row in learned(b) if row.image in tests}
-    return [row for row in rows if row.image in both] if both else []
+    both = {row.image for rows in (b.split.train, b.split.val) for row in rows if row.image in tests}
+    if not both:
+        return None
+    return replace(b, split=Split(*([row for row in rows if row.image in both] for rows in b.split)))
 
 
 def compare(built: list[Built], options: Options) -> str:
@@ -42,9 +46,9 @@ def compare(built: list[Built], options: Options) -> str:
     conflicts = drop_conflicts(built, options, check)
     pictures = [
         pictured(b, row, test)
-        for b in built
+        for b in (built if options.hashed else filter(None, map(in_both, built)))
         for test, rows in ((False, learned(b)), (True, b.split.test))
-        for row in (rows if options.hashed else in_both(b, rows))
+        for row in rows
     ]
     out, hashed, drop = options.out, options.hashed, options.drop_leaks
     names, path, leaks = {b.name for b in built}, out / "leaks.csv", find_leaks(pictures, check)

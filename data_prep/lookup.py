@@ -1,4 +1,4 @@
-"""All pairs of 63-bit hashes that differ by few bits, without comparing all with all."""
+"""All pairs of 63-bit hashes that differ by few bits, of many hashes without comparing all with all."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -17,6 +17,12 @@ def within(hashes: np.ndarray, queries: np.ndarray, bits: int) -> Iterator[tuple
     bands, so each band of a query is looked up as it is and with each of its bits flipped. The more bits, the slower:
     5 take 66 look-ups, 2 take 3, 8 take 696. Fastest if `queries` is the shorter one.
     """
+    if len(hashes) * len(queries) <= ENTRIES:  # few: the tables below have 2 million places each
+        distance = np.bitwise_count(hashes[:, None] ^ queries)
+        place, query = np.nonzero(distance <= bits)
+        if len(place):
+            yield place, query, distance[place, query]
+        return
     few = bits // BANDS
     masks = [sum(1 << bit for bit in chosen) for n in range(few + 1) for chosen in combinations(range(WIDTH), n)]
     for band in range(BANDS if len(hashes) and len(queries) else 0):

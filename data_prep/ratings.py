@@ -29,7 +29,8 @@ def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float]
     drops, off, texts = [], [], []
     for row in rows:
         try:
-            score = float(str(row.score).replace("_", "x"))  # Python takes 9_0 for 90
+            number = row.score
+            score = float(number.replace("_", "x") if isinstance(number, str) else number)  # Python takes 9_0 for 90
         except (TypeError, ValueError):
             empty = str(row.score or "") == ""
             reason = "rating is empty" if empty else f"rating {row.score!r} is not a number"
@@ -157,7 +158,7 @@ def _rounded(shares: list[float]) -> tuple[float, ...]:
     """Shares to six digits; the largest takes what is left to 1."""
     kept = [round(share, 6) for share in shares]
     largest = kept.index(max(kept))
-    kept[largest] = round(1 - sum(kept[:largest]) - sum(kept[largest + 1 :]), 6)
+    kept[largest] = round(1 - sum(kept) + kept[largest], 6)
     return tuple(kept)
 
 

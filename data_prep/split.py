@@ -71,8 +71,7 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str, val: float | No
     lite = [row for row in train if row.id not in in_val][:size] if size < len(train) else train[:size]
     divided = Split(train, lite, test, inside)
     for part, other in (("train", "test"), ("val", "test")) + (("train", "val"),) * bool(carved):
-        both = _subjects(getattr(divided, part)) & _subjects(getattr(divided, other))
-        if protocol == "subject" and both:
+        if protocol == "subject" and (both := _subjects(getattr(divided, part)) & _subjects(getattr(divided, other))):
             what = f"subject {min(both)!r} is in {part} and in {other}"
             raise ValueError(f"{facts.name}: {what} ({len(both)} such subjects)")
     return divided

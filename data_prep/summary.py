@@ -1,7 +1,7 @@
 """What a build read and what came out: for summary.json, and as the tables at the end of a command."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -40,15 +40,14 @@ def summary(built: Built) -> dict:
 
 def levels(built: Built) -> list[dict]:
     """For each label that occurs: the lowest and highest raw score that became it, and its rows in each part."""
-    scores: dict[int, list[float]] = {}
+    scores: dict[int, list[float]] = defaultdict(list)
     counts = {part: Counter(row.label for row in rows) for part, rows in built.split._asdict().items()}
-    for rows in built.split:
+    for rows in (built.split.train, built.split.val, built.split.test):  # those of lite are in train
         for row in rows:
-            ends = scores.setdefault(row.label, [row.score, row.score])
-            ends[:] = min(ends[0], row.score), max(ends[1], row.score)
+            scores[row.label].append(row.score)
     return [
-        {"label": label, "lowest": low, "highest": high, **{part: counts[part][label] for part in PARTS}}
-        for label, (low, high) in sorted(scores.items())
+        {"label": label, "lowest": min(of), "highest": max(of), **{part: counts[part][label] for part in PARTS}}
+        for label, of in sorted(scores.items())
     ]
 
 

@@ -191,7 +191,7 @@ def read_together(
 
     Raises ValueError with the list of files if they hold the same id twice or not the same columns.
     """
-    if len({columns_of(path, columns, optional or {}) for path in paths}) > 1:
+    if len(paths) > 1 and len({columns_of(path, columns, optional or {}) for path in paths}) > 1:
         raise ValueError(f"{_list(paths)}: they have different columns; move away what is not meant")
     seen: dict[str, Path] = {}
     key = next(iter(columns))

@@ -55,13 +55,16 @@ def _lines(built: Built, strategy: str, rows: list[Rated]) -> Iterator[dict]:
 def _manifest(built: Built, file: IO[bytes]) -> None:
     """id, image, label, score, subject, split (train, val if it is not in train, test), and whether it is in lite or
     val."""
-    lite, val = ({row.id for row in part} for part in (built.split.lite, built.split.val))
-    inside = {row.id for row in built.split.train}
-    rows = [(row, "train") for row in built.split.train] + [(row, "test") for row in built.split.test]
-    rows += [(row, "val") for row in built.split.val if row.id not in inside]
-    rows.sort(key=lambda row: row[0].id)
-    cells = ([*row[:5], part, int(row.id in lite), int(row.id in val)] for row, part in rows)
-    write_csv(file, (*Rated._fields[:5], "split", "lite", "val"), cells)
+    split, rows = built.split, {}
+    for part, marks, of in (
+        ("train", (0, 0), split.train),
+        ("train", (1, 0), split.lite),
+        ("val", (0, 1), split.val),
+        ("test", (0, 0), split.test),
+    ):
+        for row in of:
+            rows[row.id] = (*row[:5], rows[row.id][5] if row.id in rows else part, *marks)
+    write_csv(file, (*Rated._fields[:5], "split", "lite", "val"), map(rows.get, sorted(rows)))
 
 
 def quarantine(drops: list[Drop], file: IO[bytes]) -> None:

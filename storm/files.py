@@ -167,9 +167,9 @@ def write_jsonl(path: Path, rows: Iterable[dict]) -> int:
 
 def write_rows(file: IO[bytes], rows: Iterable[dict]) -> int:
     """Write rows to an open binary file as JSON lines. Returns how many there were."""
-    writer, count = jsonlines.Writer(file, dumps=orjson.dumps), 0
+    count = 0
     for row in rows:
-        writer.write(row)
+        file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         count += 1
     return count
 

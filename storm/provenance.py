@@ -26,6 +26,7 @@ SEED = 42  # the host's default (transformers TrainingArguments.seed) where a re
 # What may change a number.
 CODE = ("recipes", "storm", "data_prep", "demo", "eval", "train", "ds_configs", "dataset_info.json")
 GPU_KEYS = ("per_device_train_batch_size", "gradient_accumulation_steps", "per_device_eval_batch_size")
+_version = cache(version)  # 5 ms each, and a sweep asks for each run
 
 
 @cache
@@ -50,7 +51,7 @@ def _git(*arguments: str) -> bytes:
 
 def tools(packages: tuple[str, ...] = PACKAGES) -> dict:
     """What made a result beside its recipe and data: the commit and the versions of packages."""
-    versions = {"python": platform.python_version()} | {name: version(name) for name in packages}
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
     return {"commit": commit(), "versions": versions}
 
 

@@ -125,6 +125,7 @@ def options() -> dict[str, set[str]]:
     return accepted
 
 
+@pytest.mark.slow
 def test_every_option_in_a_command_is_one_of_its_options(options):
     shown = 0
     for place, text in blocks("bash") + blocks("console"):
@@ -137,6 +138,7 @@ def test_every_option_in_a_command_is_one_of_its_options(options):
     assert shown > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", TEXTS, ids=name)
 def test_every_option_in_the_text_exists(page, options):
     existing = set().union(*options.values())

@@ -30,9 +30,10 @@ def read(files: Files) -> Items:
     there: dict[str, list[str]] = {}  # the owner's name, no extension -> those of the files: folders differ
     repaired = 0
     for name in dict.fromkeys(map(base, files.images)):
-        ours = stem(owners(name)) if NAME.fullmatch(name) else name  # what is no name of CACD is dropped below
+        odd, match = ODD.search(name), NAME.fullmatch(name)
+        ours = stem(owners(name) if odd else name) if match else name  # what is no name of CACD is dropped below
         there.setdefault(ours, []).append(name)
-        if ODD.search(name):
+        if odd:
             repaired += ours not in (name, unicodedata.normalize("NFC", stem(name)))
     if files.all("celebrity2000_meta.mat"):
         path = files.label_file("celebrity2000_meta.mat")
@@ -45,15 +46,16 @@ def read(files: Files) -> Items:
         files.notes.append(f"{repaired:,} file names are in a wrong encoding and were read as the owner's")
     people: set[str] = set()
     for image, age in listed:
-        name = owners(image) if NAME.fullmatch(image) else image
-        match = NAME.fullmatch(name)
+        match = NAME.fullmatch(image)
+        if match and ODD.search(image):
+            match = NAME.fullmatch(owners(image))
         if match is None:
-            yield Drop(name, image, "rule", f"{name!r} is not <age>_<name>_<four digits>.jpg")
+            yield Drop(image, image, "rule", f"{image!r} is not <age>_<name>_<four digits>.jpg")
         elif age is not None and age != int(match[2]):
             yield Drop(match[1], image, "rule", f"age {age:g} in {path.name}, but {match[2]} in the name of the file")
         else:
             people.add(match[3])
-            yield Row(match[1], tuple(there.get(match[1], [name])), int(match[2]), subject=match[3])
+            yield Row(match[1], tuple(there.get(match[1], [match[0]])), int(match[2]), subject=match[3])
     if len(people) >= PEOPLE and all(map(str.isascii, people)):
         what = f"none of the names of {len(people):,} people has an accent, but the owner's do (Renée_Zellweger)"
         raise ValueError(f"{files.root}: {what}; {FIX}")
@@ -62,8 +64,6 @@ def read(files: Files) -> Items:
 def owners(name: str) -> str:
     """The owner's name of an image, NFC, from one that was unpacked in a wrong encoding. Raises ValueError for one that
     cannot be repaired: it would become another person."""
-    if not ODD.search(name):
-        return name
     name = unquote(unescape(re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name)))
     right = unicodedata.normalize("NFC", re.sub(r"#U([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name))
     for encoding in WRONG:

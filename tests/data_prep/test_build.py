@@ -68,6 +68,7 @@ def test_the_same_input_gives_the_same_bytes_wherever_it_lies(raw, built, tmp_pa
     assert contents(tmp_path / "again") == contents(built)
 
 
+@pytest.mark.slow
 def test_one_dataset_at_a_time_gives_the_same_files(originals, built, tmp_path):
     for name in reversed(NAMES):
         assert exists(originals, tmp_path / "out", name, "--strategy", *STRATEGIES) == 0

@@ -32,7 +32,9 @@ def always(groups):
 
 
 @pytest.mark.parametrize("bits", [0, 2, 5])
-def test_the_look_up_finds_what_comparing_all_with_all_finds(bits):
+@pytest.mark.parametrize("entries", [1 << 20, 1 << 10])  # compared at once: all, or those of a look-up
+def test_the_look_up_finds_what_comparing_all_with_all_finds(bits, entries, monkeypatch):
+    monkeypatch.setattr("data_prep.lookup.ENTRIES", entries)
     rng = np.random.default_rng(bits)
     hashes = rng.integers(0, 1 << 63, 400, np.uint64)
     queries = rng.integers(0, 1 << 63, 300, np.uint64)
@@ -111,6 +113,7 @@ def pictured(folder: Path, image: Image.Image, dataset: str, id: str, test: bool
     return Picture(dataset, id, test, digest, hash_image(sketch(path.read_bytes())), path.name)
 
 
+@pytest.mark.slow
 def test_changed_duplicates_are_found_and_other_photographs_are_not(tmp_path):
     rows, expected = [], set()
     for number, name in enumerate(NAMES):

@@ -207,6 +207,7 @@ def test_a_fault_of_ours_is_not_one_of_the_image(tmp_path, monkeypatch):
         one(tmp_path, "sound.jpg", encoded(picture(), "JPEG"), resize=1000)
 
 
+@pytest.mark.slow
 def test_shrinking_looks_like_shrinking_in_full():
     image = picture(2000, 1500)
     data = encoded(image, "JPEG", quality=95)

@@ -51,6 +51,7 @@ def test_of_two_trees_one_is_taken_though_each_is_fuller_somewhere(tmp_path):
     assert set(located.used) == {"b/t1", "b/t2"}, "the fuller one"
 
 
+@pytest.mark.slow
 def test_a_tree_of_thousands_of_folders_is_chosen_at_once(tmp_path):
     folders = {f"{top}__{number}": [f"{number}.jpg"] for top in ("faces", "aligned") for number in range(1500)}
     there = files(tmp_path, **folders)

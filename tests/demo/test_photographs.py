@@ -57,6 +57,7 @@ def test_the_same_files_are_written_every_time(split, tmp_path, monkeypatch):
     assert all((tmp_path / "a" / example.image).is_file() for example in lines)
 
 
+@pytest.mark.slow
 def test_main_writes_all_parts(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(photographs, "OUT", tmp_path)
     for part in PARTS:

@@ -4,11 +4,12 @@ of the sweep; its folder is the fixture `tree`."""
 import json
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 from data_prep.registry import dataset_info
 from storm import provenance
-from storm.files import read_jsonl, write_jsonl
+from storm.files import read_jsonl
 from storm.prompts import STRATEGIES, strategy_of
 from storm.rows import Example, to_row
 from storm.scales import IQA
@@ -25,18 +26,28 @@ PROGRAMS = {
 }
 
 
+@cache
+def _built() -> dict[str, bytes]:
+    """Name of each built file -> its bytes. Made once for all tests: write_jsonl waits for the disk."""
+    files = {}
+    for name, row in STRATEGIES.items():
+        for split in ("train", "test"):
+            examples = [Example(str(n), "demo", "x.png", n % 5, IQA, name) for n in range(10)]
+            files[f"data/demo/demo_{split}{row.suffix}.jsonl"] = examples
+    for name, stanza in dataset_info().items():
+        if facts := facts_of(name):
+            example = Example("0", facts.name, "x.png", facts.scale.lo, facts.scale, strategy_of(name).name)
+            files[stanza["file_name"]] = [example]
+    return {name: b"".join(json.dumps(to_row(row)).encode() + b"\n" for row in rows) for name, rows in files.items()}
+
+
 def make_tree(folder: Path) -> None:
     """A small demo task, one row of each of the 14 datasets, and the stand-ins in bin/."""
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     shutil.copy(ROOT / "dataset_info.json", folder)
-    for name, row in STRATEGIES.items():
-        for split in ("train", "test"):
-            examples = [Example(str(n), "demo", "x.png", n % 5, IQA, name) for n in range(10)]
-            write_jsonl(folder / "data" / "demo" / f"demo_{split}{row.suffix}.jsonl", map(to_row, examples))
-    for name, stanza in dataset_info().items():
-        if facts := facts_of(name):
-            example = Example("0", facts.name, "x.png", facts.scale.lo, facts.scale, strategy_of(name).name)
-            write_jsonl(folder / stanza["file_name"], [to_row(example)])
+    for name, rows in _built().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(rows)
     programs = folder / "bin"
     programs.mkdir()
     for name, text in PROGRAMS.items():

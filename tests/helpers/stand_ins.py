@@ -62,8 +62,8 @@ def text(path: Path, header: str, newline: str = "\n") -> Iterator[TextIO]:
 
 
 def spaq(folder: Path, fraction: float, rng: Random) -> Iterator[str]:
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("Sheet1")
+    book = Workbook()  # not write_only, which leaves out the size of the sheet that the owner's file has
+    sheet = book.active
     sheet.append(["Image name", "MOS", "Brightness", "Colorfulness", "Contrast", "Noisiness", "Sharpness"])
     for n in range(1, scaled(11_125, fraction) + 1):
         digits = None if n % 7 == 0 else 2  # the owner's whole numbers are int cells

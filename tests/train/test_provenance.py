@@ -78,6 +78,7 @@ def test_a_data_build_that_changed_one_test_set_predicts_this_one_again(tree, ca
     assert prediction["image"] == "y.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dataset"), [("demo", "demo"), ("zero_qwen", "koniq")])
 def test_predictions_of_another_commit_are_taken_by_any_commit_only(tree, capsys, name, dataset):
     argv = [name, "--datasets", "koniq"] if name == "zero_qwen" else [name, "--only", name]

@@ -45,6 +45,7 @@ def test_a_whole_table_runs_and_then_is_finished(tree, capsys):
     assert time.time() - begin < 2 * len(DEMO), "at most 2 s for a finished run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -26,6 +26,7 @@ def test_gpus_that_cannot_share_the_batch(tree, capsys):
     assert "--gpus 4" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_more_gpus_than_there_are(tree, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "visible_gpus", lambda: 2)
     assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "8"]) == 1

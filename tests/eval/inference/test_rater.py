@@ -40,6 +40,7 @@ def test_hostile_images_are_rows_with_a_reason(world, tmp_path):
     assert all("image root" in rows[id]["error"] for id in ("../secret.png", str(world / "secret.png"), ".."))
 
 
+@pytest.mark.slow
 def test_the_next_run_tries_them_again(world, tmp_path):
     media = tmp_path / "raw"
     media.mkdir()
