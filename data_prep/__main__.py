@@ -1,13 +1,12 @@
 """python -m data_prep [NAME ...]: from the owners' downloads to registered conversations. See --help and README."""
 
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
 from data_prep import own_ratings, registry, release
 from data_prep.build import Built, Refused, prepare
-from data_prep.downloads import folders
+from data_prep.dataset_folders import chosen, folder
 from data_prep.finish import FAILURES, write_and_report
 from data_prep.options import Options, add_folders, add_options, add_strictness, options, score_range
 from data_prep.source import reader
@@ -15,7 +14,6 @@ from data_prep.write import quarantine_of
 from storm.datasets import DATASETS, equal_width
 from storm.files import locked
 from storm.options import Parser, describe, did_you_mean, one_of, print_errors
-from storm.text import printable
 
 COMMANDS = {"release": release.main, "csv": own_ratings.main, "registry": registry.main}
 
@@ -40,26 +38,6 @@ def arguments() -> Parser:
     return parser
 
 
-def chosen(names: list[str], media: Path) -> dict[str, list[str]]:
-    """The datasets to build -> the folders in the image root that are named like them; without names, all that have
-    one.
-
-    Raises ValueError for an unknown name, or without names if no dataset has a folder.
-    """
-    for name in names:
-        if name not in DATASETS:
-            raise ValueError(f"no dataset {name!r}; {did_you_mean(name, [*DATASETS, *COMMANDS])}")
-    there = folders(media)
-    rows = {name: there[name] for name in DATASETS if name in names or (not names and there[name])}
-    if not rows:
-        if not media.is_dir():
-            raise ValueError(f"{media}: no such folder; --media names the folder that has one for each dataset")
-        have = ", ".join(sorted(printable(entry.name) for entry in media.iterdir())[:8]) or "nothing"
-        named = f"put each download into one: {', '.join(DATASETS)}"
-        raise ValueError(f"{media}: no folder named like a dataset (there is {have}); {named}")
-    return rows
-
-
 def build(rows: dict[str, list[str]], options: Options) -> tuple[list[Built], list[str]]:
     """The datasets that can be built, and a line for each that cannot. The rows that those dropped are written, too."""
     built, errors = [], []
@@ -71,21 +49,6 @@ def build(rows: dict[str, list[str]], options: Options) -> tuple[list[Built], li
         except FAILURES as error:
             errors.append(f"{name}: {describe(error)}")
     return built, errors
-
-
-def folder(name: str, names: list[str], media: Path) -> str:
-    """The one folder of a dataset. Raises NotADirectoryError if there is none, ValueError if several could be meant."""
-    facts = DATASETS[name]
-    if not names:
-        fix = f"download {facts.title} ({facts.url}) into it; other names that are found: {', '.join(facts.aliases)}"
-        raise NotADirectoryError(f"{media / name}: no such folder; {fix}")
-    if len(names) > 1 and names[0] != name:
-        raise ValueError(
-            f"{media}: several folders could be {name}: {', '.join(names)}; rename the right one to {name}"
-        )
-    if len(names) > 1:
-        print(f"{name}: {names[0]} is used, not {', '.join(names[1:])}", file=sys.stderr)
-    return names[0]
 
 
 def main(argv: list[str]) -> int:
@@ -101,6 +64,9 @@ def sources(argv: list[str]) -> int:
     parser = arguments()
     args = parser.parse_args(argv)
     opts = options(parser, args, protocol=args.split)
+    for name in args.names:
+        if name not in DATASETS:
+            parser.error(f"no dataset {name!r}; {did_you_mean(name, [*DATASETS, *COMMANDS])}")
     try:
         rows = chosen(args.names, opts.media)
     except ValueError as error:

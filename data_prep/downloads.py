@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from storm.datasets import DATASETS
 from storm.images import suffixes
 from storm.text import printable
 
@@ -32,17 +31,6 @@ def stem(path: str) -> str:
     name = path.rpartition("/")[2]
     dot = name.rfind(".")
     return name[:dot] if 0 < dot < len(name) - 1 else name
-
-
-def folders(media: Path) -> dict[str, list[str]]:
-    """Dataset -> the folders in the image root that have its name or an alias, in any case, its own name first."""
-    of = {alias: row.name for row in DATASETS.values() for alias in (row.name, *row.aliases)}
-    named: dict[str, list[str]] = {name: [] for name in DATASETS}
-    for entry in sorted(media.iterdir()) if media.is_dir() else ():
-        name = of.get("".join(letter for letter in folded(entry.name) if letter.isalnum()))
-        if name and entry.is_dir():
-            named[name].append(entry.name)
-    return {name: sorted(names, key=lambda folder: (folder != name, folder)) for name, names in named.items()}
 
 
 class Match(NamedTuple):

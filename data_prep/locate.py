@@ -136,6 +136,7 @@ def too_many_missing(files: Files, located: Located, share: float) -> str:
     others = "".join(
         f"; {printable(folder)} has {count:,}: --images {printable(folder)} takes that folder"
         for folder, count in list(located.unused.items())[:2]
+        if count > len(located.rows)
     )
     return (
         f"{len(names):,} of {rows:,} rows have no image ({share:.0%} would be usual), such as {_three(names)}"

@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 
 from data_prep.build import Built
-from data_prep.downloads import Files, folded, folders
+from data_prep.dataset_folders import folders
+from data_prep.downloads import Files, folded
 from data_prep.finish import write_and_report
 from data_prep.images import check
 from data_prep.options import Options, add_folders, add_options, need_file, options

@@ -15,6 +15,8 @@ COLUMNS = {"image": ("image", "image_name", "img", "img_name", "file_name", "fil
 
 
 def read(files: Files) -> Items:
+    if files.all("val.csv") or files.all("valid*.csv"):
+        files.notes.append("there is a table of validation rows, which the owner's data has not: it is not read")
     for part in ("train", "test"):
         path = files.label_file(f"merge/{part}.csv", f"{part}.csv")
         for _, row in read_table(path, COLUMNS, notes=files.notes):

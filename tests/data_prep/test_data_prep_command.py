@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -33,6 +34,28 @@ def test_unknown_names_and_an_empty_root_are_refused(tmp_path, capsys):
             exists(tmp_path, tmp_path / "out", *names)
         assert stop.value.code == 2
         assert (names or [str(tmp_path)])[0] in capsys.readouterr().err
+
+
+def test_folders_and_archives_that_look_like_a_dataset_are_named_with_the_fix(raw, tmp_path, capsys):
+    (raw / "spaq").rename(raw / "SPAQ_x")
+    (raw / "aptos").rename(raw / "my-aptos")
+    shutil.rmtree(raw / "koniq")
+    (raw / "koniq10k_512x384.zip").write_bytes(b"PK")
+    (raw / "notes").mkdir()
+    exists(raw, tmp_path / "out")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "not used" in line]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"{raw}/{name}" for name in ("SPAQ_x", "koniq10k_512x384.zip", "my-aptos")
+    ]
+    assert "rename it to spaq" in lines[0] and f"unpack it into {raw}/koniq" in lines[1]
+    assert exists(raw, tmp_path / "out", "spaq") == 1
+    assert "SPAQ_x" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_dataset_as_image_root_is_told_from_its_parent(raw, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        exists(raw / "aptos", tmp_path / "out")
+    assert f"--media {raw} if this is aptos" in capsys.readouterr().err
 
 
 def test_dropping_leaks_without_looking_is_refused(raw, tmp_path, capsys):

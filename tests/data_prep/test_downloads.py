@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.downloads import Files, base, folders, image_id
+from data_prep.dataset_folders import folders
+from data_prep.downloads import Files, base, image_id
 from tests.helpers.downloads import best
 
 
