@@ -1,11 +1,12 @@
 """python -m data_prep [NAME ...]: from the owners' downloads to registered conversations. See --help and README."""
 
 import sys
+from contextlib import nullcontext
 
 from tqdm import tqdm
 
 from data_prep import own_ratings, registry, release
-from data_prep.build import Built, Refused, prepare
+from data_prep.build import Built, Refused, no_collection, prepare
 from data_prep.dataset_folders import chosen, folder
 from data_prep.finish import FAILURES, write_and_report
 from data_prep.options import Options, add_folders, add_options, add_strictness, options, score_range
@@ -76,7 +77,7 @@ def sources(argv: list[str]) -> int:
     for name in rows if opts.score_range else ():
         if DATASETS[name].spread or DATASETS[name].label is not equal_width:
             parser.error(f"--score-range: the range of {name} is known, or its levels do not depend on one")
-    with locked(opts.out):
+    with locked(opts.out), nullcontext() if opts.hashed else no_collection():
         built, errors = build(rows, opts)
         settings = {"split": opts.protocol, "val": opts.val, "check": opts.check, "resize": opts.resize}
         return write_and_report(built, opts, settings, errors)

@@ -67,7 +67,11 @@ class Files:
                 raise ValueError(f"{root}: {what}; unpack again, or convmv -f latin1 -t utf8")
         below, ends = posixpath.normpath(images) + "/" if images else "", suffixes()
         below = "" if below == "./" else below
-        self.images = [path for path in self.paths if path.lower().endswith(ends) and path.startswith(below)]
+        self.images, self._others = [], []
+        for path in self.paths:
+            (self.images if path.lower().endswith(ends) else self._others).append(path)
+        if below:
+            self.images = [path for path in self.images if path.startswith(below)]
         self.label_paths: list[str] = []
         self.notes: list[str] = []
 
@@ -137,10 +141,6 @@ class Files:
             return [path for path in self._others if matches("/" + folded(path))]
         matches = re.compile(translate(pattern)).match
         return [path for path in self._others if matches(folded(path.rpartition("/")[2]))]
-
-    @cached_property
-    def _others(self) -> list[str]:
-        return [path for path in self.paths if not path.lower().endswith(suffixes())]
 
     @cached_property
     def _by_path(self) -> dict[str, str]:

@@ -55,15 +55,12 @@ def _lines(built: Built, strategy: str, rows: list[Rated]) -> Iterator[dict]:
 def _manifest(built: Built, file: IO[bytes]) -> None:
     """id, image, label, score, subject, split (train, val if it is not in train, test), and whether it is in lite or
     val."""
-    split, rows = built.split, {}
-    for part, marks, of in (
-        ("train", (0, 0), split.train),
-        ("train", (1, 0), split.lite),
-        ("val", (0, 1), split.val),
-        ("test", (0, 0), split.test),
-    ):
-        for row in of:
-            rows[row.id] = (*row[:5], rows[row.id][5] if row.id in rows else part, *marks)
+    split = built.split
+    rows = {row.id: (*row[:5], "train", 0, 0) for row in split.train}
+    inside = "train" if split.val and split.val[0].id in rows else "val"
+    rows |= {row.id: (*row[:5], "test", 0, 0) for row in split.test}
+    rows |= {row.id: (*row[:5], "train", 1, 0) for row in split.lite}
+    rows |= {row.id: (*row[:5], inside, 0, 1) for row in split.val}
     write_csv(file, (*Rated._fields[:5], "split", "lite", "val"), map(rows.get, sorted(rows)))
 
 
