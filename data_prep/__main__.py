@@ -79,8 +79,7 @@ def sources(argv: list[str]) -> int:
             parser.error(f"--score-range: the range of {name} is known, or its levels do not depend on one")
     with locked(opts.out), nullcontext() if opts.hashed else no_collection():
         built, errors = build(rows, opts)
-        settings = {"split": opts.protocol, "val": opts.val, "check": opts.check, "resize": opts.resize}
-        return write_and_report(built, opts, settings, errors)
+        return write_and_report(built, opts, opts.settings, errors)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Do two images show the same picture? Compares pixels, since fundus photographs, or aligned faces, all hash alike."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
@@ -14,6 +15,7 @@ from data_prep.images import end_with_parent
 from data_prep.pictures import Pair
 from data_prep.pixels import sketch
 from storm.images import ImageFault, read_bytes
+from storm.text import printable
 
 # All our choice; bench/duplicates.py says how well they do.
 WINDOW = 64  # pixels a side at which two images are compared
@@ -35,10 +37,8 @@ KEPT = 8_000  # images a process remembers, 9 kB each
 
 
 def first_alike(media: Path, groups: Sequence[Sequence[Pair]], workers: int) -> Iterator[int | None]:
-    """For each group of pairs, the place of the first that shows the same picture, None if none does.
-
-    Raises ValueError, naming the image, if one cannot be read any more.
-    """
+    """For each group of pairs, the place of the first that shows the same picture, None if none does. An image that can
+    no longer be read is named, and is like no other: hours of work must not end with it."""
     check = partial(_first, media)
     if workers <= 1 or sum(map(len, groups)) < POOLED:
         yield from map(check, groups)
@@ -49,7 +49,11 @@ def first_alike(media: Path, groups: Sequence[Sequence[Pair]], workers: int) -> 
 
 def _first(media: Path, group: Sequence[Pair]) -> int | None:
     for place, pair in enumerate(group):
-        one, other = _square(media / pair.one), _square(media / pair.other)
+        try:
+            one, other = _square(media / pair.one), _square(media / pair.other)
+        except ValueError as error:
+            print(f"note: {error}", file=sys.stderr)
+            continue
         if alike(one, other, pair.part_one, pair.part_other, pair.position):
             return place
     return None
@@ -60,7 +64,8 @@ def _square(path: Path) -> np.ndarray:
     try:
         return shrink(sketch(read_bytes(path))).astype("uint8")
     except ImageFault as fault:
-        raise ValueError(f"{path}: {fault}; it changed since it was checked, run this again") from None
+        what = "it changed since it was checked, and was not compared; run this again"
+        raise ValueError(f"{printable(path)}: {fault}; {what}") from None
 
 
 def alike(one: np.ndarray, other: np.ndarray, part_one: int = 0, part_other: int = 0, position: int = 0) -> bool:

@@ -10,19 +10,18 @@ from typing import NamedTuple
 
 from data_prep.downloads import Files
 from data_prep.images import Checked, check
-from data_prep.locate import locate, other_naming, too_many_missing, unmatched
+from data_prep.locate import Located, locate, other_naming, too_many_missing, unmatched
 from data_prep.options import Options
 from data_prep.ratings import distribution, empty_levels, on_scale, score_range
+from data_prep.refusals import few_readable, levels_without_rows, need, nothing_empty, too_many_rows, too_many_unusable
 from data_prep.source import Drop, Reader, Row, same_rating
 from data_prep.split import Rated, Split, split
-from storm.datasets import DatasetFacts
+from storm.datasets import CARVE, DatasetFacts
 from storm.scales import Scale
 from storm.text import printable
 
 KINDS = ("rule", "missing", "unreadable", "duplicate", "leak", "conflict")
-MORE = 1.02  # our choice: with more rows than this share of the owner's, other rows are among them
 RARE = 0.01  # our choice: with votes in fewer rows, datasets may not see the column in the first 10 MB, and then fails
-UNREADABLE = 0.5  # our choice: with more rows that break the rules, it is another table; of Adience's, 11% do
 
 
 class Source(NamedTuple):
@@ -32,7 +31,7 @@ class Source(NamedTuple):
     image_folders: dict[str, int]  # -> rows with an image of it
     unused_folders: dict[str, int]  # hold images of the same rows
     score_range: tuple[float, float]  # that the levels depend on
-    range_of: str  # what that range is
+    range_of: str  # what that range is, "" if levels do not depend on one
     notes: list[str]  # of the reader
 
 
@@ -48,7 +47,7 @@ class Built:
     drops: list[Drop] = field(default_factory=list)
     checked: dict[str, Checked] = field(default_factory=dict)  # by the path that rows now hold; {} without hashes
     facts: DatasetFacts | None = None  # None: there is no paper to compare with
-    source: "Source | None" = None  # None: rows that others have labelled
+    source: Source | None = None  # None: rows that others have labeled
 
 
 @contextmanager
@@ -86,59 +85,36 @@ def prepare(facts: DatasetFacts, read: Reader, folder: str, options: Options) ->
         raise Refused(str(error), drops) from None
 
 
+class Labeled(NamedTuple):
+    """The rows of a label file that have a label, and the range of raw scores that the labels depend on."""
+
+    read: int  # rows and names that the reader gave, dropped ones, too
+    rows: list[Row]
+    scores: dict[str, float]  # by id
+    labels: dict[str, int]  # by id
+    low: float
+    high: float
+    range_of: str
+
+
 def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, options: Options, drops: list[Drop]) -> Built:
     """The steps of prepare(). Rows that are dropped are added to `drops` at once: an error must not lose them."""
     with no_collection():
-        items = list(read(files))
-        drops += [item for item in items if isinstance(item, Drop)]
-        rows, repeated = once(item for item in items if isinstance(item, Row))
-        drops += repeated
-        few_unreadable(drops, len(items))
-        scores, off_scale = on_scale(facts, rows)
-        drops += off_scale
-        need(False, too_many_rows(facts, len(scores)))
-        if len(scores) < (1 - facts.missing) * facts.rows:
-            files.notes.append(f"a part: {len(scores):,} of the {facts.rows:,} rows of the whole dataset")
-        low, high, whose = score_range(facts, scores, options)
-        labels = {id: facts.label(score, low, high) for id, score in scores.items()}
-        need(options.allow_empty_levels, empty_levels(facts, Counter(labels.values()), "row of the label file"))
-        located = locate(files, [row for row in rows if row.id in scores], facts.folders)
-        drops += located.drops
-        located.drops += [item for item in items if isinstance(item, Drop) and item.kind == "missing"]
-        unlabeled = unmatched(files, located)
-        if facts.rows:  # of own ratings, names are exact, and unrated images are usual
-            need(False, other_naming(located, unlabeled, facts.missing))
-        need(options.allow_missing, too_many_missing(files, located, facts.missing))
+        labeled = _label(facts, read, files, options, drops)
+        located, unlabeled = _locate(facts, files, labeled, options, drops)
     images = {f"{below}{path}": row for path, row in located.rows.items()}
-    read, count = len(items), len(images)
+    rows = len(images) + sum(drop.kind == "missing" for drop in drops)
     located.rows.clear()
-    del items, rows
+    labeled.rows.clear()
     with nullcontext() if options.hashed else no_collection():
         checked = check(list(images), facts.name, options)
     with no_collection():
-        shares_of = distribution(facts, low, high)
-        rated, sound = [], {}
-        while images:  # one by one: rows of AVA take 100 MB
-            path, row = images.popitem()
-            result = checked.pop(path)
-            if result.reason:
-                drops.append(Drop(row.id, path, "unreadable", result.reason))
-                continue
-            if options.hashed:
-                sound[result.image] = result
-            score = scores[row.id]
-            facts_of_row = labels[row.id], score, row.subject, row.part, shares_of(row, score)
-            rated.append(Rated(row.id, result.image, *facts_of_row))
+        rated, sound = _rate(facts, labeled, images, checked, options, drops)
         if not rated:
             common = Counter(f"{drop.kind}: {drop.reason}" for drop in drops).most_common(1)
             why = f"; {len(drops)} dropped, most often {common[0][0]!r}" if common else ""
-            raise ValueError(f"{files.root}: no usable row out of {read}{why}")
-        if len(rated) < (1 - facts.missing) * count:
-            first = next(drop for drop in drops if drop.kind == "unreadable")
-            what = f"{count - len(rated):,} of {count:,} images cannot be used"
-            first_image = f"the first is {printable(first.file)} ({first.reason})"
-            need(options.allow_missing, f"{what}, {first_image}; download them again, or --allow-missing")
-        need(options.allow_empty_levels, empty_levels(facts, Counter(row.label for row in rated), "usable row"))
+            raise ValueError(f"{files.root}: no usable row out of {labeled.read}{why}")
+        need(options.allow_missing, too_many_unusable(drops, len(rated), rows, facts.missing))
         if 0 < (votes := sum(bool(row.votes) for row in rated)) < RARE * len(rated):
             files.notes.append(f"only {votes:,} of {len(rated):,} rows have votes; they are left out")
             rated = [row._replace(votes=()) for row in rated]
@@ -146,50 +122,84 @@ def _prepare(facts: DatasetFacts, read: Reader, files: Files, below: str, option
             label_files=sorted(set(files.label_paths)),
             image_folders={f"{below}{name}".rstrip("/") or ".": n for name, n in located.used.items()},
             unused_folders={f"{below}{name}".rstrip("/") or ".": n for name, n in located.unused.items()},
-            score_range=(low, high),
-            range_of=whose,
+            score_range=(labeled.low, labeled.high),
+            range_of=labeled.range_of,
             notes=files.notes,
         )
-        divided = split(facts, rated, options.protocol, options.val)
-        for part, rows in (("training", divided.train), ("testing", divided.test)):
-            one = {row.label for row in rows}
-            if len(rows) >= 20 and len(one) == 1:
-                need(options.allow_empty_levels, f"all {len(rows):,} rows for {part} have the label {min(one)}")
-        if facts.rows:  # own ratings have a check of their own
-            need(options.allow_missing, nothing_empty(divided))
-        return Built(facts.name, facts.scale, read, len(unlabeled), divided, drops, sound, facts, source)
+        divided = _divide(facts, rated, files, options)
+        return Built(facts.name, facts.scale, labeled.read, len(unlabeled), divided, drops, sound, facts, source)
 
 
-def need(allowed: bool, fault: str) -> None:
-    """Raises ValueError for a fault, if there is one, unless it is allowed."""
-    if fault and not allowed:
-        raise ValueError(fault)
+def _label(facts: DatasetFacts, read: Reader, files: Files, options: Options, drops: list[Drop]) -> Labeled:
+    """Read a dataset's label files. Raises ValueError if they are another table, or cannot be right."""
+    items = list(read(files))
+    drops += [item for item in items if isinstance(item, Drop)]
+    rows, repeated = once(item for item in items if isinstance(item, Row))
+    drops += repeated
+    scores, off_scale = on_scale(facts, rows)
+    drops += off_scale
+    need(False, few_readable(drops, len(items)))
+    need(False, too_many_rows(facts, len(scores)))
+    if len(items) < (1 - facts.missing) * facts.rows:
+        files.notes.append(f"a part: {len(items):,} of the {facts.rows:,} rows of the whole dataset")
+    low, high, whose = score_range(facts, scores, options)
+    labels = {id: facts.label(score, low, high) for id, score in scores.items()}
+    counts = Counter(labels.values())
+    need(options.allow_empty_levels, empty_levels(facts.scale, counts, "row of the label file"))
+    return Labeled(len(items), [row for row in rows if row.id in scores], scores, labels, low, high, whose)
 
 
-def too_many_rows(facts: DatasetFacts, rows: int) -> str:
-    """A line if there are more rows than the owner has, "" if not."""
-    if not facts.rows or rows <= MORE * facts.rows:
-        return ""
-    return (
-        f"{rows:,} rows, but the owner has {facts.rows:,}: are rows of others among them? Take the owner's files only"
-    )
+def _locate(
+    facts: DatasetFacts, files: Files, labeled: Labeled, options: Options, drops: list[Drop]
+) -> tuple[Located, list[str]]:
+    """Find the rows' images, and those without a row. Raises ValueError if many are missing, or of other rows."""
+    located = locate(files, labeled.rows, facts.folders)
+    not_there = [drop for drop in drops if drop.kind == "missing"]  # which the reader found out
+    drops += located.drops
+    located.drops += not_there
+    unlabeled = unmatched(files, located)
+    if facts.rows:  # of own ratings, names are exact, and unrated images are usual
+        need(False, other_naming(located, unlabeled, facts.missing))
+    need(options.allow_missing, too_many_missing(files, located, facts.missing))
+    return located, unlabeled
 
 
-def nothing_empty(divided: Split) -> str:
-    """A line if no row is for training or none for testing, "" if both have rows."""
-    for part, rows in (("training", divided.train), ("testing", divided.test)):
-        if not rows:
-            usable = len(divided.train) + len(divided.test)
-            what = f"none of {usable:,} usable rows is for {part}"
-            return f"{what}; complete the data, or --allow-missing builds the part that is there"
-    return ""
+def _rate(
+    facts: DatasetFacts,
+    labeled: Labeled,
+    images: dict[str, Row],
+    checked: dict[str, Checked],
+    options: Options,
+    drops: list[Drop],
+) -> tuple[list[Rated], dict[str, Checked]]:
+    """The rows whose images are usable, and what is known of those. Empties `images` and `checked`, one by one: rows
+    of AVA take 100 MB."""
+    shares_of = distribution(facts, labeled.low, labeled.high)
+    rated, sound = [], {}
+    while images:
+        path, row = images.popitem()
+        result = checked.pop(path)
+        if result.reason:
+            drops.append(Drop(row.id, path, "unreadable", result.reason))
+            continue
+        if options.hashed:
+            sound[result.image] = result
+        score = labeled.scores[row.id]
+        of_row = labeled.labels[row.id], score, row.subject, row.part, shares_of(row, score)
+        rated.append(Rated(row.id, result.image, *of_row))
+    return rated, sound
 
 
-def few_unreadable(drops: list[Drop], read: int) -> None:
-    """Raises ValueError if so many rows break the dataset's rules that it is probably another table."""
-    reasons = [drop.reason for drop in drops if drop.kind == "rule"]
-    if len(reasons) > UNREADABLE * read:
-        raise ValueError(f"{len(reasons):,} of {read:,} rows cannot be used, the first because {reasons[0]}")
+def _divide(facts: DatasetFacts, rated: list[Rated], files: Files, options: Options) -> Split:
+    """Split the rows. Raises ValueError if a part has no rows, or a level none."""
+    divided = split(facts, rated, options.protocol, options.val)
+    if not divided.val and options.val != 0:
+        few = f"--val {options.val:g} of {len(divided.train):,} rows is none" if options.val else ""
+        files.notes.append(f"no validation rows: {few or f'lite is all of train;{CARVE} takes some out'}")
+    need(options.allow_empty_levels, levels_without_rows(facts.scale, divided))
+    if facts.rows:  # own ratings have a check of their own
+        need(options.allow_missing, nothing_empty(divided))
+    return divided
 
 
 def once(rows: Iterable[Row]) -> tuple[list[Row], list[Drop]]:
@@ -198,21 +208,24 @@ def once(rows: Iterable[Row]) -> tuple[list[Row], list[Drop]]:
     Raises ValueError for ids that stand in both train and test, since one of the files is then not what it says.
     """
     kept: dict[str, Row] = {}
-    several: dict[str, set[str]] = {}
-    drops, both = [], []
+    ratings: dict[str, set[str]] = {}  # of the ids with several
+    repeated, both = [], []
     for row in rows:
         if (first := kept.setdefault(row.id, row)) is not row:
             both += [row.id] * (row.part != first.part)
             if not same_rating(first.score, row.score):
-                several.setdefault(row.id, {str(first.score)}).add(str(row.score))
-            drops.append(Drop(row.id, row.images[0], "duplicate", f"id {row.id!r} is there twice"))
+                ratings.setdefault(row.id, {str(first.score)}).add(str(row.score))
+            repeated.append(row)
     if both:
         parts = f"{len(both):,} ids stand in more than one of train, val and test, {printable(both[0])!r} first"
-        raise ValueError(f"{parts}: a label file holds the rows of another; take the owner's files")
-    for id, ratings in several.items():
-        reason = f"id {id!r} has several ratings: {', '.join(sorted(ratings))}"
-        drops.append(Drop(id, kept.pop(id).images[0], "duplicate", reason))
-    return list(kept.values()), drops
+        raise ValueError(f"{parts}: one part holds rows of another; remove them, or take the owner's files")
+    repeated += [kept.pop(id) for id in ratings]
+
+    def reason(id: str) -> str:
+        several = ", ".join(sorted(ratings.get(id, ())))
+        return f"id {id!r} has several ratings: {several}" if several else f"id {id!r} is there twice"
+
+    return list(kept.values()), [Drop(row.id, row.images[0], "duplicate", reason(row.id)) for row in repeated]
 
 
 def without(

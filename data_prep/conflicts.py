@@ -48,7 +48,7 @@ def drop_conflicts(built: Sequence[Built], options: Options, check: Check) -> st
         conflicts += lines
         rows, pictures = rows + sum(map(len, groups)), pictures + len(groups)
         if dropped := [line for line in lines if line.kind in options.drop_conflicts]:
-            text = "{} duplicate of {}, which has the label {}, not {}"
+            text = "{} duplicate of {!r}, which has the label {}, not {}"
             reasons = {line.other_id: text.format(line.kind, line.id, line.label, line.other_label) for line in dropped}
             reasons |= {
                 line.id: text.format(line.kind, line.other_id, line.other_label, line.label) for line in dropped

@@ -70,10 +70,10 @@ def folder(name: str, names: list[str], media: Path) -> str:
         raise NotADirectoryError(f"{media / name}: no such folder; {'; '.join(similar(media, [facts])) or fix}")
     if len(names) > 1 and names[0] != name:
         raise ValueError(
-            f"{media}: several folders could be {name}: {', '.join(names)}; rename the right one to {name}"
+            f"{media}: several folders could be {name}: {printable(', '.join(names))}; rename the right one to {name}"
         )
     if len(names) > 1:
-        print(f"{name}: {names[0]} is used, not {', '.join(names[1:])}", file=sys.stderr)
+        print(f"{name}: {names[0]} is used, not {printable(', '.join(names[1:]))}", file=sys.stderr)
     return names[0]
 
 

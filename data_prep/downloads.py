@@ -65,11 +65,11 @@ class Files:
             if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
                 what = f"the file name {ascii(path)} is not UTF-8"
                 raise ValueError(f"{root}: {what}; unpack again, or convmv -f latin1 -t utf8")
-        below, ends = posixpath.normpath(images) + "/" if images else "", suffixes()
+        below, self._suffixes = posixpath.normpath(images) + "/" if images else "", suffixes()
         below = "" if below == "./" else below
         self.images, self._others = [], []
         for path in self.paths:
-            (self.images if path.lower().endswith(ends) else self._others).append(path)
+            (self.images if path.lower().endswith(self._suffixes) else self._others).append(path)
         if below:
             self.images = [path for path in self.images if path.startswith(below)]
         self.label_paths: list[str] = []
@@ -117,7 +117,7 @@ class Files:
 
     def hint(self, patterns: Sequence[str] = ()) -> str:
         """What to do if files are missing: archives to unpack, or else the names that are nearest to what is wanted."""
-        if unpack := self.unpack():
+        if unpack := self.unpack(again=False):
             return unpack
         tables = {path.rpartition("/")[2]: path for path in self.paths if path.lower().endswith(TABLES)}
         wanted = [pattern.replace("*", "").rpartition("/")[2] for pattern in patterns]
@@ -126,9 +126,11 @@ class Files:
         there = printable(", ".join(names or self.paths[:3])) or "nothing"
         return f"there is {there}; download the owner's file, or rename yours if it is that"
 
-    def unpack(self) -> str:
-        """What to say if there are archives, "" if there are none."""
-        archives = [path for path in self.paths if ARCHIVE.search(path.lower())]
+    def unpack(self, again: bool = True) -> str:
+        """What to say if there are archives, "" if there are none. again: also of those with a folder of their name."""
+        folders = () if again else {part.lower() for path in self.paths for part in path.split("/")[:-1]}
+        ends = {path: ARCHIVE.search(path.lower()) for path in self._others}
+        archives = [path for path, end in ends.items() if end and base(path[: end.start()]).lower() not in folders]
         more = f" and {len(archives) - 3} more" if len(archives) > 3 else ""
         return f"unpack {printable(', '.join(archives[:3]))}{more} there" if archives else ""
 
@@ -150,7 +152,7 @@ class Files:
         """The images at the end of whose paths one of `ends` stands, with any extension of an image, best guess first.
         Of each image folder only the best one. No "../" in a label file leads out of the root."""
         if len(ends) == 1 and "/" not in ends[0] and "\\" not in ends[0]:  # nearly always so: a third of the time
-            path = self._by_stem.get(folded(stem(ends[0])), "")
+            path = self._by_stem.get(folded(self._named(ends[0])), "")
             if isinstance(path, str):
                 return [Match((0, False, False), sys.intern(path.rpartition("/")[0]), path)] if path else []
         matches: dict[str, Match] = {}
@@ -158,7 +160,7 @@ class Files:
         for place, end in enumerate(ends):
             wanted = posixpath.normpath(end.replace("\\", "/")).lstrip("/")
             parts = [folded(part) for part in wanted.split("/")]
-            paths = self._by_stem.get(stem(parts[-1]), [])
+            paths = self._by_stem.get(self._named(parts[-1]), [])
             for path in [paths] if isinstance(paths, str) else paths:
                 have = path.split("/")
                 if len(parts) > 1 and [folded(part) for part in have[-len(parts) : -1]] != parts[:-1]:
@@ -172,6 +174,10 @@ class Files:
                 if folder not in matches or match < matches[folder]:
                     matches[folder] = match
         return sorted(matches.values())
+
+    def _named(self, name: str) -> str:
+        """A row's name for an image without the extension of an image, if it has one: "1.5" has none."""
+        return stem(name) if name.lower().endswith(self._suffixes) else name
 
     def exact(self, name: str) -> str | None:
         """The file of this very path, from the root or absolute; only "./", "//" and the like and the Unicode form may

@@ -56,7 +56,7 @@ def compare(built: list[Built], options: Options) -> str:
     write_table(path, Leak, sorted(earlier + leaks), hashed)
     for b in built if drop else ():
         of_dataset = [leak for leak in leaks if leak.train_dataset == b.name]
-        reason = "{0.kind} duplicate of {0.test_dataset} {0.test_id}"
+        reason = "{0.kind} duplicate of {0.test_dataset} {0.test_id!r}"
         without(b, "leak", {leak.train_id: reason.format(leak) for leak in of_dataset})
     if not hashed:
         twice = f"{len(leaks)} images are in train and in test: {path}\n" if leaks else ""

@@ -5,18 +5,18 @@ from concurrent.futures import BrokenExecutor
 
 from tqdm import tqdm
 
-from data_prep.build import Built, need, no_collection, nothing_empty
+from data_prep.build import Built, Refused, no_collection
 from data_prep.duplicates import compare, compared
 from data_prep.options import Options
+from data_prep.refusals import levels_without_rows, need, nothing_empty
 from data_prep.summary import levels_table, read_from, sizes_table, summary
-from data_prep.write import with_earlier, write
+from data_prep.write import quarantine_of, with_earlier, write
 from storm.files import read_json, write_json
 from storm.options import describe, print_errors
 
 FAILURES = (OSError, ValueError, BrokenExecutor)  # the last: a worker was killed, for memory perhaps
 
 
-@no_collection()
 def write_and_report(
     built: Sequence[Built],
     options: Options,
@@ -38,8 +38,12 @@ def write_and_report(
                 refuse(b)
                 if b.source:  # duplicates may have been dropped
                     need(options.allow_missing, nothing_empty(b.split))
-                write(b, options.out, with_earlier(options.strategies, b.name, options.out))
-                summaries[b.name] = summary(b)
+                    need(options.allow_empty_levels, levels_without_rows(b.scale, b.split))
+                with no_collection():
+                    write(b, options.out, with_earlier(options.strategies, b.name, options.out))
+                    summaries[b.name] = summary(b)
+            except ValueError as error:  # it must not be written as it is
+                errors.append(f"{b.name}: {error}{quarantine_of(Refused('', b.drops), b.name, options.out)}")
             except FAILURES as error:
                 errors.append(f"{b.name}: {describe(error)}")
         if summaries:  # they stand beside those of earlier runs, each with the settings it was built with

@@ -155,7 +155,7 @@ def _examine(options: Options, todo: tuple[str, dict | None]) -> dict:
         entry["reason"] = f"{type(error).__name__}: {error}"
     if options.resize and not entry["reason"]:
         path = options.out / "images" / copy_of(image)
-        with whole_files(sync=False, place=options.out) as open_:
+        with whole_files(sync=False, place=options.out / "images") as open_:
             open_(path).write(jpeg.getvalue())
         entry["copy"] = [*_size_and_time(path), _digest(jpeg.getvalue())]
     return entry

@@ -107,10 +107,14 @@ def _rank(
 
 
 def unmatched(files: Files, located: Located) -> list[str]:
-    """The images without a row in the folders that are used (in all, if none is); other folders hold other things."""
+    """The images without a row in the folders that are used (in all, if none is), but for alternatives that lie in
+    them; other folders hold other things."""
     images = [path for path in files.images if path not in located.rows]
     folders = tuple(f"{folder}/" if folder else "" for folder in located.used)
-    return [path for path in images if path.startswith(folders)] if folders else images
+    within = tuple(f"{folder}/" for folder in located.unused if folder and f"{folder}/".startswith(folders))
+    if not folders:
+        return images
+    return [path for path in images if path.startswith(folders) and not path.startswith(within or ("\0",))]
 
 
 def other_naming(located: Located, unmatched: Sequence[str], share: float) -> str:
@@ -123,7 +127,8 @@ def other_naming(located: Located, unmatched: Sequence[str], share: float) -> st
     return (
         f"{len(names):,} of {rows:,} rows have no image, and {len(unmatched):,} of {images:,} images have no row: "
         f"are the images named otherwise? Rows name {_three(names)}; images without a row are {_three(unmatched)}; "
-        "rename the images as the label file names them, or choose their folder with --images"
+        "rename the images as the label file names them, choose their folder with --images, or move images of other "
+        "rows away"
     )
 
 

@@ -36,6 +36,12 @@ class Options:
         return self.check == "decode" or bool(self.resize)
 
     @property
+    def settings(self) -> dict:
+        """What decides which rows are written, and where: for summary.json."""
+        names = ("val", "check", "resize", "images", "score_range", "drop_leaks", "drop_conflicts", *ALLOW)
+        return {"split": self.protocol} | {name: getattr(self, name) for name in names}
+
+    @property
     def copies(self) -> str:
         """The folder of copies, from the image root. If that is a link, ".." goes up from where the link leads to."""
         return os.path.relpath(os.path.realpath(self.out / "images"), os.path.realpath(self.media))
@@ -99,13 +105,13 @@ def score_range(text: str) -> tuple[float, float]:
     raise argparse.ArgumentTypeError(f"{text!r} is not LOWEST,HIGHEST, two numbers such as 1.81,8.6")
 
 
-NAMED = ("media", "out", "check", "resize", "workers", "drop_leaks", "drop_conflicts", "val", "allow_missing")
-NAMED += ("allow_empty_levels", "allow_partial", "score_range", "images")
+ALLOW = ("allow_missing", "allow_empty_levels", "allow_partial")
+NAMED = ("media", "out", "check", "resize", "workers", "drop_leaks", "drop_conflicts", "val", "score_range", "images")
 
 
 def options(parser: argparse.ArgumentParser, args: argparse.Namespace, **more: Path | str | float) -> Options:
     """The options of parsed arguments; `more` replaces or adds to them. Exits if they contradict each other."""
-    named = {name: getattr(args, name) for name in NAMED if name in args}
+    named = {name: getattr(args, name) for name in (*NAMED, *ALLOW) if name in args}
     named["drop_conflicts"] = ("exact", "near") if args.drop_conflicts else ()
     chosen = Options(**named | {"strategies": tuple(dict.fromkeys(args.strategy))} | more)
     for option, wanted in (("--drop-leaks", chosen.drop_leaks), ("--drop-conflicts", chosen.drop_conflicts)):

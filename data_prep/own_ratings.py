@@ -104,8 +104,7 @@ def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options
         raise ValueError(f"{ratings}: {error}{quarantine_of(error, facts.name, options.out)}") from None
     built.facts = None
     both_sides(ratings, built)
-    settings = {"val": options.val, "check": options.check, "resize": options.resize}
-    if write_and_report([built], options, settings, refuse=partial(both_sides, ratings)):
+    if write_and_report([built], options, options.settings, refuse=partial(both_sides, ratings)):
         return 1
     if scale.resolve() != (options.out / "scale.yaml").resolve():
         write_text(options.out / "scale.yaml", scale.read_text(encoding="utf-8"))

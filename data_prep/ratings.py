@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from data_prep.options import Options
 from data_prep.source import Drop, Row
 from storm.datasets import DatasetFacts, equal_width
+from storm.scales import Scale
 
 WHOLE = 0.9  # our choice: a label file with this share of the owner's rows claims to be whole
 NEAR = 0.1  # our choice: the scores of a whole file come so near to both ends of the known range, a share of its width
 ROUNDED = 0.005  # our choice: a score may lie so far outside since it was rounded, a share of the width
-OBSERVED = 0.997  # of AVA, 255,000 of 255,530 rows: only then is the observed range that of the whole file
 OFF_SCALE = 0.05  # our choice: with more scores off the scale, the column is another one
 USUAL = ((0, 1), (1, 5), (0, 5), (1, 10), (0, 10), (0, 100))  # ranges that people rescale to
 
@@ -23,7 +23,7 @@ USUAL = ((0, 1), (1, 5), (0, 5), (1, 10), (0, 10), (0, 100))  # ranges that peop
 def on_scale(facts: DatasetFacts, rows: Sequence[Row]) -> tuple[dict[str, float], list[Drop]]:
     """id -> score, of the rows whose score is a number on the owner's scale, and a Drop for each other row.
 
-    Raises ValueError if more than OFF_SCALE of the ratings that are not empty are no numbers or off the scale.
+    Raises ValueError if more than OFF_SCALE of the ratings that are not empty are not numbers or are off the scale.
     """
     scores: dict[str, float] = {}
     drops, off, texts = [], [], []
@@ -78,7 +78,7 @@ def score_range(facts: DatasetFacts, scores: Mapping[str, float], options: Optio
     lowest, highest = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
     share = len(scores) / facts.rows if facts.rows else 1
     if facts.label is not equal_width:
-        return lowest, highest, "observed"
+        return lowest, highest, ""
     if options.score_range or facts.spread:
         low, high = options.score_range or facts.spread
         room, near = ROUNDED * (high - low), NEAR * (high - low)
@@ -96,13 +96,14 @@ def score_range(facts: DatasetFacts, scores: Mapping[str, float], options: Optio
                 f"{high:g}: {_cause(lowest, highest, low, high)}"
             )
         return low, high, whose
-    if share < OBSERVED and not options.allow_partial:
+    if len(scores) < facts.observed and not options.allow_partial:
         raise ValueError(
             f"the label file has {len(scores):,} of {facts.rows:,} rows, so the range of all scores is unknown, and "
             "the levels depend on it; take the whole file, or --score-range LOWEST,HIGHEST, or --allow-partial to "
             f"divide the range that is there ({lowest:.3f} to {highest:.3f})"
         )
-    return lowest, highest, "observed in the whole file" if share >= OBSERVED else "observed in a part of the file"
+    part = "the whole file" if len(scores) >= facts.observed else "a part of the file"
+    return lowest, highest, f"observed in {part}"
 
 
 def _cause(lowest: float, highest: float, low: float, high: float) -> str:
@@ -162,12 +163,11 @@ def _rounded(shares: list[float]) -> tuple[float, ...]:
     return tuple(kept)
 
 
-def empty_levels(facts: DatasetFacts, labels: Mapping[int, int], what: str) -> str:
+def empty_levels(scale: Scale, labels: Mapping[int, int], what: str) -> str:
     """A line that names the levels without a row, "" if all occur. Of a scale in years, two ages are enough.
 
     labels: label -> how many rows. what: of which rows.
     """
-    scale = facts.scale
     if scale.unit == "years":
         return (
             "" if len(labels) != 1 else f"every {what} has the age {next(iter(labels))}; --allow-empty-levels builds it"
@@ -178,5 +178,5 @@ def empty_levels(facts: DatasetFacts, labels: Mapping[int, int], what: str) -> s
     names, there = ", ".join(map(str, empty)), ", ".join(map(str, sorted(labels)))
     return (
         f"no {what} has level {names} (only {there} {'occur' if len(labels) > 1 else 'occurs'}): grades merged, a "
-        "submission file, or a part of the data? Take the owner's label file, or --allow-empty-levels"
+        "submission file, or a part of the data? Take the whole label file, or --allow-empty-levels"
     )

@@ -28,6 +28,7 @@ from storm.files import locked, read_jsonl, whole_files
 from storm.options import Parser, one_of
 from storm.parse import parse
 from storm.prompts import STRATEGIES
+from storm.rows import PARTS
 from storm.text import printable
 
 # Words in image paths that name a dataset: its name here and the owners' folder names.
@@ -189,7 +190,7 @@ def read(files: list[Path], holds: list[str], media: Path) -> dict[str, Release]
 def refuse_to_remove(out: Path, names: Iterable[str], given: set[str]) -> None:
     """Raises ValueError if `out` has parts of these datasets that this command was given no file for."""
     for name in names:
-        for part in {"train", "lite", "test"} - given - ({"train"} if "lite" in given else set()):
+        for part in set(PARTS) - given - ({"train"} if "lite" in given else set()):
             for strategy in STRATEGIES:
                 path = out / strategy / f"{name}_{part}.jsonl"
                 if path.exists():

@@ -64,7 +64,9 @@ def split(facts: DatasetFacts, rows: list[Rated], protocol: str, val: float | No
         train, test = rows[count:], rows[:count]
     carved = given
     if val and not given:
-        train, carved = _carved(train, val, by_subject, facts.per_class)
+        owners = facts.test is None and not _subjects(train) & _subjects(test)  # its parts share no subject
+        whole = any(row.subject for row in train) and (by_subject or owners)
+        train, carved = _carved(train, val, whole, facts.per_class)
     size = lite_size(facts.lite, len(train))
     inside = carved if given or val is not None else _inside(train, size, by_subject)
     in_val = {row.id for row in inside}

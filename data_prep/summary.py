@@ -8,10 +8,9 @@ from pathlib import Path
 from data_prep.build import KINDS, Built
 from data_prep.source import Drop
 from data_prep.split import shared_subjects, val_in_train
+from storm.rows import PARTS
 from storm.scales import Scale, coarse_of
 from storm.text import printable, table
-
-PARTS = ("train", "lite", "val", "test")
 
 
 def summary(built: Built) -> dict:
@@ -115,7 +114,7 @@ def read_from(name: str, numbers: dict, quarantine: Path) -> list[str]:
     lines = [f"{name}: labels from {_some(files) or 'the names of the files'}; images from {_folders(folders)}"]
     if unused := numbers["unused_folders"]:
         lines.append(f"  not used, as they hold the same images: {_folders(unused)} (--images FOLDER takes another)")
-    if numbers["score_range"] and numbers["score_range_of"] != "observed":
+    if numbers["score_range_of"]:
         low, high = numbers["score_range"]
         lines.append(f"  levels divide the raw scores {low:g} to {high:g}: {numbers['score_range_of']}")
     lines += [f"  {printable(note)}" for note in numbers["notes"]]

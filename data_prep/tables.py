@@ -114,7 +114,7 @@ def decoded(path: Path, notes: list[str] | None = None) -> str:
     text = _text(path, data, notes)
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{path}, line {line}: a NUL character; the file is damaged or no text, download it again")
+        raise ValueError(f"{path}, line {line}: a NUL character; the file is damaged or is not text, download it again")
     return text
 
 

@@ -10,12 +10,10 @@ import orjson
 
 from data_prep.build import Built, Refused
 from data_prep.source import Drop
-from data_prep.split import Rated, Split
+from data_prep.split import Rated
 from storm.files import whole_files, write_rows
 from storm.prompts import STRATEGIES
-from storm.rows import Example, to_row
-
-PARTS = Split._fields  # of a dataset, in files of their own
+from storm.rows import PARTS, Example, to_row
 
 
 def with_earlier(strategies: Iterable[str], name: str, out: Path) -> list[str]:

@@ -28,7 +28,8 @@ SEED = 0
 
 # All photographs in the packages that we install, by package: public domain or CC0 in scikit-image and matplotlib, CC
 # BY in scikit-learn (see its README.txt); gradio (Apache-2.0) names no license of its own for them. Left out: drawings,
-# a still from a film. Dividing by photograph is the whole point: a validation or test crop is of a thing never seen.
+# a still from a film, one of 102 pixels. Dividing by photograph is the whole point: a validation or test crop is of a
+# thing never seen.
 TRAIN = (
     ("gradio", "media_assets/images/cheetah.jpg"),
     ("gradio", "media_assets/images/cheetah1.jpg"),
@@ -85,7 +86,7 @@ def crop(photo: Image.Image, rng: np.random.Generator) -> np.ndarray:
 def recolor(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mirror, turn, swap the colors and change the light at random: what must not matter to the rating of noise.
 
-    A dozen photographs show few colors; without this a clear sky, which none of them has, looks like a fault.
+    So few photographs show few colors; without this, what none of them shows (a clear sky) looks like a fault.
     """
     pixels = np.rot90(pixels, rng.integers(4))[:, :: rng.choice([1, -1])][:, :, rng.permutation(3)]
     gain, shade = rng.uniform(0.5, 1.2), rng.uniform(-40, 100)

@@ -38,13 +38,19 @@ Based on the coarse classification, proceed to make a final prediction. The spec
 Answer: [Coarse answer], [Final answer]"""
 
 
+MERGE = "tag:yaml.org,2002:merge"  # the key <<
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is there twice: PyYAML takes the last one and says nothing."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
-            raise yaml.YAMLError(f"the key {twice[0]!r} is there twice, line {node.start_mark.line + 1}; rename one")
+        seen = []
+        for key, _ in node.value:
+            name = key.value if key.tag == MERGE else self.construct_object(key, deep=True)
+            if name in seen:
+                raise ValueError(f"line {key.start_mark.line + 1}: the key {name!r} is there twice; rename one")
+            seen.append(name)
         return super().construct_mapping(node, deep)
 
 
@@ -98,6 +104,8 @@ def _own_scale(known: dict) -> OwnScale:
         raise ValueError(
             f"name {name!r} must be lower-case letters, digits and _, and not one of the paper's datasets or scales"
         )
+    if name.startswith("storm_"):
+        raise ValueError(f"name {name!r} begins like the paper's data, storm_; choose another one")
     if not isinstance(noun, str) or not re.fullmatch(r"[A-Za-z]+", noun):
         raise ValueError(f"noun {noun!r} must be one word of letters, such as level or rate")
     rates = known.get("rates")

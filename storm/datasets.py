@@ -1,5 +1,5 @@
 """The 14 source datasets, one row each, in the order of Table 1: what they are, where to get them, how they are rated,
-labelled and split. No reader: those are in data_prep/sources/, one module of the same name each.
+labeled and split. No reader: those are in data_prep/sources/, one module of the same name each.
 
 Sources of the numbers: the paper's Tables 1, 6 and 7, unless a row says "our choice". A 15th dataset is one more row.
 """
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from storm.scales import AGE_GROUPS, HDE, IAA, IQA, MDG, Scale, years
+
+CARVE = " --val 0.1"  # the option of data_prep that takes validation rows out of train
 
 
 def equal_width(score: float, lo: float, hi: float) -> int:
@@ -71,6 +73,7 @@ class DatasetFacts:
     test: int | None  # one row in so many is for testing, rounded down; None: the owner's split (Row.part)
     ratings: tuple[float, float] | None = None  # the lowest and highest possible rating; None: those of the labels
     spread: tuple[float, float] | None = None  # lowest and highest raw score of the whole label file, for equal width
+    observed: int = 0  # without a known spread: rows from which on the range that is there is that of the whole file
     lite: str = "none"  # "train": all of it, "ninth": ceil(train / 9), "quarter": train // 4, "none"
     per_class: bool = False  # test = the last of ten folds made class by class (EyePACS)
     subject_part: bool = False  # with --split subject, Row.part is the owner's split by person (Adience)
@@ -82,7 +85,7 @@ class DatasetFacts:
     @property
     def carve(self) -> str:
         """What data_prep needs beside the name to write validation rows: lite may be all of train."""
-        return " --val 0.1" if self.lite == "train" else ""
+        return CARVE if self.lite == "train" else ""
 
     @property
     def low(self) -> float:
@@ -145,7 +148,7 @@ _ROWS = (
         download="`AVA.txt`, the images", domain="IAA", scale=IAA, label=equal_width, ratings=(1, 10),
         sizes=Sizes(229_958, 25_551, 25_550), test=10, lite="ninth",
         difference="255,530 rows in AVA.txt; the paper's 255,508 leave out images that do not exist or do not decode",
-        rows=255_530, aliases=("avadataset",),
+        rows=255_530, observed=255_000, aliases=("avadataset",),
     ),
     DatasetFacts(
         name="adience", title="Adience", url="https://talhassner.github.io/home/projects/Adience/Adience-data.html",

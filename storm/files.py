@@ -44,13 +44,13 @@ BUFFER = 1 << 18  # bytes: rows are longer than 1 kB, and a write of 8 kB at a t
 
 @contextmanager
 def whole_files(sync: bool = True, place: Path | None = None) -> Iterator[Callable[[Path], IO[bytes]]]:
-    """Yields open_(path): binary files to write. All get their names at the end; after an error, none does.
+    """Yields open_(path): binary files to write. All get their names at the end; after an error until then, none does.
 
     Until then each has a hidden name of its own, so that two processes never write to one. What was not finished
     because of a kill is hidden, and goes when the folder is locked again if it is at most one folder deep. place: the
-    folder of unfinished files, on the same disk, if not that of the file. sync: the
-    bytes are on the disk before a file gets its name; without, a crash of the machine may leave an empty file behind.
-    open_ raises OSError for a name that is a link, a FIFO, a device or a folder.
+    folder of unfinished files, on the same disk, if not that of the file. sync: the bytes are on the disk before a file
+    gets its name; without, a crash of the machine may leave an empty file behind. open_ raises OSError for a name that
+    is a link, a FIFO, a device or a folder.
     """
     parts: list[tuple[Path, Path, IO[bytes]]] = []
     try:

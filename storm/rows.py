@@ -69,8 +69,10 @@ def dataset_and_part(name: str) -> tuple[str, str]:
 def build_command(dataset: str, strategy: str = "", val: str = "") -> str:
     """The command that writes the files of a dataset. strategy: "" for the default. val: the option that takes
     validation rows out of train, "" if it is not needed."""
+    if dataset == "demo":
+        return "python -m demo.photographs"
     if dataset not in SCALES:
-        return "python -m demo.photographs" if dataset == "demo" else f"python -m data_prep csv{val}"
+        return f"python -m data_prep csv RATINGS.csv --scale SCALE.yaml{val}"
     return f"python -m data_prep {dataset}{f' --strategy {strategy}' if strategy else ''}{val}"
 
 

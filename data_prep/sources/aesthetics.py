@@ -23,7 +23,7 @@ COLUMNS = {"photo": PHOTO, "votes": ("beauty_scores", "scores", "votes")}
 def read(files: Files) -> Items:
     path = files.label_file("beauty-icwsm15-dataset.tsv", "beauty*.tsv", "beauty*.csv")
     for line, row in read_table(path, COLUMNS, notes=files.notes):
-        photo, text = image_id(row["photo"]).removesuffix(".0"), row["votes"].strip("[]()").replace(" ", "")
+        photo, text = image_id(row["photo"]), row["votes"].strip("[]()").replace(" ", "")
         image = f"{photo}.jpg"
         if photo and _VOTES.fullmatch(text):
             votes = [int(vote) for vote in text.split(",")]

@@ -23,7 +23,7 @@ def read(files: Files) -> Items:
     names = [path.name for path in labeled] or ["train.csv"]
     if len(labeled) > 1 and not files.all("train.csv"):
         files.notes.append(f"the owner has one label file, train.csv; here they are {', '.join(names)}")
-    paths = [path for name in dict.fromkeys(names) for path in files.label_files(name)]
+    paths = [path for name in dict.fromkeys(names) for path in files.label_files(name.replace("[", "[[]"))]
     for place, row in read_together(paths, COLUMNS, notes=files.notes):
         if image_id(row["id"]).endswith(("_left", "_right")):
             raise ValueError(f"{place}: {row['id']!r} is an id of EyePACS; move its label file out of {files.root}")

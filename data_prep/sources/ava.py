@@ -61,5 +61,5 @@ def _csv(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | s
     for line, row in read_table(path, {"image": IMAGE} | VOTES, notes=notes):
         counts = [row[name].removesuffix(".0") for name in VOTES]
         sound = all(count.isdecimal() for count in counts)
-        photo = image_id(row["image"]).removesuffix(".0")
+        photo = image_id(row["image"])
         yield f"{path.name}, line {line}", photo, counts if sound else f"{' '.join(counts)!r} is not ten counts"

@@ -21,6 +21,7 @@ SD = {"sd": ("SD",)}
 # koniq10k_distributions_sets.csv (correlation .995): SD is in units of the raw 1-5 mean.
 SLOPE = 27.817
 RAW_SD = 2.0  # no standard deviation of votes 1-5 is larger
+FEW = 0.01  # our choice: so many may be mistyped; those rows then have no votes
 
 
 def read(files: Files) -> Items:
@@ -32,7 +33,10 @@ def read(files: Files) -> Items:
             "koniq10k_scores_and_distributions.csv or koniq10k_distributions_sets.csv unchanged from the owner"
         )
     deviations = [standard_deviation(row.get("sd", "")) for row in rows]
-    raw = all(sd is None or sd <= RAW_SD for sd in deviations)  # else it is another unit, which is not known
+    known = [sd for sd in deviations if sd is not None]
+    other = sum(sd > RAW_SD for sd in known) > FEW * len(known)  # another unit, which is not known
+    if other:
+        files.notes.append(f"standard deviations above {RAW_SD:g} are not of votes 1 to 5: no row has votes")
     for row, sd in zip(rows, deviations):
-        sd = SLOPE * sd if raw and sd is not None else None
+        sd = SLOPE * sd if not other and sd is not None and sd <= RAW_SD else None
         yield Row(image_id(row["image"]), (base(row["image"]),), decimal(row["mos"]), sd=sd)

@@ -8,6 +8,8 @@ write its name with underscores, or have a .csv, such as meta_info_SPAQDataset.c
 found by name. A standard deviation of the MOS gives votes. MOS_train.csv and MOS_test.csv are read together.
 """
 
+import math
+
 from data_prep.downloads import Files, base, image_id
 from data_prep.source import Items, Row
 from data_prep.tables import decimal, read_together
@@ -24,8 +26,9 @@ def read(files: Files) -> Items:
 
 
 def standard_deviation(text: str) -> float | None:
-    """A standard deviation from a cell, None if it is not a number."""
+    """A standard deviation from a cell, None if it is not a number, or NaN."""
     try:
-        return float(decimal(text))
+        value = float(decimal(text))
     except ValueError:
         return None
+    return value if math.isfinite(value) else None

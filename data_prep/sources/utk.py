@@ -14,8 +14,9 @@ import re
 
 from data_prep.downloads import Files, base
 from data_prep.source import FULL, Drop, Items, Row
+from storm.images import suffixes
 
-EXTENSION = r"(?:\.jpe?g|\.png|\.webp|\.bmp|\.tiff?)"
+EXTENSION = f"(?:{'|'.join(map(re.escape, suffixes()))})"
 NAME = re.compile(
     rf"(?P<id>(?P<age>\d{{1,3}})(?:_\d?){{0,2}}_\d{{17}})(?:jpg)?\s*(?P<aligned>{EXTENSION}?\.chip)?{EXTENSION}",
     re.IGNORECASE,

@@ -9,7 +9,7 @@ from eval.inference.posterior import fit_temperature, temper
 from eval.scoring.runs import Predictions
 from eval.scoring.scores import distributions
 from storm import provenance
-from storm.datasets import DATASETS
+from storm.datasets import CARVE, DATASETS
 from storm.files import read_jsonl
 from storm.rows import build_command, dataset_and_part
 
@@ -80,28 +80,30 @@ def _seen(validation: Predictions) -> str:
     folder, dataset = validation.path.parent, validation.dataset
     if not provenance.exists(folder):
         return ""
-    fix = f"build with {build_command(dataset, val=' --val 0.1')}, train again, and predict {dataset}_val.jsonl"
+    fix = f"build with {build_command(dataset, val=CARVE)}, train again, and predict {dataset}_val.jsonl"
     for name, digest in (provenance.read(folder).get("trained_on") or {}).items():
         path = Path(name)
-        if dataset_and_part(path.stem)[0] != dataset:
+        if (said := dataset_and_part(path.stem)[0]) != dataset and said in DATASETS:  # a file of another dataset
             continue
         if not path.is_file() or provenance.file_hash(path) != digest:
             what = f"the model was trained on {name}, which is gone or has changed since"
             return f"{what}, so it may have seen the rows of {dataset}; {fix}"
-        ids = {str(line.row["id"]) for line in read_jsonl(path)}
+        rows = (line.row for line in read_jsonl(path) if isinstance(line.row, dict))
+        ids = {str(row.get("id")) for row in rows if row.get("dataset", dataset) == dataset}
         if shared := ids.intersection(validation.id or ()):
             return f"the model was trained on {len(shared):,} of these rows of {dataset} ({min(shared)!r}); {fix}"
     return ""
 
 
 def unknown_training(validation: Iterable[Predictions]) -> str:
-    """A note if nothing says what the model of validation rows was trained on; "" for a model of the hub."""
+    """A note if nothing says what the model of validation rows was trained on, of a model of the hub, too."""
     for folder in dict.fromkeys(predictions.path.parent for predictions in validation):
         try:
             facts = provenance.read(folder) if provenance.exists(folder) else {}
         except ValueError as error:
             return f"note: --calibrate {error}"
-        if facts.get("trained_on") is None and "/" not in str(facts.get("model")):
-            what = f"note: --calibrate {folder}: no {provenance.FILE} says what the model was trained on"
-            return f"{what}; you must know that it was not on these rows"
+        if facts.get("trained_on") is None:
+            model = f"the model ({facts['model']})" if facts.get("model") else "the model"
+            what = f"note: --calibrate {folder}: no {provenance.FILE} says what {model} was trained on"
+            return f"{what}; make sure yourself that it was not on these rows"
     return ""

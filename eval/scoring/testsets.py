@@ -4,6 +4,7 @@ LLaMA-Factory and the authors' scripts write no ids, only rows in order. A predi
 if it has one, else by position, and never where a label disagrees: that would be another data build.
 """
 
+import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,8 +55,7 @@ def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> tuple[Index, li
         if not path.exists():
             errors.append(f"--data {path}: no such file or folder; python -m data_prep writes test files")
             continue
-        below = [file for part in PARTS for file in sorted(path.rglob(f"*_{part}*.jsonl"))]
-        for file in below if path.is_dir() else [path]:
+        for file in _below(path) if path.is_dir() else [path]:
             try:
                 first = next(read_examples(file, scales), None)
             except (OSError, ValueError) as error:
@@ -66,6 +66,15 @@ def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> tuple[Index, li
     for key, (file, *others) in tests.items():
         errors += [f"--data: two files of {' '.join(key)}: {file} and {other}: name one" for other in others]
     return {key: file for key, (file, *others) in tests.items() if not others}, errors
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files below a folder whose names say one of PARTS. Folders named images may be huge: left out."""
+    files = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "images" and not name.startswith("."))
+        files += [Path(root, name) for name in sorted(names) if name.endswith(".jsonl")]
+    return [file for part in PARTS for file in files if f"_{part}" in file.stem]
 
 
 def part_of(file: Path) -> str:

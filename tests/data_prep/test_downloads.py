@@ -30,6 +30,8 @@ def put(root: Path, *paths: str) -> Files:
         (("x/b.jpg", "y/B.jpg"), "B.jpg", "y/B.jpg"),
         (("x/b.jpg", "a/x/b.jpg"), "./x//b.jpg", "x/b.jpg"),
         (("x/b.jpg",), "../b.jpg", None),
+        (("1.jpg", "1.5.jpg"), "1.5", "1.5.jpg"),  # what stands behind a dot need not be an extension
+        (("1.jpg",), "1.5", None),
         (("x/b.jpg",), "", None),
     ],
 )

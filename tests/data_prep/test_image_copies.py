@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def test_rows_reach_the_copy_even_if_the_image_root_is_a_link(tmp_path):
         (result,) = check(["x.png"], "toy", Options(tmp_path / raw, out, resize=900)).values()
         assert result.image == f"{path}/images/x.png.jpg"
         assert Image.open(os.path.join(tmp_path / raw, result.image)).size == (34, 25)
+
+
+def test_copies_may_lie_on_another_disk(tmp_path):
+    disk = Path("/dev/shm")  # noqa: S108, the second disk that nearly all Linux machines have
+    if not disk.is_dir() or disk.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second disk")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/x.png").write_bytes(encoded(picture(), "PNG"))
+    (tmp_path / "out").mkdir()
+    with tempfile.TemporaryDirectory(dir=disk) as folder:
+        (tmp_path / "out/images").symlink_to(folder)
+        (result,) = check(["x.png"], "toy", Options(tmp_path / "raw", tmp_path / "out", resize=900)).values()
+        assert result.reason == "" and [path.name for path in Path(folder).iterdir()] == ["x.png.jpg"]
 
 
 def make_raw(raw: Path, count: int) -> list[str]:

@@ -140,6 +140,13 @@ def test_images_in_folders_that_are_not_used_are_no_sign_of_another_naming(tmp_p
     assert too_many_missing(there, located, 0.2) == ""
 
 
+def test_other_versions_within_the_folder_that_is_used_are_not_images_without_a_row(tmp_path):
+    there = files(tmp_path, train=names(80), train__thumbs=names(60))
+    located = locate(there, rows(names(100)), ())
+    assert located.used == {"train": 80} and located.unused == {"train/thumbs": 60}
+    assert unmatched(there, located) == [] and other_naming(located, [], 0.05) == ""
+
+
 def test_a_fuller_folder_that_is_not_used_is_named(tmp_path):
     there = files(tmp_path, large=names(96), small=names(100))
     located = locate(there, rows(names(110)), ("large",))

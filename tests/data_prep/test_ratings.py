@@ -107,10 +107,14 @@ def test_many_ratings_that_are_no_numbers_are_another_column_or_spelling():
 
 
 def test_levels_that_never_occur_are_named_and_ages_may_be_missing():
-    assert "level 2, 3, 4 (only 0, 1 occur)" in empty_levels(DATASETS["eyepacs"], {0: 10, 1: 3}, "row")
-    assert "only 0 occurs" in empty_levels(DATASETS["aptos"], {0: 10}, "row")
-    assert empty_levels(DATASETS["aptos"], dict.fromkeys(range(5), 1), "row") == ""
-    assert empty_levels(DATASETS["utk"], {30: 1, 40: 1}, "row") == "" != empty_levels(DATASETS["utk"], {30: 9}, "row")
+    assert "level 2, 3, 4 (only 0, 1 occur)" in empty_levels(DATASETS["eyepacs"].scale, {0: 10, 1: 3}, "row")
+    assert "only 0 occurs" in empty_levels(DATASETS["aptos"].scale, {0: 10}, "row")
+    assert empty_levels(DATASETS["aptos"].scale, dict.fromkeys(range(5), 1), "row") == ""
+    assert (
+        empty_levels(DATASETS["utk"].scale, {30: 1, 40: 1}, "row")
+        == ""
+        != empty_levels(DATASETS["utk"].scale, {30: 9}, "row")
+    )
 
 
 def test_votes_go_to_the_level_that_a_mean_of_the_vote_would_get():

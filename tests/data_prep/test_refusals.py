@@ -4,9 +4,13 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from data_prep.build import prepare
+from data_prep.options import Options
+from data_prep.source import reader
 from storm.datasets import DATASETS
 from tests.helpers.building import build, contents, exists, manifest, scored
 from tests.helpers.hostile_images import HOSTILE, write_hostile
@@ -205,6 +209,63 @@ def test_a_part_of_the_split_with_one_label_is_refused_or_allowed(raw, tmp_path,
 def test_images_stay_below_the_datasets_folder(raw, tmp_path, capsys, folder):
     assert exists(raw, tmp_path / "out", "aptos", "--images", folder) == 1
     assert "--images" in capsys.readouterr().err
+
+
+def test_missing_and_unreadable_images_count_together(raw, tmp_path, capsys):
+    images = sorted(path for path in raw.glob("aptos/**/*.png") if "train" in str(path.parent))
+    images[0].unlink()
+    images[1].unlink()
+    assert exists(raw, tmp_path / "out", "aptos") == 0, "2 of 50 are usual"
+    for path in images[2:4]:
+        path.unlink()
+        path.write_bytes(b"")
+    assert exists(raw, tmp_path / "out", "aptos") == 1, "4 of 50 are not, though each of the two kinds is"
+    error = capsys.readouterr().err
+    assert "4 of 50" in error and images[2].name in error and "--allow-missing" in error
+
+
+def test_ratings_that_are_mostly_empty_are_refused(raw, tmp_path, capsys):
+    labels = next(raw.glob("aptos/**/train.csv"))
+    head, *lines = labels.read_text().splitlines()
+    few = [line if number < 20 else line.partition(",")[0] + "," for number, line in enumerate(lines)]
+    labels.write_text("\n".join([head, *few]) + "\n")
+    assert exists(raw, tmp_path / "out", "aptos") == 1
+    assert "30 of 50 rows cannot be used" in capsys.readouterr().err
+
+
+def test_a_level_that_is_lost_with_duplicates_is_refused(tmp_path, capsys):
+    folder = tmp_path / "raw/aptos"
+    (folder / "train_images").mkdir(parents=True)
+    grades = [place % 4 for place in range(40)] + [4, 0]
+    for place in range(41):
+        (folder / f"train_images/i{place}.png").write_bytes(encoded(picture(seed=place), "PNG"))
+    shutil.copy(folder / "train_images/i40.png", folder / "train_images/i41.png")
+    rows = "".join(f"i{place},{grade}\n" for place, grade in enumerate(grades))
+    (folder / "train.csv").write_text(f"id_code,diagnosis\n{rows}")
+    assert build(tmp_path / "raw", tmp_path / "out", "aptos") == 0
+    capsys.readouterr()
+    assert build(tmp_path / "raw", tmp_path / "new", "aptos", "--drop-conflicts") == 1
+    assert "level 4" in capsys.readouterr().err and not (tmp_path / "new/cot").exists()
+    assert "conflict: exact duplicate of" in (tmp_path / "new/quarantine/aptos.csv").read_text()
+
+
+def test_that_there_are_no_validation_rows_is_said(raw, tmp_path, capsys):
+    assert exists(raw, tmp_path / "out", "spaq") == 0
+    assert "no validation rows: lite is all of train; --val 0.1 takes some out" in capsys.readouterr().out
+    assert exists(raw, tmp_path / "out", "spaq", "--val", "0.01") == 0
+    assert "no validation rows: --val 0.01 of 36 rows is none" in capsys.readouterr().out
+    assert exists(raw, tmp_path / "out", "spaq", "--val", "0.1") == 0
+    assert "no validation rows" not in capsys.readouterr().out
+
+
+def test_rows_that_a_rule_leaves_out_make_no_part(raw, tmp_path):
+    """Of a whole Adience, 2,166 of 19,487 rows have no age group."""
+    options, facts = Options(raw, tmp_path / "out", check="exists"), DATASETS["adience"]
+    for whole in (False, True):
+        built = prepare(facts, reader("adience"), "adience", options)
+        assert any("a part" in note for note in built.source.notes) is not whole
+        assert sum(drop.kind in ("rule", "duplicate") for drop in built.drops) > 0.05 * built.read
+        facts = replace(facts, rows=built.read)
 
 
 def test_a_part_of_a_dataset_is_called_a_part(raw, tmp_path, capsys):

@@ -146,6 +146,15 @@ def test_by_subject_no_subject_is_in_two_of_lite_val_and_test(lite, val):
         assert not people[1] & {row.subject for row in divided.train}
 
 
+def test_of_an_owners_split_without_shared_subjects_whole_subjects_are_taken_out():
+    rows = [
+        row._replace(part="test" if place >= 80 else "train", subject=f"p{place // 2}")
+        for place, row in enumerate(rated(100))
+    ]
+    divided = split(dataset(test=None), rows, "paper", val=0.25)
+    assert len(divided.val) == 20 and not {row.subject for row in divided.val} & {row.subject for row in divided.train}
+
+
 def test_a_share_of_too_few_rows_takes_none_and_never_all():
     divided = split(dataset(), rated(5), "subject", val=0.1)
     assert divided.val == [] and len(divided.train) == 5

@@ -53,8 +53,10 @@ def test_drops_are_grouped_without_lines_and_values():
     drops = [Drop(str(n), "x", "rule", f"fold_1_data.txt, line {n}: age '{n}' is none of the eight") for n in range(5)]
     drops += [Drop("x", "x", "rule", f"rating {n}.5 is not in 0..4") for n in range(5, 8)]
     drops += [Drop("x", "x", "missing", "no such image below data/raw/koniq10k/1024x768")]
+    leaks = ("f0N1ab", "45_O'Brien_0001")
+    drops += [Drop("x", "x", "leak", f"exact duplicate of cacd {id!r}") for id in leaks]
     counts = reasons(drops)
-    assert list(counts.values()) == [5, 3, 1]
+    assert list(counts.values()) == [5, 3, 2, 1]
     assert "age ... is none of the eight" in list(counts)[0] and "rating N is not in" in list(counts)[1]
 
 

@@ -180,8 +180,8 @@ def _compared(scan: Scan) -> Finding | None:
         [f"{n:,} {kind}" for kind, n in entry.get("dropped", {}).items() if n],
     )
     about = f"{file}: {scan.rows:,} rows, the paper has {paper:,} ({scan.rows - paper:+,})"
-    carved = entry.get("settings", {}).get("val")
-    if carved and size == scan.rows and part in ("train", "lite"):
+    carved, whole = entry.get("settings", {}).get("val"), facts.sizes.train + facts.sizes.test
+    if carved and size == scan.rows and part in ("train", "lite") and entry["sizes"].get("all") == whole:
         return Finding("ok", "rows", f"{about}; built with --val {carved:g}, which took validation rows out of train")
     if size not in (None, scan.rows):
         about += f"; {out / 'summary.json'} says {size:,}: {maker([scan.stanza.name])}"

@@ -1,6 +1,6 @@
 """Are the rows that are scored while training others than those trained on?"""
 
-from storm.datasets import DATASETS
+from storm.datasets import CARVE, DATASETS
 from storm.rows import build_command, dataset_and_part
 from train.checks.finding import Finding, names
 from train.checks.job import Checked, Job
@@ -23,6 +23,6 @@ def check_held_out(job: Job) -> Checked:
             dataset = dataset_and_part(scan.stanza.name)[0]
             what = f"eval_dataset={scan.stanza.name}: {len(shared):,} of its {scan.rows:,} images are trained on, too"
             place = f"{shared[0]!r}, {other.stanza.file}, line {line}"
-            fix = build_command(dataset, val=" --val 0.1" if dataset in DATASETS else "")
+            fix = build_command(dataset, val=CARVE if dataset in DATASETS else "")
             findings.append(Finding("error", "rows", f"{what} ({place}); {fix}, or leave eval_dataset out"))
     return job, findings

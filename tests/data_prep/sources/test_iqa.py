@@ -250,6 +250,13 @@ def test_koniq_deviations_of_another_unit_give_no_votes(tmp_path):
     assert [row.sd for row in read(koniq, tmp_path)] == [None, None]
 
 
+def test_koniq_one_odd_deviation_costs_only_its_row_the_votes(tmp_path):
+    rows = "".join(f"{n}.jpg,{20 + n % 60},{('nan', '2.1')[n] if n < 2 else 0.5}\n" for n in range(300))
+    write(tmp_path / SETS, f"image_name,MOS,SD\n{rows}")
+    deviations = [row.sd for row in read(koniq, tmp_path)]
+    assert deviations[:2] == [None, None] and {round(sd, 4) for sd in deviations[2:]} == {13.9085}
+
+
 def test_a_folder_without_labels_names_the_file(tmp_path):
     for module in (spaq, challengedb, koniq):
         with pytest.raises(FileNotFoundError, match="no file .* in it or below it; there is nothing"):

@@ -82,14 +82,28 @@ def test_the_train_file_decides_if_it_is_there(calibrate, tmp_path, trained, fit
     assert fits or ("'v3'" in error and "--val" in error)
 
 
+def test_a_train_file_of_several_datasets_is_looked_into(calibrate, tmp_path):
+    rows = [{"id": "v3", "dataset": "spaq"}, {"id": "v4", "dataset": "koniq"}]
+    (tmp_path / "mix_train.jsonl").write_text("not JSON\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    digest = provenance.file_hash(tmp_path / "mix_train.jsonl")
+    validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"), {"mix_train.jsonl": digest})
+    code, temperature, error = calibrate(validation)
+    assert code == 2 and temperature is None and "1 of these rows" in error and "'v4'" in error
+
+
 def test_of_a_model_that_nothing_is_known_of_a_note_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     test = predictions(tmp_path / "test", "koniq_test", "koniq", ids("t"))
     validation = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"))
-    for model, known in (("0123456789abcdef", False), ("Qwen/Qwen2.5-VL-3B-Instruct", True)):
+    hub = {"model": "Qwen/Qwen2.5-VL-3B-Instruct"}
+    for model, known in (
+        ({"model": "0123456789abcdef", "trained_on": None}, False),
+        (hub | {"trained_on": None}, False),  # such as the authors' checkpoint, which has seen all of train
+        (hub | {"adapter": "saves/custom", "trained_on": None}, False),
+        (hub | {"trained_on": {}}, True),
+    ):
         for folder in (test.parent, validation.parent):
-            facts = {"data": {}, "trained_on": None, "versions": {}, "model": model}
-            provenance.write(folder, facts)
+            provenance.write(folder, {"data": {}, "versions": {}} | model)
         assert main([str(test), "--calibrate", str(validation)]) == 0
         assert (f"note: --calibrate {validation.parent}: " in capsys.readouterr().out) is not known
 
