@@ -12,8 +12,16 @@ from data_prep.downloads import Files
 from data_prep.images import Checked, check
 from data_prep.locate import Located, locate, other_naming, too_many_missing, unmatched
 from data_prep.options import Options
-from data_prep.ratings import distribution, empty_levels, on_scale, score_range
-from data_prep.refusals import few_readable, levels_without_rows, need, nothing_empty, too_many_rows, too_many_unusable
+from data_prep.ratings import distribution, empty_levels, on_scale, score_range, shifted
+from data_prep.refusals import (
+    few_readable,
+    levels_without_rows,
+    many_ratings,
+    need,
+    nothing_empty,
+    too_many_rows,
+    too_many_unusable,
+)
 from data_prep.source import Drop, Reader, Row, same_rating
 from data_prep.split import Rated, Split, split
 from storm.datasets import CARVE, DatasetFacts
@@ -140,11 +148,13 @@ def _label(facts: DatasetFacts, read: Reader, files: Files, options: Options, dr
     drops += off_scale
     need(False, few_readable(drops, len(items)))
     need(False, too_many_rows(facts, len(scores)))
+    need(False, many_ratings(facts, drops, len(rows)))
     if len(items) < (1 - facts.missing) * facts.rows:
         files.notes.append(f"a part: {len(items):,} of the {facts.rows:,} rows of the whole dataset")
     low, high, whose = score_range(facts, scores, options)
     labels = {id: facts.label(score, low, high) for id, score in scores.items()}
     counts = Counter(labels.values())
+    need(False, shifted(facts, rows, counts))
     need(options.allow_empty_levels, empty_levels(facts.scale, counts, "row of the label file"))
     return Labeled(len(items), [row for row in rows if row.id in scores], scores, labels, low, high, whose)
 

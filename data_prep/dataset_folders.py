@@ -9,6 +9,7 @@ from storm.datasets import DATASETS, DatasetFacts
 from storm.text import printable
 
 SHORT = 3  # letters; a shorter part of a name says nothing
+LONG = 6  # letters; of a longer name, it may be the beginning of an alias
 
 
 def folders(media: Path) -> dict[str, list[str]]:
@@ -30,7 +31,10 @@ def similar(media: Path, rows: Iterable[DatasetFacts]) -> list[str]:
         name = _plain(entry.name[: archive.start()] if archive else entry.name)
         for row in rows if archive or entry.is_dir() else ():
             known = [alias for alias in _names(row) if len(alias) >= SHORT]
-            if any(name.startswith(alias) or name.endswith(alias) for alias in known):
+            if any(
+                name.startswith(alias) or name.endswith(alias) or (len(name) > LONG and alias.startswith(name))
+                for alias in known
+            ):
                 there = printable(media / entry.name)
                 fix = (
                     f"unpack it into {media / row.name}" if archive else f"rename it to {row.name} if it is {row.title}"

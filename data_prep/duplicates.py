@@ -68,9 +68,11 @@ def compare(built: list[Built], options: Options) -> str:
     done = "taken out of train" if drop else "left in train (--drop-leaks takes them out)"
     plain = uninformative(pictures)
     unseen = sum(picture.hashes[:DIGITS] in plain for picture in pictures)
-    among = f"compared datasets: {', '.join(compared(built, hashed))} (duplicates in any other are not seen)"
-    return (
-        f"{exact} exact and {len(leaks) - exact} near duplicates of test images{several}, {done}: {path}\n{among}\n"
-        f"{conflicts}\n"
-        f"{unseen} images are too plain, or too much alike, to be compared by look; only their bytes were"
-    )
+    lines = [
+        f"{exact} exact and {len(leaks) - exact} near duplicates of test images{several}, {done}: {path}",
+        f"compared datasets: {', '.join(compared(built, hashed))} (duplicates in any other are not seen)",
+        conflicts,
+    ]
+    if unseen:
+        lines.append(f"{unseen} images are too plain, or too much alike, to be compared by look; only their bytes were")
+    return "\n".join(lines)

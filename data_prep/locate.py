@@ -30,7 +30,8 @@ class Located:
     @property
     def missing(self) -> list[str]:
         """The names of the images that are not there."""
-        return [drop.file for drop in self.drops if drop.kind == "missing"]
+        missing = (drop for drop in self.drops if drop.kind == "missing")
+        return [drop.file if drop.id in drop.file else f"{drop.id} ({drop.file})" for drop in missing]
 
 
 def locate(files: Files, rows: Sequence[Row], preferred: Sequence[str]) -> Located:
@@ -127,8 +128,8 @@ def other_naming(located: Located, unmatched: Sequence[str], share: float) -> st
     return (
         f"{len(names):,} of {rows:,} rows have no image, and {len(unmatched):,} of {images:,} images have no row: "
         f"are the images named otherwise? Rows name {_three(names)}; images without a row are {_three(unmatched)}; "
-        "rename the images as the label file names them, choose their folder with --images, or move images of other "
-        "rows away"
+        "rename the images as the label file names them (or take the owner's label file, if a spreadsheet program has "
+        "changed the ids), choose their folder with --images, or move images of other rows away"
     )
 
 

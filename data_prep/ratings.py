@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from data_prep.options import Options
-from data_prep.source import Drop, Row
+from data_prep.source import Drop, Row, same_rating
 from storm.datasets import DatasetFacts, equal_width
 from storm.scales import Scale
 
 WHOLE = 0.9  # our choice: a label file with this share of the owner's rows claims to be whole
-NEAR = 0.1  # our choice: the scores of a whole file come so near to both ends of the known range, a share of its width
+# Our choice: the scores of nearly a whole file come so near to both ends of the known range, a share of its width.
+# Those of all rows reach them.
+NEAR = 0.1
 ROUNDED = 0.005  # our choice: a score may lie so far outside since it was rounded, a share of the width
 OFF_SCALE = 0.05  # our choice: with more scores off the scale, the column is another one
 USUAL = ((0, 1), (1, 5), (0, 5), (1, 10), (0, 10), (0, 100))  # ranges that people rescale to
@@ -81,14 +83,14 @@ def score_range(facts: DatasetFacts, scores: Mapping[str, float], options: Optio
         return lowest, highest, ""
     if options.score_range or facts.spread:
         low, high = options.score_range or facts.spread
-        room, near = ROUNDED * (high - low), NEAR * (high - low)
+        room, near = ROUNDED * (high - low), (NEAR if len(scores) < facts.rows else ROUNDED) * (high - low)
         outside = [score for score in scores.values() if not low - room <= score <= high + room]
         whose = "--score-range" if options.score_range else "the range of the owner's whole file"
         occur = f"{lowest:g} to {highest:g} occur"
         if outside:
             raise ValueError(
                 f"{len(outside):,} of {len(scores):,} scores are outside of {low:g} to {high:g}, {whose} ({occur}): "
-                f"{_cause(lowest, highest, low, high)}"
+                f"{'widen it' if options.score_range else _cause(lowest, highest, low, high)}"
             )
         if share >= WHOLE and (lowest > low + near or highest < high - near):
             raise ValueError(
@@ -161,6 +163,22 @@ def _rounded(shares: list[float]) -> tuple[float, ...]:
     largest = kept.index(max(kept))
     kept[largest] = round(1 - sum(kept) + kept[largest], 6)
     return tuple(kept)
+
+
+def shifted(facts: DatasetFacts, rows: Sequence[Row], labels: Mapping[int, int]) -> str:
+    """A line if a level at one end is empty and grades lie one beyond the other end, "" if not: 1..5 in place of 0..4.
+
+    labels: label -> how many rows.
+    """
+    low, high = facts.scale.lo, facts.scale.hi
+    if facts.label is equal_width or facts.scale.unit == "years" or not facts.rows:
+        return ""
+    for empty, beyond in ((low, high + 1), (high, low - 1)):
+        count = sum(same_rating(row.score, beyond) for row in rows)
+        if count and not labels.get(empty):
+            what = f"no row has level {empty}, and {count:,} rows have {beyond}, which is not one of {low} to {high}"
+            return f"{what}: are the grades shifted by one? Take the owner's label file, or shift them back"
+    return ""
 
 
 def empty_levels(scale: Scale, labels: Mapping[int, int], what: str) -> str:

@@ -11,7 +11,8 @@ from storm.scales import Scale
 from storm.text import printable
 
 MORE = 1.02  # our choice: with more rows than this share of the owner's, other rows are among them
-UNREADABLE = 0.5  # our choice: with more rows that break the rules, it is another table; of Adience's, 11% do
+UNREADABLE = 0.25  # our choice: with more rows that break the rules, it is another table; of Adience's, 11% do
+SEVERAL = 0.05  # our choice: with more ids that have two ratings, tables were mixed
 
 
 def need(allowed: bool, fault: str) -> None:
@@ -27,6 +28,15 @@ def too_many_rows(facts: DatasetFacts, rows: int) -> str:
     return (
         f"{rows:,} rows, but the owner has {facts.rows:,}: are rows of others among them? Take the owner's files only"
     )
+
+
+def many_ratings(facts: DatasetFacts, drops: Sequence[Drop], rows: int) -> str:
+    """A line if many ids have several different ratings, "" if not."""
+    ids = {drop.id: drop.reason for drop in drops if drop.kind == "duplicate" and "several ratings" in drop.reason}
+    if not facts.rows or len(ids) <= SEVERAL * rows:
+        return ""
+    first = min(ids)
+    return f"{len(ids):,} of {rows + len(ids):,} ids have several ratings ({ids[first]}); take the owner's label file"
 
 
 def too_many_unusable(drops: Sequence[Drop], usable: int, rows: int, share: float) -> str:
@@ -64,4 +74,5 @@ def few_readable(drops: Sequence[Drop], read: int) -> str:
     reasons = [drop.reason for drop in drops if drop.kind == "rule"]
     if len(reasons) <= UNREADABLE * read:
         return ""
-    return f"{len(reasons):,} of {read:,} rows cannot be used, the first because {reasons[0]}; is it another table?"
+    what = f"{len(reasons):,} of {read:,} rows cannot be used, the first because {reasons[0]}"
+    return f"{what}; is it another table? Take the owner's file"

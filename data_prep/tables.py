@@ -84,6 +84,8 @@ def _places(path: Path, header: Sequence[str], columns: Columns, optional: Colum
     """Our name of each column -> its place. Raises ValueError for one that is missing or there twice."""
     names = [plain(name) for name in header]
     for place, name in enumerate(names):
+        if name and name in names[:place] and name.replace(".", "").isdecimal():
+            raise ValueError(f"{path}, line 1: data, not the names of columns; write those above it")
         if name and name in names[:place]:
             raise ValueError(f"{path}, line 1: column {printable(header[place])!r} is there twice; rename one")
     places = {}
@@ -93,9 +95,8 @@ def _places(path: Path, header: Sequence[str], columns: Columns, optional: Colum
             places[ours] = place
         elif ours in columns:
             have = printable(", ".join(filter(None, header)) or "none")[:300]
-            raise NoColumn(
-                f"{path}: no column {' or '.join(map(repr, known))} (there are: {have}); is it another file?"
-            )
+            what = f"{path}: no column {' or '.join(map(repr, known))} (there are: {have}); is it another file?"
+            raise NoColumn(f"{what} Rename the column if it is there, or take the owner's file")
     return places
 
 
@@ -114,7 +115,9 @@ def decoded(path: Path, notes: list[str] | None = None) -> str:
     text = _text(path, data, notes)
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{path}, line {line}: a NUL character; the file is damaged or is not text, download it again")
+        raise ValueError(
+            f"{path}, line {line}: a NUL character: UTF-16, or a damaged file; save it as UTF-8, or download it again"
+        )
     return text
 
 

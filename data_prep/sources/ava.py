@@ -16,16 +16,20 @@ from pathlib import Path
 
 from data_prep.downloads import Files, image_id
 from data_prep.source import Drop, Items, Row
-from data_prep.tables import decoded, read_table
+from data_prep.tables import decoded, has_columns, read_together
 
-IMAGE = ("image_num", "image_id", "image", "img_id", "id", "image_name", "filename")
-NAMES = ("vote_{0}", "votes_{0}", "count_{0}", "rating_{0}", "{0}", "score{1}")  # {1}: pyiqa counts from score2
-VOTES = {f"vote{n}": [name.format(n, n + 1) for name in NAMES] for n in range(1, 11)}
+IMAGE = ("image_num", "image_id", "image", "img_id", "id", "image_name", "img_name", "filename", "file_name")
+NAMES = ("vote_{0}", "votes_{0}", "count_{0}", "rating_{0}", "c{0}", "{0}")
+VOTES = {f"vote{n}": [name.format(n) for name in NAMES] for n in range(1, 11)}
+FROM_1, FROM_2 = ({f"vote{n}": (f"score{n + first}",) for n in range(1, 11)} for first in (0, 1))  # pyiqa has score2
 
 
 def read(files: Files) -> Items:
-    path = files.label_file("AVA.txt", "ground_truth_dataset.csv", "*AVA*.csv")
-    lines = _text(path, files.notes) if path.suffix.lower() == ".txt" else _csv(path, files.notes)
+    paths = files.label_files("AVA.txt", "ground_truth_dataset.csv", "*AVA*.csv")
+    if paths[0].suffix.lower() == ".txt":
+        lines = _text(files.label_file("AVA.txt"), files.notes)
+    else:
+        lines = _csv(paths, files.notes)
     for place, photo, counts in lines:
         image = f"{photo}.jpg"
         if isinstance(counts, str):
@@ -56,10 +60,13 @@ def _text(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | 
         raise ValueError(f"{path}: no line of 15 numbers with votes; is it the AVA.txt of AVA_dataset?")
 
 
-def _csv(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | str]]:
-    """The same of a table with columns for the id and each of the ten votes."""
-    for line, row in read_table(path, {"image": IMAGE} | VOTES, notes=notes):
+def _csv(paths: list[Path], notes: list[str]) -> Iterator[tuple[str, str, list[str] | str]]:
+    """The same of tables with columns for the id and each of the ten votes."""
+    one, two = (has_columns(paths[0], columns) for columns in (FROM_1, FROM_2))
+    if one and two:
+        raise ValueError(f"{paths[0]}: columns score1 to score11, but there are ten votes: name them vote_1 to vote_10")
+    votes = FROM_1 if one else FROM_2 if two else VOTES
+    for place, row in read_together(paths, {"image": IMAGE} | votes, notes=notes):
         counts = [row[name].removesuffix(".0") for name in VOTES]
         sound = all(count.isdecimal() for count in counts)
-        photo = image_id(row["image"])
-        yield f"{path.name}, line {line}", photo, counts if sound else f"{' '.join(counts)!r} is not ten counts"
+        yield place, image_id(row["image"]), counts if sound else f"{' '.join(counts)!r} is not ten counts"

@@ -24,7 +24,7 @@ DEVIATIONS = "AllStdDev_release"  # optional
 
 def read(files: Files) -> Items:
     paths = files.label_files("AllImages_release.mat", "*challenge*.csv", "*live*c*.csv", "*live*wild*.csv")
-    if paths[0].suffix.lower() == ".csv":
+    if paths[0].suffix.lower() != ".mat":
         for _, row in read_together(paths, COLUMNS, SD, files.notes):
             sd = standard_deviation(row.get("sd", ""))
             yield Row(image_id(row["image"]), (base(row["image"]),), decimal(row["mos"]), sd=sd)

@@ -11,7 +11,7 @@ competition's test images (graded later) are not used; their numbers differ.
 
 from data_prep.downloads import Files, image_id
 from data_prep.source import Drop, Items, Row
-from data_prep.tables import read_table
+from data_prep.tables import read_together
 
 COLUMNS = {
     "image": ("image", "image_name", "img_name", "id_code", "filename"),
@@ -20,13 +20,13 @@ COLUMNS = {
 
 
 def read(files: Files) -> Items:
-    path = files.label_file("trainLabels.csv", "trainLabels15.csv", "trainLabels_cropped.csv", "trainLabels*.csv")
-    for line, row in read_table(path, COLUMNS, {"usage": ("Usage",)}, files.notes):
+    paths = files.label_files("trainLabels.csv", "trainLabels15.csv", "trainLabels_cropped.csv", "trainLabels*.csv")
+    for place, row in read_together(paths, COLUMNS, {"usage": ("Usage",)}, files.notes):
         if "usage" in row:
-            raise ValueError(f"{path}: these are the labels of the test images; take trainLabels.csv")
+            raise ValueError(f"{files.root}, {place}: labels of the test images (column Usage); take trainLabels.csv")
         image = image_id(row["image"])
         patient, _, eye = image.rpartition("_")
         if patient.isdecimal() and eye in ("left", "right"):
             yield Row(image, (f"{image}.jpeg",), row["level"], subject=patient)
         else:
-            yield Drop(image, path.name, "rule", f"line {line}: image {image!r} is not <patient>_left or _right")
+            yield Drop(image, paths[0].name, "rule", f"{place}: image {image!r} is not <patient>_left or _right")

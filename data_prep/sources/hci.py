@@ -15,10 +15,12 @@ PARTS = ("train", "test", "val", "valid")  # of dlordinal's copy, which has fold
 
 def read(files: Files) -> Items:
     sets: tuple[dict[str, dict[str, None]], dict[str, dict[str, None]]] = {}, {}  # id -> its names in all folders
+    five = False  # a folder that a copy with 0..4 does not have
     for path in files.images:
         *folders, name = path.split("/")
         place = next((place for place in reversed(range(len(folders))) if _decade(folders[place])), None)
         numbered = place is None
+        five = five or (numbered and len(folders) > 1 and folders[-1] == "5" and folders[-2].lower() in PARTS)
         if not numbered:
             decade = _decade(folders[place])
         elif len(folders) > 1 and folders[-1] in tuple("01234") and folders[-2].lower() in PARTS:
@@ -31,6 +33,8 @@ def read(files: Files) -> Items:
     taken = owners if len(owners) >= FULL * len(numbers) else numbers
     if not taken:
         raise FileNotFoundError(f"{files.root}: no image below a folder {', '.join(DECADES)}; {files.hint()}")
+    if taken is numbers and five:
+        raise ValueError(f"{files.root}: a folder 5 below train or test; name the folders by their decades, 1930s ..")
     if taken is numbers:
         files.notes.append("folders 0..4 below train and test are taken for 1930s..1970s: dlordinal's copy, 224 x 224")
     elif numbers:

@@ -29,7 +29,7 @@ def read(files: Files) -> Items:
     rows = [row for _, row in read_together(paths, COLUMNS, SD, files.notes)]
     if not any((standard_deviation(row["mos"]) or 0) > 5 for row in rows):
         raise ValueError(
-            f"{paths[0]}: no rating above 5, so it is the raw mean 1-5, and 'MOS_zscore' is missing; use "
+            f"{paths[0]}: no rating above 5, so it is the raw mean 1-5, or centered at 0, and not MOS_zscore; use "
             "koniq10k_scores_and_distributions.csv or koniq10k_distributions_sets.csv unchanged from the owner"
         )
     deviations = [standard_deviation(row.get("sd", "")) for row in rows]

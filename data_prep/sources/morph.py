@@ -17,6 +17,7 @@ from data_prep.source import Drop, Items, Row, same_rating
 from data_prep.tables import read_table
 
 NAME = re.compile(r"((\d{6})_\d{1,2}[MF](\d+))(\.\w+)?", re.IGNORECASE)
+FEW = 0.05  # our choice: with more contradictions, one of the two is of another release
 COLUMNS = {"photo": ("photo", "filename", "image"), "age": ("age",)}
 
 
@@ -29,6 +30,11 @@ def read(files: Files) -> Items:
         path, listed = None, [(image, None) for image in names.values()]
     if not listed:
         raise FileNotFoundError(f"{files.root}: no image in it or below it; {files.hint()}")
+    named = ((image, age, NAME.fullmatch(image)) for image, age in listed if age)
+    other = [image for image, age, match in named if match and not same_rating(age, match[3])]
+    if len(other) > max(10, FEW * len(listed)):
+        what = f"{len(other):,} of {len(listed):,} ages in {path.name} are not those in the names, {other[0]!r} first"
+        raise ValueError(f"{files.root}: {what}; take the owner's files")
     for image, age in listed:
         match = NAME.fullmatch(image)
         if match is None:

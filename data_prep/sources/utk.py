@@ -18,7 +18,7 @@ from storm.images import suffixes
 
 EXTENSION = f"(?:{'|'.join(map(re.escape, suffixes()))})"
 NAME = re.compile(
-    rf"(?P<id>(?P<age>\d{{1,3}})(?:_\d?){{0,2}}_\d{{17}})(?:jpg)?\s*(?P<aligned>{EXTENSION}?\.chip)?{EXTENSION}",
+    rf"(?P<id>(?P<age>[1-9]\d{{0,2}})(?:_\d?){{0,2}}_\d{{17}})(?:jpg)?\s*(?P<aligned>{EXTENSION}?\.chip)?{EXTENSION}",
     re.IGNORECASE,
 )
 

@@ -62,8 +62,8 @@ def _unfit(predictions: Predictions, fit: Sequence[Predictions]) -> str:
 def _other_model(predictions: Predictions, validation: Predictions) -> str:
     """Why these are no validation rows of the model that is scored; "" if nothing says so."""
     dataset = predictions.dataset
-    if dataset_and_part(validation.path.stem)[1] == "test":
-        return f"{validation.path} are test rows of {dataset}; predict {dataset}_val.jsonl for this"
+    if (part := dataset_and_part(validation.path.stem)[1]) in ("train", "lite", "test"):
+        return f"{validation.path} are {part} rows of {dataset}; predict {dataset}_val.jsonl for this"
     folders = [one.path.parent for one in (predictions, validation)]
     if all(map(provenance.exists, folders)):
         scored, fitted = map(provenance.read, folders)

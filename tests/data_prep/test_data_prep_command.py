@@ -42,12 +42,14 @@ def test_folders_and_archives_that_look_like_a_dataset_are_named_with_the_fix(ra
     shutil.rmtree(raw / "koniq")
     (raw / "koniq10k_512x384.zip").write_bytes(b"PK")
     (raw / "notes").mkdir()
+    shutil.rmtree(raw / "eyepacs")
+    (raw / "diabetic_retinopathy").mkdir()
     exists(raw, tmp_path / "out")
     lines = [line for line in capsys.readouterr().err.splitlines() if "not used" in line]
     assert [line.partition(":")[0] for line in lines] == [
-        f"{raw}/{name}" for name in ("SPAQ_x", "koniq10k_512x384.zip", "my-aptos")
+        f"{raw}/{name}" for name in ("SPAQ_x", "diabetic_retinopathy", "koniq10k_512x384.zip", "my-aptos")
     ]
-    assert "rename it to spaq" in lines[0] and f"unpack it into {raw}/koniq" in lines[1]
+    assert "rename it to spaq" in lines[0] and f"unpack it into {raw}/koniq" in lines[2]
     assert exists(raw, tmp_path / "out", "spaq") == 1
     assert "SPAQ_x" in capsys.readouterr().err
 

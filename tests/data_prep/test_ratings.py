@@ -117,6 +117,16 @@ def test_levels_that_never_occur_are_named_and_ages_may_be_missing():
     )
 
 
+def test_all_rows_reach_the_ends_of_the_known_range():
+    facts, options = replace(DATASETS["spaq"], rows=100), OPTIONS
+    scores = {str(n): 6.8 + 84.6 * n / 99 for n in range(100)}  # 2..96 times 0.9 and 5 more
+    with pytest.raises(ValueError, match="6.8 to 91.4"):
+        score_range(facts, scores, options)
+    assert score_range(replace(facts, rows=101), scores, options)[:2] == (2, 96), "a row may be missing at the end"
+    with pytest.raises(ValueError, match="widen it"):
+        score_range(facts, scores, replace(options, score_range=(10.0, 90.0)))
+
+
 def test_votes_go_to_the_level_that_a_mean_of_the_vote_would_get():
     ava = Row("1", ("1.jpg",), 5.0, votes=(1, 0, 0, 0, 2, 0, 0, 0, 0, 1))
     shares = distribution(DATASETS["ava"], 1.81, 8.6)(ava, 5.0)

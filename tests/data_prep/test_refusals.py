@@ -249,6 +249,30 @@ def test_a_level_that_is_lost_with_duplicates_is_refused(tmp_path, capsys):
     assert "conflict: exact duplicate of" in (tmp_path / "new/quarantine/aptos.csv").read_text()
 
 
+def test_shifted_grades_are_refused_whatever_is_allowed(raw, tmp_path, capsys):
+    labels = next(raw.glob("aptos/**/train.csv"))
+    head, *lines = labels.read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    labels.write_text("\n".join([head, *(f"{id},{int(grade) + 1}" for id, grade in cells)]) + "\n")
+    for more in ((), ("--allow-empty-levels",)):
+        assert exists(raw, tmp_path / "out", "aptos", *more) == 1
+        error = capsys.readouterr().err
+        assert "aptos: " in error and not (tmp_path / "out/cot").exists()
+    few = [f"{id},{min(int(grade) + 1, 4)}" for id, grade in cells[:48]] + [f"{id},5" for id, _ in cells[48:]]
+    labels.write_text("\n".join([head, *few]) + "\n")
+    assert exists(raw, tmp_path / "out", "aptos", "--allow-empty-levels") == 1
+    assert "shifted by one" in capsys.readouterr().err
+
+
+def test_many_ids_with_several_ratings_are_refused(raw, tmp_path, capsys):
+    labels = next(raw.glob("aptos/**/train.csv"))
+    _, *lines = labels.read_text().splitlines()
+    other = [f"{id},{(int(grade) + 1) % 5}" for id, grade in (line.split(",") for line in lines[:10])]
+    labels.write_text(labels.read_text() + "\n".join(other) + "\n")
+    assert exists(raw, tmp_path / "out", "aptos") == 1
+    assert "10 of 50 ids have several ratings" in capsys.readouterr().err
+
+
 def test_that_there_are_no_validation_rows_is_said(raw, tmp_path, capsys):
     assert exists(raw, tmp_path / "out", "spaq") == 0
     assert "no validation rows: lite is all of train; --val 0.1 takes some out" in capsys.readouterr().out

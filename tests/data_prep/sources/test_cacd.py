@@ -127,6 +127,14 @@ def test_cacd_names_in_a_wrong_encoding_get_the_owners_ids(tmp_path, wrong, name
     assert located(files, list(cacd.read(files))) == [f"CACD2000/{broken}.jpg"]
 
 
+def test_cacd_keeps_accents_at_the_beginning_of_a_word_and_refuses_names_in_lower_case(tmp_path):
+    assert cacd.owners("40_Ólafur_Ásgeir-Östlund_0001.jpg") == "40_Ólafur_Ásgeir-Östlund_0001.jpg"
+    lower = [f"CACD2000/{20 + n}_person_{'abcdefghijkl'[n]}_0001.jpg" for n in range(12)]
+    with pytest.raises(ValueError, match="lower case"):
+        list(cacd.read(put(tmp_path / "a", *lower)))
+    assert len(list(cacd.read(put(tmp_path / "b", *lower, "CACD2000/45_Peter_Mullan_0001.jpg")))) == 13
+
+
 def test_cacd_names_that_cannot_be_repaired_are_refused(tmp_path):
     for code in ("#U00e5", "%C3%A5", "&aring;", "\\u00e5"):
         assert cacd.owners(f"30_Alexander_Skarsg{code}rd_0001.jpg") == "30_Alexander_Skarsgård_0001.jpg"
@@ -134,6 +142,11 @@ def test_cacd_names_that_cannot_be_repaired_are_refused(tmp_path):
         "30_Alexander_Skarsg?rd_0001.jpg",
         "30_Alexander_Skarsg\ufffdrd_0001.jpg",
         "14_RenΘe_Zellweger_0001.jpg",
+        "14_RenÚe_Zellweger_0001.jpg",  # Latin-1 read as cp850
+        "14_RenÈe_Zellweger_0001.jpg",  # as Mac Roman
+        "14_RenĂŠe_Zellweger_0001.jpg",  # UTF-8 read as Latin-2
+        "30_Alexander_SkarsgĂĄrd_0001.jpg",  # as cp1250
+        "30_Alexander_Skarsgĺrd_0001.jpg",  # Latin-1 read as cp1250
     ):
         with pytest.raises(ValueError, match="unpack the archive again"):
             list(cacd.read(put(tmp_path / str(len(name)) / name[3], f"CACD2000/{name}")))

@@ -166,6 +166,12 @@ def test_morph_drops_an_age_that_differs_from_the_names(tmp_path, age):
     assert rows == [MORPH_ROWS[0], Drop("070081_02F36", "070081_02F36.JPG", "rule", reason)]
 
 
+def test_morph_refuses_ages_that_often_differ_from_the_names(tmp_path):
+    rows = "".join(f"1,1,,,W,M,,{30 + n % 2},0,,{n:06}_00M30.JPG\n" for n in range(40))
+    with pytest.raises(ValueError, match="20 of 40 ages"):
+        list(morph.read(put(tmp_path, morph_2008_nonCommercial=f"{MORPH_HEAD}{rows}")))
+
+
 def test_morph_refuses_another_table(tmp_path):
     with pytest.raises(ValueError, match=r"morph_2008_nonCommercial\.csv: no column 'photo'"):
         list(morph.read(put(tmp_path, morph_2008_nonCommercial="id_num,age\n1,2\n")))

@@ -51,6 +51,12 @@ def test_hci_in_the_copy_of_dlordinal(tmp_path):
     assert sorted(located_as_built(files, hci)) == sorted(places) and "224" in files.notes[0]
 
 
+def test_hci_in_folders_from_1_to_5_is_refused(tmp_path):
+    places = [f"{part}/{n}/{part}{n}.png" for part in ("train", "test") for n in range(1, 6)]
+    with pytest.raises(ValueError, match="1930s"):
+        list(hci.read(put_files(tmp_path, dict.fromkeys(places, "x"))))
+
+
 def test_hci_without_decade_folders_says_what_to_do(tmp_path):
     files = put_files(tmp_path, {"decade_0a.jpg": "", "1940s/._decade_0a.jpg": ""})
     with pytest.raises(FileNotFoundError, match=r"no image below a folder 1930s, .*there is decade_0a\.jpg"):

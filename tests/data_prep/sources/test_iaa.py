@@ -187,8 +187,24 @@ def test_ava_tables_name_the_votes_in_several_ways(tmp_path, name, first):
 def test_ava_table_of_scores_1_to_10_is_not_read_one_column_off(tmp_path):
     header = ",".join(["image_id", *(f"score{n}" for n in range(1, 11))])
     write(tmp_path / "AVA.csv", f"{header}\n953619.jpg,{','.join(COUNTS)}\n")
-    with pytest.raises(ValueError, match="score11"):
+    assert [(row.id, row.score) for row in read(ava, tmp_path)] == [("953619", 5.5)]
+    write(tmp_path / "AVA.csv", f"{header},score11\n953619.jpg,{','.join(COUNTS)},210\n")
+    with pytest.raises(ValueError, match="score1 to score11"):
         read(ava, tmp_path)
+
+
+def test_ava_as_the_table_of_pyiqa_and_in_two_parts(tmp_path):
+    header = ",".join(["img_name", "MOS", *(f"c{n}" for n in range(1, 11)), "semantic_tag1", "official split"])
+    for name, id in (("AVA_train", 953619), ("AVA_test", 953620)):
+        write(tmp_path / f"{name}.csv", f"{header}\n{id}.jpg,5.5,{','.join(COUNTS)},1,0\n")
+    assert sorted((row.id, row.score) for row in read(ava, tmp_path)) == [("953619", 5.5), ("953620", 5.5)]
+
+
+def test_aesthetics_votes_from_0_to_4_are_refused(tmp_path):
+    rows = "".join(f'{n},urban,"{n % 5},{(n + 1) % 5}"\n' for n in range(60))
+    write(tmp_path / "beauty.csv", f"#flickr_photo_id,category,beauty_scores\n{rows}")
+    with pytest.raises(ValueError, match="add 1"):
+        read(aesthetics, tmp_path)
 
 
 def test_ava_lines_with_commas(tmp_path):

@@ -129,6 +129,11 @@ def test_challengedb_as_csv(tmp_path):
     assert rows == [row._replace(sd=18.4) for row in CHALLENGEDB_ROWS]
 
 
+def test_challengedb_as_tsv(tmp_path):
+    write(tmp_path / "LIVE_Challenge.tsv", "img_name\tmos\n3.bmp\t63.9\n")
+    assert [(row.id, row.score) for row in read(challengedb, tmp_path)] == [("3", "63.9")]
+
+
 def test_challengedb_mat_files_saved_again_as_hdf5(tmp_path):
     data = tmp_path / "Data"
     data.mkdir()

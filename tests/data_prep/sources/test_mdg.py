@@ -41,7 +41,7 @@ def test_eyepacs_in_the_separators_and_line_ends_that_go_round(tmp_path, copy, m
 
 def test_eyepacs_rows_that_name_no_eye_are_dropped_with_the_line(tmp_path):
     files = put_files(tmp_path, {"trainLabels.csv": "level,image\n0,10_left\n\n1,10\n2\n3,_left\n4,7_middle\n"})
-    reason = "line {}: image {!r} is not <patient>_left or _right"
+    reason = "trainLabels.csv, line {}: image {!r} is not <patient>_left or _right"
     assert list(eyepacs.read(files)) == [
         Row("10_left", ("10_left.jpeg",), "0", "10"),
         *(
@@ -224,9 +224,17 @@ def test_deepdr_in_copies_with_other_folders_and_marks_for_empty(tmp_path, empty
     assert None not in located_as_built(files, deepdr)
 
 
+def test_eyepacs_in_two_files_that_do_not_overlap(tmp_path):
+    parts = {"trainLabels_1.csv": "image,level\n1_left,0\n", "trainLabels_2.csv": "image,level\n2_left,3\n"}
+    assert [(row.id, row.score) for row in eyepacs.read(put_files(tmp_path, parts))] == [
+        ("1_left", "0"),
+        ("2_left", "3"),
+    ]
+
+
 def test_labels_of_other_images_are_refused(tmp_path):
     test_labels = put_files(tmp_path / "a", {"trainLabels.csv": "image,level,Usage\n1_left,0,Private\n"})
-    with pytest.raises(ValueError, match=r"trainLabels\.csv: these are the labels of the test images"):
+    with pytest.raises(ValueError, match=r"trainLabels\.csv, line 2: labels of the test images"):
         list(eyepacs.read(test_labels))
     other = put_files(
         tmp_path / "b",

@@ -116,6 +116,8 @@ def test_rows_that_are_scored_do_not_do(calibrate, tmp_path):
 def test_test_rows_and_predictions_of_another_model_do_not_do(calibrate, tmp_path):
     code, temperature, error = calibrate(predictions(tmp_path / "more", "koniq_test", "koniq", ids("v")))
     assert code == 2 and temperature is None and "test rows of koniq" in error
+    code, temperature, error = calibrate(predictions(tmp_path / "train", "koniq_train", "koniq", ids("v")))
+    assert code == 2 and temperature is None and "train rows of koniq" in error
     other = predictions(tmp_path / "val", "koniq_val", "koniq", ids("v"))
     provenance.write(other.parent, {"data": {}, "versions": {}, "model": "other"})
     code, temperature, error = calibrate(other)
