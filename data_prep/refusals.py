@@ -12,6 +12,7 @@ from storm.text import printable
 
 MORE = 1.02  # our choice: with more rows than this share of the owner's, other rows are among them
 UNREADABLE = 0.25  # our choice: with more rows that break the rules, it is another table; of Adience's, 11% do
+UNNAMED = 0.5  # our choice: the same where file names are the labels, since folders hold other images, too
 SEVERAL = 0.05  # our choice: with more ids that have two ratings, tables were mixed
 
 
@@ -69,10 +70,11 @@ def levels_without_rows(scale: Scale, divided: Split) -> str:
     return empty_levels(scale, Counter(row.label for rows in parts for row in rows), "usable row")
 
 
-def few_readable(drops: Sequence[Drop], read: int) -> str:
-    """A line if so many rows break the dataset's rules that it is probably another table, "" if not."""
+def few_readable(drops: Sequence[Drop], read: int, names: bool) -> str:
+    """A line if so many rows break the dataset's rules that it is probably another table, "" if not. names: file names
+    are the labels, there is no table."""
     reasons = [drop.reason for drop in drops if drop.kind == "rule"]
-    if len(reasons) <= UNREADABLE * read:
+    if len(reasons) <= (UNNAMED if names else UNREADABLE) * read:
         return ""
     what = f"{len(reasons):,} of {read:,} rows cannot be used, the first because {reasons[0]}"
-    return f"{what}; is it another table? Take the owner's file"
+    return f"{what}; is it another {'dataset' if names else 'table'}? Take the owner's files"

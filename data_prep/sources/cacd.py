@@ -25,7 +25,7 @@ ODD = re.compile(r"#U|[?%&\\]|[^\x00-\x7f]")  # what a name in a wrong encoding 
 # The celebrities' names are IMDb's, which were Latin-1 then; an upper-case letter begins a word (RenÚe is Latin-1 read
 # as cp850).
 ACCENTED = re.compile(r"[à-öø-ÿß]|(?<![^\W_])[À-ÖØ-Þ]")
-SOME = 10  # our choice: if so many people are in lower case, all are
+SOME = 3  # our choice: if the names of so many people are all in lower case, somebody has changed them
 PEOPLE = 1_000  # our choice: of so many, some have an accent in the name (26 of the owner's 2,000 do)
 FIX = "unpack the archive again, with UTF-8 names (7z or bsdtar)"
 

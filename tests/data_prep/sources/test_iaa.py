@@ -200,6 +200,13 @@ def test_ava_as_the_table_of_pyiqa_and_in_two_parts(tmp_path):
     assert sorted((row.id, row.score) for row in read(ava, tmp_path)) == [("953619", 5.5), ("953620", 5.5)]
 
 
+def test_aesthetics_with_one_vote_a_row_is_refused(tmp_path):
+    rows = "".join(f"{n},urban,{1 + n % 5}\n" for n in range(60))
+    write(tmp_path / "beauty.csv", f"#flickr_photo_id,category,beauty_scores\n{rows}")
+    with pytest.raises(ValueError, match="one vote a row"):
+        read(aesthetics, tmp_path)
+
+
 def test_aesthetics_votes_from_0_to_4_are_refused(tmp_path):
     rows = "".join(f'{n},urban,"{n % 5},{(n + 1) % 5}"\n' for n in range(60))
     write(tmp_path / "beauty.csv", f"#flickr_photo_id,category,beauty_scores\n{rows}")
