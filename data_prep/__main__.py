@@ -16,12 +16,12 @@ from storm.datasets import DATASETS, equal_width
 from storm.files import locked
 from storm.options import Parser, describe, did_you_mean, one_of, print_errors
 
-COMMANDS = {"release": release.main, "csv": own_ratings.main, "registry": registry.main}
+COMMANDS = {"release": release.main, "own": own_ratings.main, "csv": own_ratings.main, "registry": registry.main}
 
 
 def arguments() -> Parser:
     text = "Turn the downloads of source datasets into conversations. Other commands, each with --help: release (the "
-    text += "authors' data release), csv (your own ratings), registry (writes dataset_info.json)."
+    text += "authors' data release), own (your own ratings), registry (writes dataset_info.json)."
     parser = Parser(prog="python -m data_prep", description=text)
     text = f"{', '.join(DATASETS)}; none: every one with a folder in --media"
     parser.add_argument("names", nargs="*", metavar="NAME", help=text)

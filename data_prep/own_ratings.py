@@ -1,78 +1,167 @@
-"""Your own ratings: python -m data_prep csv RATINGS.csv --scale SCALE.yaml [--media FOLDER] [--out data/NAME]
+"""Your own ratings: python -m data_prep own SOURCE ... --scale SCALE.yaml [--media FOLDER] [--out data/NAME]
 
-RATINGS.csv has columns image (its path below FOLDER, by default the folder of the csv), rating and, if you have them,
-subject (the person or thing shown) and split (train, val or test). SCALE.yaml says what the ratings mean
-(storm/custom_scale.py; worked example: examples/product_photos/).
+SOURCE is a rating file of any usual kind (rating_files.py) with columns image (below FOLDER, by default that of the
+file), rating and, if you have them, subject (the person or thing shown) and split (train, val or test);
+rating_columns.py finds them. SCALE.yaml says what the ratings mean (storm/custom_scale.py; worked example:
+examples/product_photos/). Also called csv, as before.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from data_prep.build import Built, Refused, prepare
 from data_prep.downloads import Files
 from data_prep.finish import write_and_report
 from data_prep.options import Options, add_options, add_strictness, need_file, options
+from data_prep.own_images import finder
+from data_prep.raters import COMBINE, Vote, about, combined
+from data_prep.rating_columns import USUAL, columns_of
+from data_prep.rating_files import read_ratings
 from data_prep.registry import stanza
 from data_prep.source import Drop, Items, Reader, Row
-from data_prep.tables import read_table
 from data_prep.write import quarantine_of, with_earlier
 from storm.custom_scale import OwnScale, load
 from storm.datasets import DatasetFacts, Sizes
 from storm.files import locked, write_json, write_text
-from storm.options import Parser
+from storm.options import Parser, one_of
 from storm.prompts import STRATEGIES
 
 EXAMPLE = "examples/product_photos"
-COLUMNS, OPTIONAL = ({name: (name,) for name in names} for names in (("image", "rating"), ("subject", "split")))
 PARTS = ("train", "val", "test")
+WORDS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}  # other names
 VAL = 0.1  # the share of the training rows that is for validation, unless a split column names val rows. Our choice.
 TEST = 10  # without a split column, one row in ten is for testing; with subjects, whole ones. Our choice.
+OFF_SCALE = 0.01  # our choice: with more ratings that the scale does not have, the scale is another one
 
 
-def dataset(ratings: Path, scale: OwnScale) -> tuple[DatasetFacts, Reader]:
-    """Facts and reader of a csv of ratings. Raises ValueError if a column is missing or a split is another word."""
-    rows = list(read_table(ratings, COLUMNS, OPTIONAL))
-    parts = {row.get("split", "") for _, row in rows}
-    if not parts <= set(PARTS) and parts != {""}:
-        line, row = next((line, row) for line, row in rows if row["split"] not in PARTS)
-        raise ValueError(f"{ratings}, line {line}: split {row['split']!r} is not train, val or test")
+class Rating(NamedTuple):
+    """A row of a rating file as text. `place`: file and row, in words."""
+
+    place: str
+    image: str
+    rating: str
+    subject: str
+    split: str
+    rater: str = ""  # "" if there is one rating for each image
+
+
+def read_all(
+    sources: Sequence[Path], asked: Mapping[str, Sequence[str]], header: bool, notes: list[str]
+) -> list[Rating]:
+    """The rows of all files; of several raters or columns of ratings, one for each rating. Of several files without a
+    split column, the name of each may say its part.
+
+    Raises OSError, or ValueError naming the file, the row and the fix.
+    """
+    rows = []
+    for source in sources:
+        ratings = read_ratings(source, header, notes)
+        columns = columns_of(source, ratings, asked, notes)
+        said = part_of(source.stem) if len(sources) > 1 and "split" not in columns else ""
+        for place, cells in ratings.rows:
+            text = {role: cells[places[0]] for role, places in columns.items()}
+            split = part_of(text.get("split", "")) or said
+            if not split and text.get("split"):
+                raise ValueError(f"{source}: {place}: split {text['split']!r} is not train, val or test")
+            row = Rating(place, text["image"], text["rating"], text.get("subject", ""), split, text.get("rater", ""))
+            several = columns["rating"] if len(columns["rating"]) > 1 else ()
+            rows += [row._replace(rating=cells[n], rater=ratings.columns[n]) for n in several] or [row]
+    return rows
+
+
+def part_of(word: str) -> str:
+    """train, val or test, as a word says it, in any case; "" if it says none."""
+    word = WORDS.get(word.strip().lower(), word.strip().lower())
+    return word if word in PARTS else ""
+
+
+def dataset(
+    rows: Sequence[Rating], sources: Sequence[Path], scale: OwnScale, off_scale: bool, how: str
+) -> tuple[DatasetFacts, Reader]:
+    """Facts and reader of rows. off_scale: ratings that the scale does not have are dropped, however many. how: of
+    several ratings of an image, a key of COMBINE.
+
+    Raises ValueError if only some rows name their part, or if many ratings are not on the scale.
+    """
+    parts = {row.split for row in rows}
+    if "" in parts and len(parts) > 1:
+        row = next(row for row in rows if not row.split)
+        raise ValueError(f"{row.place}: no split, but other rows have one; write train, val or test in each row")
+    faults = [(row, fault) for row in rows if row.rating and (fault := fault_of(scale, row.rating))]
+    if len(faults) > OFF_SCALE * len(rows) and not off_scale:
+        row, fault = faults[0]
+        what = f"{len(faults):,} of {len(rows):,} ratings are not on the scale, the first: {row.place}: {fault}"
+        raise ValueError(f"{what}; {scale.hint([row.rating for row in rows])}, or --allow-off-scale drops those rows")
+
+    raters = any(row.rater for row in rows)
 
     def read(files: Files) -> Items:
-        files.label_paths.append(ratings.name)
-        for line, row in rows:
-            place, image = f"{ratings.name}, line {line}", files.exact(row["image"])
-            try:
-                score = scale.score(row["rating"])
-            except ValueError as error:
-                yield Drop(row["image"], place, "rule", str(error))
+        files.label_paths += [source.name for source in sources]
+        find, found = finder(files), {}
+        for row in rows:
+            path, why = find(row.image)
+            if not row.rating:
+                yield Drop(row.image, row.place, "rule", "rating is empty")
+            elif fault := fault_of(scale, row.rating):
+                yield Drop(row.image, row.place, "rule", fault)
+            elif not path:
+                yield Drop(row.image, row.place, "missing", why)
+            elif not raters:
+                yield Row(path, (path,), scale.score(row.rating), row.subject, row.split)
+            elif (first := found.setdefault(path, row))[3:5] != row[3:5]:
+                raise ValueError(f"{row.place}: another subject or split than in {first.place} for the same image")
             else:
-                if image:
-                    yield Row(image, (image,), score, row.get("subject", ""), row.get("split", ""))
-                else:
-                    yield Drop(row["image"], place, "missing", f"no such image below {files.root}")
+                votes.append(Vote(path, row.rater, scale.score(row.rating)))
+        if votes:
+            files.notes += about(votes, how)
+        for path, (score, shares) in combined(votes, scale, how).items():
+            yield Row(path, (path,), score, found[path].subject, found[path].split, shares=shares)
 
+    votes: list[Vote] = []
     facts = DatasetFacts(
         name=scale.scale.name,
         title=scale.scale.title,
         **dict.fromkeys(("url", "terms", "download", "domain"), ""),
         scale=scale.scale,
-        label=lambda score, lo, hi: scale.label(score),
+        label=lambda score, lo, hi: scale.rounded(score) if raters else scale.label(score),
         ratings=(float("-inf"), float("inf")),
         sizes=Sizes(train=0, lite=None, test=0),
         rows=0,
-        test=None if parts <= set(PARTS) else TEST,
+        test=TEST if parts == {""} else None,
     )
     return facts, read
 
 
+def fault_of(scale: OwnScale, rating: str) -> str:
+    """Why a scale does not have a rating, "" if it has it."""
+    try:
+        scale.score(rating)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def arguments() -> Parser:
-    parser = Parser(prog="python -m data_prep csv", description="Turn your own ratings into conversations.")
-    columns = "a table with columns image, rating and, if you have them, subject and split"
-    parser.add_argument("ratings", type=Path, metavar="RATINGS.csv", help=columns)
+    parser = Parser(prog="python -m data_prep own", description="Turn your own ratings into conversations.")
+    text = "csv, tsv, xlsx, parquet, JSON or JSON lines with a row for each image, or a folder with a folder for each "
+    text += "level; several are read together (train.csv test.csv)"
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help=text)
     parser.add_argument("--scale", type=Path, required=True, metavar="SCALE.yaml", help="what the ratings mean")
-    parser.add_argument("--media", type=Path, help="image root that image names start from (default: the csv's folder)")
+    for role in USUAL:
+        text = f"name of the column (usual names are found: {', '.join(USUAL[role][:6])})"
+        parser.add_argument(f"--{role}-column", metavar="COLUMN", help=text)
+    text = f"of several ratings of an image, what counts: {', '.join(COMBINE)} (default: mean)"
+    parser.add_argument("--raters", type=one_of(COMBINE), default="mean", metavar="HOW", help=text)
+    text = "the first row is data; columns are called 1, 2, 3 ..."
+    parser.add_argument("--no-header", action="store_true", help=text)
+    text = "image root that image names start from (default: the folder of the first SOURCE)"
+    parser.add_argument("--media", type=Path, help=text)
     parser.add_argument("--out", type=Path, help="where the rows are written (default: data/ and the scale's name)")
+    text = "drop ratings that the scale does not have, however many"
+    parser.add_argument("--allow-off-scale", action="store_true", help=text)
     add_options(parser)
     add_strictness(parser)
     return parser
@@ -82,8 +171,10 @@ def main(argv: list[str]) -> int:
     """Returns the exit code. Raises OSError or ValueError if nothing could be built."""
     parser = arguments()
     args = parser.parse_args(argv)
-    args.media = args.media or args.ratings.parent
-    need_file(args.ratings, f"write one with columns image and rating, as {EXAMPLE}/ratings.csv")
+    first = args.sources[0]
+    args.media = args.media or (first if first.is_dir() else first.parent)
+    for source in args.sources:
+        need_file(source, f"write one with columns image and rating, as {EXAMPLE}/ratings.csv")
     need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
     need_file(args.media, "--media is the folder that image names start from")
     scale = load(args.scale)
@@ -91,9 +182,15 @@ def main(argv: list[str]) -> int:
     opts = options(parser, args, out=out, protocol="subject", val=val)
     if opts.hashed and not opts.drop_conflicts:  # of one file with two ratings, neither can be believed
         opts = replace(opts, drop_conflicts=("exact",))
-    facts, read = dataset(args.ratings, scale)
+    asked = {role: [name] for role in USUAL if (name := getattr(args, f"{role}_column", None))}
+    if "rating" in asked:
+        asked["rating"] = asked["rating"][0].split(",")
+    notes: list[str] = []
+    rows = read_all(args.sources, asked, not args.no_header, notes)
+    print(*notes, sep="\n")
+    facts, read = dataset(rows, args.sources, scale, args.allow_off_scale, args.raters)
     with locked(opts.out):
-        return build(args.ratings, args.scale, facts, read, opts)
+        return build(first, args.scale, facts, read, opts)
 
 
 def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options: Options) -> int:

@@ -140,6 +140,8 @@ def distribution(facts: DatasetFacts, low: float, high: float) -> Callable[[Row,
     level_of: list[int] = []  # of the votes 1, 2, 3 ...
 
     def shares_of(row: Row, score: float) -> tuple[float, ...]:
+        if row.shares:
+            return _rounded(list(row.shares))
         if row.votes:
             if not (total := sum(row.votes)):
                 return ()

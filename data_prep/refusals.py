@@ -34,10 +34,11 @@ def too_many_rows(facts: DatasetFacts, rows: int) -> str:
 def many_ratings(facts: DatasetFacts, drops: Sequence[Drop], rows: int) -> str:
     """A line if many ids have several different ratings, "" if not."""
     ids = {drop.id: drop.reason for drop in drops if drop.kind == "duplicate" and "several ratings" in drop.reason}
-    if not facts.rows or len(ids) <= SEVERAL * rows:
+    if len(ids) <= max(2, SEVERAL * rows):
         return ""
     first = min(ids)
-    return f"{len(ids):,} of {rows + len(ids):,} ids have several ratings ({ids[first]}); take the owner's label file"
+    fix = "take the owner's label file" if facts.rows else "of several raters, write the mean, one row an image"
+    return f"{len(ids):,} of {rows + len(ids):,} ids have several ratings ({ids[first]}); {fix}"
 
 
 def too_many_unusable(drops: Sequence[Drop], usable: int, rows: int, share: float) -> str:

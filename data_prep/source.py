@@ -24,7 +24,7 @@ class Row(NamedTuple):
     is found. `score`: the raw rating, a number or its text; build.py makes a label of it and drops what is not a
     number. `subject`: the person or patient, "" if unknown. `part`: "train" or "test" if the owner splits, else "".
     `votes`: how many people gave 1, 2, 3 ... on the owner's scale, () if unknown. `sd`: the standard deviation of the
-    votes, in the unit of `score`, None if unknown.
+    votes, in the unit of `score`, None if unknown. `shares`: of the levels among the votes, if known at once.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Row(NamedTuple):
     part: str = ""
     votes: tuple[int, ...] = ()
     sd: float | None = None
+    shares: tuple[float, ...] = ()
 
 
 class Drop(NamedTuple):

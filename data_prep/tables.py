@@ -17,6 +17,7 @@ from storm.text import printable
 
 BYTES = 500_000_000  # the largest label file has 13 MB (AVA.txt)
 DELIMITERS = ",;\t|"
+SIGNS = "€–—‘’“”…•°·«»§"  # beside letters, what text in cp1252 has
 # How a file that is not a table begins -> what it is and what to do.
 OTHERS = {
     b"PK\x03\x04": "a zip or .xlsx file; unpack it, or give it the extension .xlsx",
@@ -45,7 +46,7 @@ def read_table(
     naming the file, the line and the fix: no table, a column that is missing or there twice, a quote that does not end,
     a row with more cells than columns, no rows.
     """
-    rows = _rows(path, notes)
+    rows = cells_of(path, notes)
     _, header = next(rows, (1, []))
     places = _places(path, header, columns, optional or {})
     width = max((place for place, name in enumerate(header, start=1) if name), default=0)
@@ -62,7 +63,7 @@ def read_table(
         raise ValueError(f"{path}: no rows below the header; download it again")
 
 
-def _rows(path: Path, notes: list[str] | None = None) -> Iterator[tuple[int, list[str]]]:
+def cells_of(path: Path, notes: list[str] | None = None) -> Iterator[tuple[int, list[str]]]:
     """(line, stripped cells) of each row, the header first. Raises OSError, or ValueError naming the file."""
     if path.suffix.lower() == ".xls":
         raise ValueError(f"{path}: an old Excel file; save it as .xlsx or CSV UTF-8")
@@ -134,7 +135,10 @@ def _text(path: Path, data: bytes, notes: list[str] | None) -> str:
             likely = [match.encoding for match in from_bytes(data)]
             if not likely:
                 raise ValueError(f"{path}: not text in a known encoding; save it as CSV UTF-8") from None
-            encoding = "cp1252" if "cp1252" in likely else likely[0]  # what Windows writes in Western languages
+            western = all(
+                sign.isascii() or sign.isalpha() or sign in SIGNS for sign in data.decode("cp1252", "replace")
+            )
+            encoding = "cp1252" if western or "cp1252" in likely else likely[0]  # what Windows writes in the West
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -219,14 +223,14 @@ def decimal(text: str) -> str:
 
 def columns_of(path: Path, columns: Columns, optional: Columns) -> tuple[str, ...]:
     """The names that a table has for these columns, as plain() gives them. Raises as read_table does."""
-    _, header = next(_rows(path), (1, []))
+    _, header = next(cells_of(path), (1, []))
     return tuple(plain(header[place]) for place in _places(path, header, columns, optional).values())
 
 
 def has_columns(path: Path, columns: Columns) -> bool:
     """Whether a table has all of these columns. Raises OSError or ValueError if it is not a sound table."""
     try:
-        _places(path, next(_rows(path), (1, []))[1], columns, {})
+        _places(path, next(cells_of(path), (1, []))[1], columns, {})
     except NoColumn:
         return False
     return True

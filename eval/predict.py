@@ -33,7 +33,7 @@ def arguments() -> Parser:
     text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
     add("--limit", type=positive, metavar="N", help="the first N rows of each file")
-    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)")
+    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
     for name, text in (
         ("image_max_pixels", "most pixels of an image, as in training"),
         ("cutoff_len", "most tokens of a prompt, as in training"),

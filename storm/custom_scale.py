@@ -4,8 +4,8 @@
     rates: the appeal of a product photo
     noun: level                       stands before a level's number: level0, level1 ... (default: level)
     levels:                           from the lowest; a list of words (ratings are words or 0, 1, 2 ...), or
-      Repelling: [1, 1.5]             each word with its rating or its range of ratings [from, to), the last one
-      Dull: [1.5, 2.5]                with its end
+      Repelling: [1, 1.5]             each word with its rating or its range of ratings [from, to); the end belongs to
+      Dull: [1.5, 2.5]                the last range, and to one before a gap ([0, 12], [13, 19])
       ...
     coarse:                           optional: a word for each run of levels that the coarse thought names
       Below Average: [Repelling, Dull]
@@ -17,6 +17,7 @@ the middle (five levels: 0-1, 2, 3-4, as in the paper). The wording of the quest
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+NUMBERED = re.compile(r"\d+\s*[-:.)]\s*(\D.*)")  # "1 - Bad"
+OF = re.compile(r"(\d+(?:[.,]\d+)?)\s*/\s*(\d+)")  # "4/5"
+PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s*%")
+
+
 @dataclass(frozen=True)
 class OwnScale:
     """A scale and what the user's ratings mean on it: the lowest and highest rating of each level."""
@@ -62,24 +69,75 @@ class OwnScale:
     ranges: tuple[tuple[float, float], ...]
 
     def label(self, score: float) -> int:
-        """The level of a rating. Raises ValueError if it falls between or beyond the levels."""
+        """The level of a rating. The end of a range belongs to it if the next level starts above it, as in [0, 12] and
+        [13, 19]. Raises ValueError if it falls between or beyond the levels."""
+        last = len(self.ranges) - 1
         for level, (lo, hi) in enumerate(self.ranges):
-            if lo <= score < hi or score == lo or (score == hi and level == len(self.ranges) - 1):
+            closed = level == last or self.ranges[level + 1][0] > hi
+            if lo <= score < hi or score == lo or (score == hi and closed):
                 return level
         raise ValueError(f"{score:g} belongs to no level of the scale {self.scale.name}")
 
+    def rounded(self, mean: float) -> int:
+        """The level of a mean of ratings: where each level is one whole number, the nearest one, a half up."""
+        if all(lo == hi == self.ranges[0][0] + level for level, (lo, hi) in enumerate(self.ranges)):
+            return min(max(math.floor(mean - self.ranges[0][0] + 0.5), 0), len(self.ranges) - 1)
+        return self.label(mean)
+
     def score(self, cell: str) -> float:
-        """The rating in a cell as a number; a level's word stands for the middle of its range."""
-        for candidate, (lo, hi) in zip(self.scale.fine, self.ranges):
-            if cell.casefold() == candidate.word.casefold():
-                return (lo + hi) / 2
-        try:
-            score = float(cell)
-        except ValueError:
+        """The rating in a cell as a number; a level's word stands for the middle of its range.
+
+        Read are also a word with its number ("1 - Bad") or with "_" for a blank, "4/5" where 5 is the highest rating,
+        and "20%" where the scale ends at 100. Raises ValueError for what is none of these.
+        """
+        if (level := self._word(cell)) is not None:
+            return sum(self.ranges[level]) / 2
+        highest = self.ranges[-1][1]
+        if (of := OF.fullmatch(cell)) and float(of[2]) == highest:
+            cell = of[1]
+        if (percent := PERCENT.fullmatch(cell)) and highest == 100:
+            cell = percent[1]
+        if not NUMBER.fullmatch(cell) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", cell, re.IGNORECASE):
             words = ", ".join(candidate.word for candidate in self.scale.fine)
-            raise ValueError(f"rating {cell!r} is neither a number nor one of {words}") from None
+            raise ValueError(f"rating {cell!r} is neither a number nor one of {words}")
+        score = float(cell.replace(",", "."))
+        if self._numbers:
+            raise ValueError(f"rating {cell!r} is not one of {', '.join(word.word for word in self.scale.fine)}")
         self.label(score)
         return score
+
+    def _word(self, cell: str) -> int | None:
+        """The level whose word a cell is, None if it is none: "1.0" is the word 1."""
+        numbered = NUMBERED.fullmatch(cell)
+        for text in (cell, *([numbered[1]] if numbered else [])):
+            for level, candidate in enumerate(self.scale.fine):
+                if _spelled(text) == _spelled(candidate.word):
+                    return level
+        if self._numbers and NUMBER.fullmatch(cell):
+            value = float(cell.replace(",", "."))
+            return next((n for n, word in enumerate(self.scale.fine) if float(word.word) == value), None)
+        return None
+
+    @property
+    def _numbers(self) -> bool:
+        """Whether the levels are words that are numbers, and have no ranges: a rating then is one of these."""
+        plain = all(lo == hi == level for level, (lo, hi) in enumerate(self.ranges))
+        return plain and all(NUMBER.fullmatch(candidate.word) for candidate in self.scale.fine)
+
+    def hint(self, cells: Sequence[str]) -> str:
+        """What may be wrong if many ratings are not on the scale."""
+        numbers = {float(cell.replace(",", ".")) for cell in cells if NUMBER.fullmatch(cell)}
+        count = len(self.ranges)
+        listed = self.ranges == tuple((level, level) for level in range(count))
+        if listed and numbers and min(numbers) >= 1 and max(numbers) <= count:
+            what = f"a list of {count} words means the ratings 0 to {count - 1}, yours are 1 to {count}"
+            return f"{what}: give each word its rating, as in {self.scale.fine[0].word}: 1"
+        return f"the scale has the ratings {self.ranges[0][0]:g} to {self.ranges[-1][1]:g}: correct it"
+
+
+def _spelled(word: str) -> str:
+    """A word for comparing: one case, blanks for "_" and "-"."""
+    return " ".join(re.split(r"[\s_-]+", word.strip().casefold()))
 
 
 def load(path: Path) -> OwnScale:

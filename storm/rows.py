@@ -72,7 +72,7 @@ def build_command(dataset: str, strategy: str = "", val: str = "") -> str:
     if dataset == "demo":
         return "python -m demo.photographs"
     if dataset not in SCALES:
-        return f"python -m data_prep csv RATINGS.csv --scale SCALE.yaml{val}"
+        return f"python -m data_prep own RATINGS.csv --scale SCALE.yaml{val}"
     return f"python -m data_prep {dataset}{f' --strategy {strategy}' if strategy else ''}{val}"
 
 

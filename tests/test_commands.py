@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow  # starts every command
 
 COMMANDS = (
     "-m data_prep",
-    "-m data_prep csv",
+    "-m data_prep own",
     "-m data_prep release",
     "-m data_prep registry",
     "-m demo.model",
@@ -98,7 +98,7 @@ def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
         "eval/report.py nowhere --out x.html",
         "eval/predict.py --model nowhere --data nowhere.jsonl --out x",
         "-m data_prep --media nowhere",
-        "-m data_prep csv nowhere.csv --scale nowhere.yaml",
+        "-m data_prep own nowhere.csv --scale nowhere.yaml",
         "-m data_prep release nowhere_train.jsonl",
         "train/preflight.py nowhere.yaml",
     ],
@@ -117,7 +117,7 @@ def test_a_missing_file_is_named_in_one_line(command, tmp_path):
         "eval/score.py folder --data fifo",
         "eval/score.py folder --scale fifo",
         "eval/predict.py --model m --data fifo --out x",
-        "-m data_prep csv fifo --scale fifo",
+        "-m data_prep own fifo --scale fifo",
         "-m data_prep release fifo --part test",
         "train/preflight.py list.yaml",
         "eval/app.py --model m --port 70000",

@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in pages()}
 TEXTS[ROOT / "bench/README.md"] = (ROOT / "bench/README.md").read_text(encoding="utf-8")
 ELSEWHERE = ("make demo", "make test", "pytest -q", SWEEP)  # run by a test below, by CI, by test_sweep_demo.py
-COMMANDS = ("-m data_prep", "-m data_prep csv", "-m data_prep release", "-m train.docs")
+COMMANDS = ("-m data_prep", "-m data_prep own", "-m data_prep release", "-m train.docs")
 COMMANDS += (
     "eval/predict.py",
     "eval/score.py",

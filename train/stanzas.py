@@ -19,7 +19,7 @@ def registry(folder: Path) -> dict:
         if not isinstance(stanzas, dict):
             raise ValueError(f"{path}: it holds no stanzas")
     except (OSError, ValueError) as error:
-        fix = "dataset_dir=. is ours, and python -m data_prep csv writes one for your own ratings"
+        fix = "dataset_dir=. is ours, and python -m data_prep own writes one for your own ratings"
         raise ValueError(f"{describe(error)}; {fix}") from None
     return stanzas
 

@@ -31,7 +31,7 @@ def add_inputs(parser: ArgumentParser) -> None:
     add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or folders of them")
     text = f"built test files (default: those in {' and '.join(map(str, PLACES))}, and beside --scale)"
     add("--data", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help=text)
-    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep csv)")
+    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
 
 
 def scales_and_test_files(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], Index, list[str]]:

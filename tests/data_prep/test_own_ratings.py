@@ -57,9 +57,12 @@ def test_bad_rows_are_kept_apart_and_named(example, tmp_path, capsys):
         file.write(
             "images/mug_studio.jpg,superb,mug\nimages/gone.jpg,3,mug\n../secret.jpg,3,mug\nimages/coins_phone.jpg,1,c\n"
         )
-    assert build(example, tmp_path / "out", "--workers", "1") == 1, "more images are missing than is usual"
+    assert build(example, tmp_path / "out", "--workers", "1") == 1, "1 of 19 ratings is no rating of the scale"
+    error = capsys.readouterr().err
+    assert "line 17" in error and "'superb'" in error and "--allow-off-scale" in error
+    assert build(example, tmp_path / "out", "--workers", "1", "--allow-off-scale") == 1, "many images are missing"
     assert "--allow-missing" in capsys.readouterr().err and not list((tmp_path / "out").rglob("*.jsonl"))
-    assert build(example, tmp_path / "out", "--workers", "1", "--allow-missing") == 0
+    assert build(example, tmp_path / "out", "--workers", "1", "--allow-missing", "--allow-off-scale") == 0
     drops = [tuple(row.values()) for row in table(tmp_path / "out/quarantine/appeal.csv")]
     kinds = {image: reason.split(":")[0] for image, _, reason in drops}
     assert kinds["images/mug_studio.jpg"] == "rule" and kinds["images/coins_phone.jpg"] == "duplicate"
@@ -256,14 +259,14 @@ def test_a_killed_worker_is_one_line(example, tmp_path, monkeypatch, capsys):
 
 
 def test_one_line_for_what_cannot_be_built(example, tmp_path, capsys):
-    (example / "ratings.csv").write_text("file,stars\na.jpg,3\n")
+    (example / "ratings.csv").write_text("file,stars,day\na.jpg,3,2\n")
     assert build(example, tmp_path / "out") == 1
     (error,) = capsys.readouterr().err.splitlines()
-    assert f"{example}/ratings.csv: " in error and "'image'" in error and "file, stars" in error
-    (example / "ratings.csv").write_text("image,rating,split\na.jpg,3,train\nb.jpg,3,dev\n")
+    assert f"{example}/ratings.csv: " in error and "--rating-column" in error and "file, stars" in error
+    (example / "ratings.csv").write_text("image,rating,split\na.jpg,3,train\nb.jpg,3,third\n")
     assert build(example, tmp_path / "out") == 1
     error = capsys.readouterr().err
-    assert "line 3: " in error and "'dev'" in error
+    assert "line 3: " in error and "'third'" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from storm.custom_scale import load, merged
+from storm.custom_scale import OwnScale, load, merged
 from storm.parse import parse
 from storm.prompts import STRATEGIES, answers, question
 from tests.helpers.paths import EXAMPLE
@@ -103,3 +103,64 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path):
     path.write_text("name: x\nrates: things\nlevels:\n  Bad: [0, 1]\n  Bad: [1, 2]\n  Good: [2, 3]\n")
     with pytest.raises(ValueError, match=r"scale\.yaml.*'Bad' is there twice"):
         load(path)
+
+
+def scale_of(tmp_path, levels: str) -> OwnScale:
+    (tmp_path / "scale.yaml").write_text(f"name: mine\nrates: a photograph\nlevels: {levels}\n")
+    return load(tmp_path / "scale.yaml")
+
+
+STARS = "{Bad: 1, Poor: 2, Fair: 3, Very Good: 4, Excellent: 5}"
+
+
+@pytest.mark.parametrize(
+    ("levels", "cell", "level"),
+    [
+        ("['1', '2', '3']", "1", 0),
+        ("['1', '2', '3']", "1.0", 0),  # pandas; never the second level
+        ("['1', '2', '3']", "3,0", 2),
+        (STARS, "very_good", 3),
+        (STARS, "VERY-GOOD", 3),
+        (STARS, "1 - Bad", 0),
+        (STARS, "4/5", 3),
+        (STARS, "5.0", 4),
+        ("{low: [0, 50], high: [50, 100]}", "49%", 0),
+        ("{low: [0, 50], high: [50, 100]}", "50%", 1),
+        ("{young: [0, 12], teen: [13, 19], mature: [20, 59]}", "12", 0),
+        ("{young: [0, 12], teen: [13, 19], mature: [20, 59]}", "13", 1),
+        ("{low: [1, 2], high: [2, 3]}", "2", 1),
+    ],
+)
+def test_a_cell_is_read_in_the_one_sensible_way(tmp_path, levels, cell, level):
+    scale = scale_of(tmp_path, levels)
+    assert scale.label(scale.score(cell)) == level
+
+
+@pytest.mark.parametrize(
+    ("levels", "cell"),
+    [
+        ("['1', '2', '3']", "4"),
+        ("['1', '2', '3']", "1.5"),
+        (STARS, "2.5"),
+        (STARS, "4/10"),
+        (STARS, "80%"),
+        (STARS, "0"),
+        (STARS, "good"),
+        (STARS, "nan"),
+        (STARS, "1_0"),
+        ("{young: [0, 12], teen: [13, 19]}", "12.5"),
+    ],
+)
+def test_a_cell_that_could_mean_several_things_is_refused(tmp_path, levels, cell):
+    with pytest.raises(ValueError):
+        scale_of(tmp_path, levels).score(cell)
+
+
+def test_ratings_from_1_for_a_list_of_words_are_explained(tmp_path):
+    hint = scale_of(tmp_path, "[Bad, Fair, Good]").hint(["1", "2", "3"])
+    assert "0 to 2" in hint and "1 to 3" in hint and "Bad: 1" in hint
+
+
+def test_a_mean_of_raters_is_rounded_half_up(tmp_path):
+    scale = scale_of(tmp_path, STARS)
+    assert [scale.rounded(mean) for mean in (1, 1.49, 1.5, 2.5, 4.5, 5)] == [0, 0, 1, 2, 4, 4]

@@ -34,7 +34,7 @@ def change(path: Path, **facts) -> None:
         ("data/storm/cot/spaq_val.jsonl", "python -m data_prep spaq --strategy cot --val 0.1"),
         ("data/storm/cot/koniq_val.jsonl", "python -m data_prep koniq --strategy cot"),
         ("data/demo/demo_test_num.jsonl", "python -m demo.photographs"),
-        ("data/appeal/cot/appeal_val.jsonl", "python -m data_prep csv RATINGS.csv --scale SCALE.yaml"),
+        ("data/appeal/cot/appeal_val.jsonl", "python -m data_prep own RATINGS.csv --scale SCALE.yaml"),
     ],
 )
 def test_a_file_that_is_gone_names_the_command_that_writes_it(tmp_path, file, command):

@@ -19,7 +19,7 @@ RECIPES = {path: OmegaConf.to_container(OmegaConf.load(path)) for path in sorted
 TRAIN = [path for path in RECIPES if RECIPES[path].get("do_train")]
 PREDICT = [path for path in RECIPES if RECIPES[path].get("do_predict")]
 BY_NAME = {path.name: recipe for path, recipe in RECIPES.items()}
-# What a user puts in another registry than ours: the worked example of `python -m data_prep csv`.
+# What a user puts in another registry than ours: the worked example of `python -m data_prep own`.
 OWN = {"appeal_train", "appeal_val"}
 DEMO = {path.stem for path in TRAIN if "bf16" not in RECIPES[path]}  # on a CPU, with a batch of their own
 

@@ -1,0 +1,71 @@
+"""Several ratings of one image as one: by their mean, their median, or the level that most raters chose."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from statistics import StatisticsError, correlation, fmean, median
+from typing import NamedTuple
+
+from storm.custom_scale import OwnScale
+from storm.text import printable
+
+SHARED = 5  # our choice: so many images tell whether a rater agrees with the others
+
+
+class Vote(NamedTuple):
+    """One rater's rating of an image, in the unit of the scale."""
+
+    image: str
+    rater: str
+    score: float
+
+
+def majority(scores: Sequence[float]) -> float:
+    """The most common score; of several, the one nearest to the median, and the lower of two as near."""
+    counts, middle = Counter(scores), median(scores)
+    return min(counts, key=lambda score: (-counts[score], abs(score - middle), score))
+
+
+COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "median": median, "majority": majority}
+
+
+def combined(votes: Sequence[Vote], scale: OwnScale, how: str) -> dict[str, tuple[float, tuple[float, ...]]]:
+    """Image -> (its score, the shares of the levels among its ratings), in the order of the images."""
+    by_image: dict[str, list[float]] = defaultdict(list)
+    for vote in votes:
+        by_image[vote.image].append(vote.score)
+    levels = range(len(scale.ranges))
+    result = {}
+    for image, scores in by_image.items():
+        counts = Counter(map(scale.label, scores))
+        shares = tuple(counts[level] / len(scores) for level in levels)
+        result[image] = COMBINE[how](scores), shares
+    return result
+
+
+def about(votes: Sequence[Vote], how: str) -> list[str]:
+    """Lines that say how many raters there are, how far their ratings of an image lie apart, and who agrees with
+    nobody: whose ratings do not rise with the mean of the others'."""
+    by_image: dict[str, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        by_image[vote.image].append(vote)
+    several = [[vote.score for vote in of_image] for of_image in by_image.values() if len(of_image) > 1]
+    spread = math.sqrt(fmean(fmean((s - fmean(scores)) ** 2 for s in scores) for scores in several)) if several else 0
+    raters = sorted({vote.rater for vote in votes})
+    ratings = f"{len(votes):,} ratings of {len(by_image):,} images by {len(raters):,} raters"
+    lines = [f"{ratings}; the {how} counts; standard deviation within an image {spread:.2f}"]
+    for rater in raters:
+        own, others = [], []
+        for of_image in by_image.values():
+            mine = [vote.score for vote in of_image if vote.rater == rater]
+            theirs = [vote.score for vote in of_image if vote.rater != rater]
+            if mine and theirs:
+                own.append(fmean(mine))
+                others.append(fmean(theirs))
+        try:
+            agrees = len(own) < SHARED or correlation(own, others) > 0
+        except StatisticsError:  # always the same rating, of this rater or of the others
+            agrees = len(set(own)) > 1
+        if not agrees:
+            lines.append(f"rater {printable(rater)} agrees with nobody ({len(own)} images with other ratings)")
+    return lines
