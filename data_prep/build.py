@@ -146,7 +146,8 @@ def _label(facts: DatasetFacts, read: Reader, files: Files, options: Options, dr
     drops += repeated
     scores, off_scale = on_scale(facts, rows)
     drops += off_scale
-    need(False, few_readable(drops, len(items), names=not files.label_paths))
+    if facts.rows:  # own ratings have a check of their own, and may be empty for most images
+        need(False, few_readable(drops, len(items), names=not files.label_paths))
     need(False, too_many_rows(facts, len(scores)))
     need(False, many_ratings(facts, drops, len(rows)))
     if len(items) < (1 - facts.missing) * facts.rows:

@@ -101,6 +101,7 @@ def dataset(
     def read(files: Files) -> Items:
         files.label_paths += [source.name for source in sources]
         find, found = finder(files), {}
+        votes: list[Vote] = []
         for row in rows:
             path, why = find(row.image)
             if not row.rating:
@@ -111,7 +112,7 @@ def dataset(
                 yield Drop(row.image, row.place, "missing", why)
             elif not raters:
                 yield Row(path, (path,), scale.score(row.rating), row.subject, row.split)
-            elif (first := found.setdefault(path, row))[3:5] != row[3:5]:
+            elif _about(first := found.setdefault(path, row)) != _about(row):
                 raise ValueError(f"{row.place}: another subject or split than in {first.place} for the same image")
             else:
                 votes.append(Vote(path, row.rater, scale.score(row.rating)))
@@ -120,7 +121,6 @@ def dataset(
         for path, (score, shares) in combined(votes, scale, how).items():
             yield Row(path, (path,), score, found[path].subject, found[path].split, shares=shares)
 
-    votes: list[Vote] = []
     facts = DatasetFacts(
         name=scale.scale.name,
         title=scale.scale.title,
@@ -133,6 +133,11 @@ def dataset(
         test=TEST if parts == {""} else None,
     )
     return facts, read
+
+
+def _about(row: Rating) -> tuple[str, str]:
+    """What all ratings of an image must agree on."""
+    return row.subject, row.split
 
 
 def fault_of(scale: OwnScale, rating: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from data_prep.tables import cells_of, decoded
-from storm.files import read_jsonl
+from storm.files import open_regular, read_jsonl
 from storm.images import suffixes
 from storm.text import printable
 
@@ -87,7 +87,7 @@ def _short(cells: Iterable[str]) -> str:
 
 
 def _looks_like_json(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{")
 
 
@@ -184,7 +184,8 @@ def _parquet(path: Path) -> Ratings:
     from pyarrow import parquet
 
     try:
-        rows = parquet.read_table(path).to_pylist()
+        with open_regular(path) as file:
+            rows = parquet.read_table(file).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); download it again"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pyarrow
@@ -158,6 +159,18 @@ def test_what_cannot_be_read_is_one_line_with_the_fix(tmp_path, capsys, name, te
     assert levels(tmp_path, name) is None
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert said in error and len(error) < 900
+
+
+@pytest.mark.parametrize("end", ["csv", "parquet", "json", "jsonl", "xlsx"])
+def test_a_pipe_is_not_waited_for(tmp_path, capsys, end):
+    os.mkfifo(tmp_path / f"a.{end}")
+    assert levels(tmp_path, f"a.{end}") is None and f"a.{end}" in capsys.readouterr().err
+
+
+def test_most_images_may_have_no_rating_yet(tmp_path):
+    lines = [f"{name},{level + 1 if place < 12 else ''}" for place, (name, level) in enumerate(EXPECTED.items())]
+    write(tmp_path / "a.csv", "\n".join(["image,rating", *lines]))
+    assert levels(tmp_path, "a.csv") == {name: EXPECTED[name] for name in NAMES[:12]}
 
 
 def test_a_broken_json_file_is_not_printed(tmp_path, capsys):
