@@ -17,6 +17,7 @@ from data_prep.downloads import Files
 from data_prep.finish import write_and_report
 from data_prep.options import Options, add_options, add_strictness, need_file, options
 from data_prep.own_images import finder
+from data_prep.own_scale import add_levels, scale_text
 from data_prep.raters import COMBINE, Vote, about, combined
 from data_prep.rating_columns import USUAL, columns_of
 from data_prep.rating_files import read_ratings
@@ -24,6 +25,7 @@ from data_prep.registry import stanza
 from data_prep.source import Drop, Items, Reader, Row
 from data_prep.write import quarantine_of, with_earlier
 from storm.custom_scale import OwnScale, load
+from storm.custom_scale import read as read_scale
 from storm.datasets import DatasetFacts, Sizes
 from storm.files import locked, write_json, write_text
 from storm.options import Parser, one_of
@@ -154,7 +156,8 @@ def arguments() -> Parser:
     text = "csv, tsv, xlsx, parquet, JSON or JSON lines with a row for each image, or a folder with a folder for each "
     text += "level; several are read together (train.csv test.csv)"
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help=text)
-    parser.add_argument("--scale", type=Path, required=True, metavar="SCALE.yaml", help="what the ratings mean")
+    parser.add_argument("--scale", type=Path, metavar="SCALE.yaml", help="what the ratings mean; or:")
+    add_levels(parser)
     for role in USUAL:
         text = f"name of the column (usual names are found: {', '.join(USUAL[role][:6])})"
         parser.add_argument(f"--{role}-column", metavar="COLUMN", help=text)
@@ -180,9 +183,18 @@ def main(argv: list[str]) -> int:
     args.media = args.media or (first if first.is_dir() else first.parent)
     for source in args.sources:
         need_file(source, f"write one with columns image and rating, as {EXAMPLE}/ratings.csv")
-    need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
+    if bool(args.scale) == bool(args.levels):
+        parser.error("say what the ratings mean: --scale SCALE.yaml, or --levels WORDS and --range LOWEST,HIGHEST")
+    if args.scale and (made := [name for name in ("range", "by", "rates", "name") if getattr(args, name)]):
+        parser.error(f"--{made[0]} goes with --levels; --scale says it already")
     need_file(args.media, "--media is the folder that image names start from")
-    scale = load(args.scale)
+    if args.scale:
+        need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
+        scale, text = load(args.scale), args.scale.read_text(encoding="utf-8")
+    else:
+        text = scale_text(args.levels, args.range, args.by, args.rates, args.name or first.resolve().name)
+        scale = read_scale(text)
+        print(text, end="")
     out, val = args.out or Path("data") / scale.scale.name, VAL if args.val is None else args.val
     opts = options(parser, args, out=out, protocol="subject", val=val)
     if opts.hashed and not opts.drop_conflicts:  # of one file with two ratings, neither can be believed
@@ -193,13 +205,13 @@ def main(argv: list[str]) -> int:
     notes: list[str] = []
     rows = read_all(args.sources, asked, not args.no_header, notes)
     print(*notes, sep="\n")
-    facts, read = dataset(rows, args.sources, scale, args.allow_off_scale, args.raters)
+    facts, reader = dataset(rows, args.sources, scale, args.allow_off_scale, args.raters)
     with locked(opts.out):
-        return build(first, args.scale, facts, read, opts)
+        return build(first, text, facts, reader, opts)
 
 
-def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options: Options) -> int:
-    """Write rows, registry and a copy of the scale. Returns the exit code; raises OSError or ValueError."""
+def build(ratings: Path, scale: str, facts: DatasetFacts, read: Reader, options: Options) -> int:
+    """Write rows, registry and the scale, a YAML text. Returns the exit code; raises OSError or ValueError."""
     try:
         built = prepare(facts, read, "", options)
     except Refused as error:
@@ -208,8 +220,8 @@ def build(ratings: Path, scale: Path, facts: DatasetFacts, read: Reader, options
     both_sides(ratings, built)
     if write_and_report([built], options, options.settings, refuse=partial(both_sides, ratings)):
         return 1
-    if scale.resolve() != (options.out / "scale.yaml").resolve():
-        write_text(options.out / "scale.yaml", scale.read_text(encoding="utf-8"))
+    if not (path := options.out / "scale.yaml").is_file() or path.read_text(encoding="utf-8") != scale:
+        write_text(path, scale)
     strategies = with_earlier(options.strategies, facts.name, options.out)
     registry = stanzas(facts.name, strategies, [part for part in PARTS if getattr(built.split, part)])
     write_json(options.out / "dataset_info.json", registry)

@@ -107,7 +107,9 @@ class OwnScale:
         return score
 
     def _word(self, cell: str) -> int | None:
-        """The level whose word a cell is, None if it is none: "1.0" is the word 1."""
+        """The level whose word a cell is, None if it is none: "1.0" is the word 1, unless levels have ratings."""
+        if NUMBER.fullmatch(cell) and not self._numbers:
+            return None
         numbered = NUMBERED.fullmatch(cell)
         for text in (cell, *([numbered[1]] if numbered else [])):
             for level, candidate in enumerate(self.scale.fine):
@@ -142,18 +144,25 @@ def _spelled(word: str) -> str:
 
 def load(path: Path) -> OwnScale:
     """Read and check a scale. Raises ValueError in one line that names the file, the key, the value and the fix."""
+    with open_regular(path) as file:
+        data = file.read()
     try:
-        with open_regular(path) as file:
-            known = yaml.load(file.read().decode(), _Loader)  # noqa: S506, it is a SafeLoader
-        if not isinstance(known, dict):
-            raise ValueError("it is no list of `key: value` lines")
-        if unknown := set(known) - {"name", "rates", "noun", "levels", "coarse"}:
-            raise ValueError(f"unknown key {min(map(str, unknown))!r} (known: name, rates, noun, levels, coarse)")
-        return _own_scale(known)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        return read(data.decode())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read(text: str) -> OwnScale:
+    """The same of a text."""
+    try:
+        known = yaml.load(text, _Loader)  # noqa: S506, it is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(known, dict):
+        raise ValueError("it is not a list of `key: value` lines")
+    if unknown := set(known) - {"name", "rates", "noun", "levels", "coarse"}:
+        raise ValueError(f"unknown key {min(map(str, unknown))!r} (known: name, rates, noun, levels, coarse)")
+    return _own_scale(known)
 
 
 def _own_scale(known: dict) -> OwnScale:

@@ -119,6 +119,7 @@ STARS = "{Bad: 1, Poor: 2, Fair: 3, Very Good: 4, Excellent: 5}"
         ("['1', '2', '3']", "1", 0),
         ("['1', '2', '3']", "1.0", 0),  # pandas; never the second level
         ("['1', '2', '3']", "3,0", 2),
+        ("{'1': [0, 20], '2': [20, 40], '3': [40, 60]}", "3", 0),  # a rating, not the word 3
         (STARS, "very_good", 3),
         (STARS, "VERY-GOOD", 3),
         (STARS, "1 - Bad", 0),
