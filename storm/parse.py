@@ -185,7 +185,7 @@ def _same_candidate(left: _Mention, right: _Mention, between: str) -> bool:
 
 
 def _key(words: str) -> str:
-    return re.sub(r"[ -]+", " ", words).replace(" and ", " ").removesuffix(" old").removesuffix(" years").strip()
+    return re.sub(r" years(?: old)?$", "", re.sub(r"[ -]+", " ", words).replace(" and ", " ")).strip()
 
 
 @lru_cache(maxsize=64)

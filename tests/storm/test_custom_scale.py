@@ -157,6 +157,11 @@ def test_a_cell_that_could_mean_several_things_is_refused(tmp_path, levels, cell
         scale_of(tmp_path, levels).score(cell)
 
 
+def test_a_level_may_be_called_old(tmp_path):
+    scale = scale_of(tmp_path, "{child: [0, 12], teen: [13, 19], adult: [20, 59], old: [60, 120]}")
+    assert [scale.label(age) for age in (0, 12, 13, 59, 60, 99)] == [0, 0, 1, 2, 3, 3]
+
+
 def test_ratings_from_1_for_a_list_of_words_are_explained(tmp_path):
     hint = scale_of(tmp_path, "[Bad, Fair, Good]").hint(["1", "2", "3"])
     assert "0 to 2" in hint and "1 to 3" in hint and "Bad: 1" in hint
