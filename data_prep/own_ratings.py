@@ -6,21 +6,20 @@ rating_columns.py finds them. SCALE.yaml says what the ratings mean (storm/custo
 examples/product_photos/). Also called csv, as before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from data_prep.build import Built, Refused, prepare
 from data_prep.downloads import Files
 from data_prep.finish import write_and_report
 from data_prep.options import Options, add_options, add_strictness, need_file, options
 from data_prep.own_images import finder
+from data_prep.own_rows import PARTS, Rating, read_all
 from data_prep.own_scale import add_levels, scale_text
 from data_prep.raters import COMBINE, Vote, about, combined
-from data_prep.rating_columns import USUAL, columns_of
-from data_prep.rating_files import read_ratings
+from data_prep.rating_columns import USUAL
 from data_prep.registry import stanza
 from data_prep.source import Drop, Items, Reader, Row
 from data_prep.write import quarantine_of, with_earlier
@@ -32,52 +31,9 @@ from storm.options import Parser, one_of
 from storm.prompts import STRATEGIES
 
 EXAMPLE = "examples/product_photos"
-PARTS = ("train", "val", "test")
-WORDS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}  # other names
 VAL = 0.1  # the share of the training rows that is for validation, unless a split column names val rows. Our choice.
 TEST = 10  # without a split column, one row in ten is for testing; with subjects, whole ones. Our choice.
 OFF_SCALE = 0.01  # our choice: with more ratings that the scale does not have, the scale is another one
-
-
-class Rating(NamedTuple):
-    """A row of a rating file as text. `place`: file and row, in words."""
-
-    place: str
-    image: str
-    rating: str
-    subject: str
-    split: str
-    rater: str = ""  # "" if there is one rating for each image
-
-
-def read_all(
-    sources: Sequence[Path], asked: Mapping[str, Sequence[str]], header: bool, notes: list[str]
-) -> list[Rating]:
-    """The rows of all files; of several raters or columns of ratings, one for each rating. Of several files without a
-    split column, the name of each may say its part.
-
-    Raises OSError, or ValueError naming the file, the row and the fix.
-    """
-    rows = []
-    for source in sources:
-        ratings = read_ratings(source, header, notes)
-        columns = columns_of(source, ratings, asked, notes)
-        said = part_of(source.stem) if len(sources) > 1 and "split" not in columns else ""
-        for place, cells in ratings.rows:
-            text = {role: cells[places[0]] for role, places in columns.items()}
-            split = part_of(text.get("split", "")) or said
-            if not split and text.get("split"):
-                raise ValueError(f"{source}: {place}: split {text['split']!r} is not train, val or test")
-            row = Rating(place, text["image"], text["rating"], text.get("subject", ""), split, text.get("rater", ""))
-            several = columns["rating"] if len(columns["rating"]) > 1 else ()
-            rows += [row._replace(rating=cells[n], rater=ratings.columns[n]) for n in several] or [row]
-    return rows
-
-
-def part_of(word: str) -> str:
-    """train, val or test, as a word says it, in any case; "" if it says none."""
-    word = WORDS.get(word.strip().lower(), word.strip().lower())
-    return word if word in PARTS else ""
 
 
 def dataset(

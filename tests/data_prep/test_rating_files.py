@@ -145,6 +145,8 @@ def test_files_for_train_and_test_are_read_together(tmp_path):
         ("a.csv", "file,image,rating\nx,p00.jpg,1\n", "--image-column"),
         ("a.csv", "image,rating,rater,split\np00.jpg,1,me,train\np00.jpg,3,you,test\n", "another subject or split"),
         ("a.json", '{"image": [1, 2', "line 1"),
+        ("a.json", '{"p00.jpg": 1, "p00.jpg": 2}', "there twice"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.csv", '[{"image": "p00.jpg", "rating": 1}', "not JSON"),
         ("a.jsonl", "[1, 2]\n", "line 1"),
         ("a.docx", "x", ".docx"),

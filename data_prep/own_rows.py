@@ -1,0 +1,52 @@
+"""The rows of a user's rating files: image, rating, subject, split and rater as text, and where each stands."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from data_prep.rating_columns import columns_of
+from data_prep.rating_files import read_ratings
+
+PARTS = ("train", "val", "test")
+WORDS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}  # other names
+
+
+class Rating(NamedTuple):
+    """A row of a rating file as text. `place`: file and row, in words."""
+
+    place: str
+    image: str
+    rating: str
+    subject: str
+    split: str
+    rater: str = ""  # "" if there is one rating for each image
+
+
+def read_all(
+    sources: Sequence[Path], asked: Mapping[str, Sequence[str]], header: bool, notes: list[str]
+) -> list[Rating]:
+    """The rows of all files; of several raters or columns of ratings, one for each rating. Of several files without a
+    split column, the name of each may say its part.
+
+    Raises OSError, or ValueError naming the file, the row and the fix.
+    """
+    rows = []
+    for source in sources:
+        ratings = read_ratings(source, header, notes)
+        columns = columns_of(source, ratings, asked, notes)
+        said = part_of(source.stem) if len(sources) > 1 and "split" not in columns else ""
+        for place, cells in ratings.rows:
+            text = {role: cells[places[0]] for role, places in columns.items()}
+            split = part_of(text.get("split", "")) or said
+            if not split and text.get("split"):
+                raise ValueError(f"{source}: {place}: split {text['split']!r} is not train, val or test")
+            row = Rating(place, text["image"], text["rating"], text.get("subject", ""), split, text.get("rater", ""))
+            several = columns["rating"] if len(columns["rating"]) > 1 else ()
+            rows += [row._replace(rating=cells[n], rater=ratings.columns[n]) for n in several] or [row]
+    return rows
+
+
+def part_of(word: str) -> str:
+    """train, val or test, as a word says it, in any case; "" if it says none."""
+    word = WORDS.get(word.strip().lower(), word.strip().lower())
+    return word if word in PARTS else ""

@@ -1,0 +1,92 @@
+"""Ratings in JSON, as records: a list of them, a Label Studio export, COCO with ratings, a rating for each name."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_prep.tables import decoded
+from storm.files import read_jsonl
+from storm.text import printable
+
+
+def json_records(path: Path) -> Iterator[tuple[str, dict]]:
+    """(place, record) of a JSON file: a list of records, a Label Studio export, COCO, or a rating for each name."""
+    try:
+        data = json.loads(decoded(path), object_pairs_hook=partial(_unique, path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg}); JSON lines end in .jsonl") from None
+    except RecursionError:
+        raise ValueError(f"{path}: JSON that is nested too deeply; is it a rating file?") from None
+    if isinstance(data, dict) and isinstance(data.get("images"), list) and isinstance(data.get("annotations"), list):
+        yield from _coco(path, data)
+        return
+    if isinstance(data, dict):
+        lists = [value for value in data.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        if len(lists) == 1:
+            data = lists[0]
+        elif data and all(isinstance(value, (str, int, float)) for value in data.values()):
+            data = [{"image": name, "rating": value} for name, value in data.items()]
+    if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
+        raise ValueError(f'{path}: JSON, but not a list of records such as {{"image": ..., "rating": ...}}')
+    studio = all(isinstance(task.get("data"), dict) and "annotations" in task for task in data)
+    for number, record in enumerate(data, start=1):
+        yield from _tasks(path, number, record) if studio and data else [(f"{path.name}, record {number}", record)]
+
+
+def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict:
+    """An object of JSON. Raises ValueError for a key that is there twice, of which one value would be lost."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{path}: the key {printable(twice)!r} is there twice; remove one")
+    return record
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict]]:
+    """(place, record) of each line of a file of JSON lines."""
+    for line in read_jsonl(path):
+        if line.fault or not isinstance(line.row, dict):
+            raise ValueError(f"{path}, line {line.number}: {line.fault or 'not a record'}; one {{...}} on each line")
+        yield f"{path.name}, line {line.number}", line.row
+
+
+def _tasks(path: Path, number: int, task: dict) -> Iterator[tuple[str, dict]]:
+    """The annotations of a task of Label Studio, one record each: several people may have rated an image."""
+    done = [one for one in task["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
+    for annotation in done:
+        values = [item.get("value") or {} for item in annotation.get("result") or () if isinstance(item, dict)]
+        ratings = [_rated(value) for value in values if _rated(value) is not None]
+        place = f"{path.name}, record {number}"
+        if len(ratings) > 1:
+            raise ValueError(
+                f"{path}, record {number}: {len(ratings)} ratings in one annotation; export one question only"
+            )
+        who = annotation.get("completed_by")
+        who = who.get("email") or who.get("id") if isinstance(who, dict) else who
+        yield place, task["data"] | {"rating": ratings[0] if ratings else ""} | ({} if who is None else {"rater": who})
+    if not done:
+        yield f"{path.name}, record {number}", task["data"] | {"rating": ""}
+
+
+def _rated(value: dict) -> Any:
+    """The rating in a result of Label Studio: stars, a number, or one choice; None if it is another thing."""
+    choices = value.get("choices")
+    return next((value[key] for key in ("rating", "number") if key in value), choices[0] if choices else None)
+
+
+def _coco(path: Path, data: dict) -> Iterator[tuple[str, dict]]:
+    """The annotations of a file like COCO's, with the name of their image and their attributes."""
+    images = {image.get("id"): image for image in data["images"] if isinstance(image, dict)}
+    for number, annotation in enumerate(data["annotations"], start=1):
+        image = images.get(annotation.get("image_id"))
+        if image is None:
+            raise ValueError(f"{path}, annotation {number}: no image has the id {annotation.get('image_id')!r}")
+        attributes = annotation.get("attributes")
+        record = annotation | (attributes if isinstance(attributes, dict) else {})
+        record = {
+            key: value for key, value in record.items() if key not in ("id", "image_id", "bbox", "area", "iscrowd")
+        }
+        yield f"{path.name}, annotation {number}", record | {"file_name": image.get("file_name", "")}
