@@ -107,6 +107,7 @@ def test_a_prediction_without_a_whole_provenance_is_made_again(tree):
     assert facts.with_name("provenance.json.old").read_text() == "{"
 
 
+@pytest.mark.slow
 def test_exact_predictions_that_a_user_made_there_are_not_deleted(tree, capsys):
     file = Path("saves/predict/demo/demo_test.jsonl")
     assert demo() == 0
@@ -129,6 +130,7 @@ def test_a_training_that_no_sweep_began_is_refused_or_named(tree, monkeypatch, c
     assert not TRAINED.exists(), "it stays unknown"
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_by_hand_stays_one(tree, monkeypatch):
     monkeypatch.setattr("train.steps.discard_broken", lambda folder: [])
     Path("saves/demo/checkpoint-2").mkdir(parents=True)
@@ -151,6 +153,7 @@ def test_a_sweep_elsewhere_touches_neither_models_nor_results(tree, capsys):
     assert "1.000" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_row_with_other_settings_says_so(tree, capsys):
     assert demo("max_steps=4", "learning_rate=1.0") == 0
     assert "demo: with max_steps=4 learning_rate=1.0" in capsys.readouterr().out
@@ -170,6 +173,7 @@ def test_any_commit_keeps_what_the_training_was_made_with(tree, capsys):
     assert "demo: trained with" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_results_of_another_commit_are_named_below_the_table(tree, capsys):
     assert demo() == 0
     change(RESULT, commit="0123456789ab")
@@ -207,6 +211,7 @@ def test_one_more_test_set_needs_no_training(tree, monkeypatch):
     assert set(facts["data"]) == {"deepdr_test", "hci_test"}
 
 
+@pytest.mark.slow
 def test_a_damaged_provenance_is_one_line(tree, capsys):
     assert demo() == 0
     RESULT.unlink()

@@ -15,6 +15,7 @@ from train.machines import installed, on_all_gpus
 PREFLIGHT = sweep._preflight  # which the fixture `tree` leaves out
 
 
+@pytest.mark.slow
 def test_dry_run_prints_commands_that_work(tree, monkeypatch, capsys):
     assert sweep.main(["demo", "--only", "demo", "--dry-run", "max_steps=3"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -57,6 +58,7 @@ def test_preflight_of_a_sweep_names_the_command_that_shows_the_other_errors(tree
     assert capsys.readouterr().out.splitlines()[0] == command
 
 
+@pytest.mark.slow
 def test_dry_run_says_what_is_wrong_with_results_that_are_there(tree, capsys):
     assert sweep.main(["demo", "--only", "demo"]) == 0
     result = Path("results/demo.json")
