@@ -91,7 +91,7 @@ def _looks_like_json(path: Path) -> bool:
 
 
 def _records(path: Path, records: Iterable[tuple[str, dict]]) -> Ratings:
-    """Records as a table. Values that are lists or objects are no cells: their columns are left out."""
+    """Records as a table. Values that are lists or objects are left out, with their columns."""
     rows = list(records)
     columns = list(dict.fromkeys(key for _, record in rows for key, value in record.items() if _plain(value)))
     if not rows or not columns:

@@ -73,7 +73,7 @@ def levels_without_rows(scale: Scale, divided: Split) -> str:
 
 def few_readable(drops: Sequence[Drop], read: int, names: bool) -> str:
     """A line if so many rows break the dataset's rules that it is probably another table, "" if not. names: file names
-    are the labels, there is no table."""
+    are the labels, without a table."""
     reasons = [drop.reason for drop in drops if drop.kind == "rule"]
     if len(reasons) <= (UNNAMED if names else UNREADABLE) * read:
         return ""

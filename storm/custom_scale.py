@@ -56,6 +56,7 @@ class _Loader(yaml.SafeLoader):
 
 
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+SCIENTIFIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 NUMBERED = re.compile(r"\d+\s*[-:.)]\s*(\D.*)")  # "1 - Bad"
 OF = re.compile(r"(\d+(?:[.,]\d+)?)\s*/\s*(\d+)")  # "4/5"
 PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s*%")
@@ -97,7 +98,7 @@ class OwnScale:
             cell = of[1]
         if (percent := PERCENT.fullmatch(cell)) and highest == 100:
             cell = percent[1]
-        if not NUMBER.fullmatch(cell) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", cell, re.IGNORECASE):
+        if not NUMBER.fullmatch(cell) and not SCIENTIFIC.fullmatch(cell):
             words = ", ".join(candidate.word for candidate in self.scale.fine)
             raise ValueError(f"rating {cell!r} is neither a number nor one of {words}")
         score = float(cell.replace(",", "."))

@@ -62,10 +62,10 @@ def _text(path: Path, notes: list[str]) -> Iterator[tuple[str, str, list[str] | 
 
 def _csv(paths: list[Path], notes: list[str]) -> Iterator[tuple[str, str, list[str] | str]]:
     """The same of tables with columns for the id and each of the ten votes."""
-    one, two = (has_columns(paths[0], columns) for columns in (FROM_1, FROM_2))
-    if one and two:
+    from_1, from_2 = (has_columns(paths[0], columns) for columns in (FROM_1, FROM_2))
+    if from_1 and from_2:
         raise ValueError(f"{paths[0]}: columns score1 to score11, but there are ten votes: name them vote_1 to vote_10")
-    votes = FROM_1 if one else FROM_2 if two else VOTES
+    votes = FROM_1 if from_1 else FROM_2 if from_2 else VOTES
     for place, row in read_together(paths, {"image": IMAGE} | votes, notes=notes):
         counts = [row[name].removesuffix(".0") for name in VOTES]
         sound = all(count.isdecimal() for count in counts)

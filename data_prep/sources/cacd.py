@@ -35,7 +35,7 @@ def read(files: Files) -> Items:
     repaired = 0
     for name in dict.fromkeys(map(base, files.images)):
         odd, match = ODD.search(name), NAME.fullmatch(name)
-        ours = stem(owners(name) if odd else name) if match else name  # what is no name of CACD is dropped below
+        ours = stem(owners(name) if odd else name) if match else name  # other names are dropped below
         there.setdefault(ours, []).append(name)
         if odd:
             repaired += ours not in (name, unicodedata.normalize("NFC", stem(name)))

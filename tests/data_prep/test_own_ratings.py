@@ -57,7 +57,7 @@ def test_bad_rows_are_kept_apart_and_named(example, tmp_path, capsys):
         file.write(
             "images/mug_studio.jpg,superb,mug\nimages/gone.jpg,3,mug\n../secret.jpg,3,mug\nimages/coins_phone.jpg,1,c\n"
         )
-    assert build(example, tmp_path / "out", "--workers", "1") == 1, "1 of 19 ratings is no rating of the scale"
+    assert build(example, tmp_path / "out", "--workers", "1") == 1, "1 of 19 ratings is not on the scale"
     error = capsys.readouterr().err
     assert "line 17" in error and "'superb'" in error and "--allow-off-scale" in error
     assert build(example, tmp_path / "out", "--workers", "1", "--allow-off-scale") == 1, "many images are missing"
