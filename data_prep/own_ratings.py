@@ -23,10 +23,11 @@ from data_prep.rating_columns import USUAL
 from data_prep.registry import stanza
 from data_prep.source import Drop, Items, Reader, Row
 from data_prep.write import quarantine_of, with_earlier
-from storm.custom_scale import OwnScale, load
+from storm.custom_scale import load
 from storm.custom_scale import read as read_scale
 from storm.datasets import DatasetFacts, Sizes
 from storm.files import locked, write_json, write_text
+from storm.levels import OwnScale
 from storm.options import Parser, one_of
 from storm.prompts import STRATEGIES
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import StatisticsError, correlation, fmean, median
 from typing import NamedTuple
 
-from storm.custom_scale import OwnScale
+from storm.levels import OwnScale
 from storm.text import printable
 
 SHARED = 5  # our choice: so many images tell whether a rater agrees with the others
@@ -34,7 +34,7 @@ def combined(votes: Sequence[Vote], scale: OwnScale, how: str) -> dict[str, tupl
     by_image: dict[str, list[float]] = defaultdict(list)
     for vote in votes:
         by_image[vote.image].append(vote.score)
-    levels = range(len(scale.ranges))
+    levels = range(scale.scale.lo, scale.scale.hi + 1)
     result = {}
     for image, scores in by_image.items():
         counts = Counter(map(scale.label, scores))

@@ -173,7 +173,7 @@ def shifted(facts: DatasetFacts, rows: Sequence[Row], labels: Mapping[int, int])
     labels: label -> how many rows.
     """
     low, high = facts.scale.lo, facts.scale.hi
-    if facts.label is equal_width or facts.scale.unit == "years" or not facts.rows:
+    if facts.label is equal_width or facts.scale.counted or not facts.rows:
         return ""
     for empty, beyond in ((low, high + 1), (high, low - 1)):
         count = sum(same_rating(row.score, beyond) for row in rows)
@@ -184,13 +184,15 @@ def shifted(facts: DatasetFacts, rows: Sequence[Row], labels: Mapping[int, int])
 
 
 def empty_levels(scale: Scale, labels: Mapping[int, int], what: str) -> str:
-    """A line that names the levels without a row, "" if all occur. Of a scale in years, two ages are enough.
+    """A line that names the levels without a row, "" if all occur. Of a scale that counts, as years do, two are enough.
 
     labels: label -> how many rows. what: of which rows.
     """
-    if scale.unit == "years":
+    if scale.counted:
         return (
-            "" if len(labels) != 1 else f"every {what} has the age {next(iter(labels))}; --allow-empty-levels builds it"
+            ""
+            if len(labels) != 1
+            else f"every {what} has {next(iter(labels))} {scale.unit}; --allow-empty-levels builds it"
         )
     empty = [label for label in range(scale.lo, scale.hi + 1) if not labels.get(label)]
     if not empty or not labels:

@@ -103,7 +103,7 @@ def _grouped(scale: Scale, rows: list[dict]) -> dict[str, list[dict]]:
     for row in rows:
         label = row["label"]
         fine = scale.fine[label - scale.lo]
-        title = coarse_of(scale, label).both if scale.unit == "years" else fine.both
+        title = coarse_of(scale, label).both if scale.counted else fine.both
         groups.setdefault(title, []).append(row)
     return groups
 

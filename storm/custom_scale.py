@@ -7,29 +7,40 @@
       Repelling: [1, 1.5]             each word with its rating or its range of ratings [from, to); the end belongs to
       Dull: [1.5, 2.5]                the last range, and to one before a gap ([0, 12], [13, 19])
       ...
-    coarse:                           optional: a word for each run of levels that the coarse thought names
+    order: descending                 optional: the highest rating is the lowest level, as in {Bad: 5, Good: 1}
+    coarse:                           optional: a word for each run of levels that the coarse prediction names
       Below Average: [Repelling, Dull]
       ...
 
+or, where each whole number is a level:
+
+    name: baby
+    rates: the age of a baby
+    unit: months                      what is counted
+    range: [0, 36]                    the lowest and highest number, at most 121 of them
+    coarse:                           optional: a word for each run of numbers
+      Newborn: [0, 2]
+      ...
+
 Without `coarse`, neighbouring levels are merged two by two, from both ends in turn; an odd one out stays alone near
-the middle (five levels: 0-1, 2, 3-4, as in the paper). The wording of the question is ours, in the frame of App. E.2.
+the middle (five levels: 0-1, 2, 3-4, as in the paper). Years get the paper's groups, other units thirds of the range.
+The wording of the question is ours, in the frame of App. E.2.
 """
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from num2words import num2words
 
 from storm.datasets import BY_SCALE_NAME, SCALES
 from storm.files import open_regular
-from storm.parse import parse
-from storm.prompts import STRATEGIES, answers
-from storm.scales import Candidate, Scale
+from storm.levels import OwnScale, spelled
+from storm.scales import AGES, Candidate, Scale
 
 ROLE = "You are an experienced judge of {rates}. Please rate the provided image on a {count}-level scale: {{fine}}."
+COUNTED_ROLE = "You are an experienced judge of {rates}. Please estimate it for the provided image, {{fine}}."
 STEPS = """\
  Please first coarsely categorise the image: {coarse}. \
 Based on the coarse classification, proceed to make a final prediction. The specific steps are as follows:
@@ -37,8 +48,9 @@ Based on the coarse classification, proceed to make a final prediction. The spec
 2. Based on the coarse classification, proceed to make a final prediction with the candidates: {fine}.
 3. Please note that the coarse thoughts and the final answer should be consistent.
 Answer: [Coarse answer], [Final answer]"""
-
-
+LEVELS, NUMBERS = 50, 121  # our choice of the most: each level is named in the question, numbers are not
+THIRDS = ("Low", "Middle", "High")  # the coarse words of a unit; our choice
+KEYS = ("name", "rates", "noun", "levels", "order", "unit", "range", "coarse")
 MERGE = "tag:yaml.org,2002:merge"  # the key <<
 
 
@@ -53,94 +65,6 @@ class _Loader(yaml.SafeLoader):
                 raise ValueError(f"line {key.start_mark.line + 1}: the key {name!r} is there twice; rename one")
             seen.append(name)
         return super().construct_mapping(node, deep)
-
-
-NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
-SCIENTIFIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-NUMBERED = re.compile(r"\d+\s*[-:.)]\s*(\D.*)")  # "1 - Bad"
-OF = re.compile(r"(\d+(?:[.,]\d+)?)\s*/\s*(\d+)")  # "4/5"
-PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s*%")
-
-
-@dataclass(frozen=True)
-class OwnScale:
-    """A scale and what the user's ratings mean on it: the lowest and highest rating of each level."""
-
-    scale: Scale
-    ranges: tuple[tuple[float, float], ...]
-
-    def label(self, score: float) -> int:
-        """The level of a rating. The end of a range belongs to it if the next level starts above it, as in [0, 12] and
-        [13, 19]. Raises ValueError if it falls between or beyond the levels."""
-        last = len(self.ranges) - 1
-        for level, (lo, hi) in enumerate(self.ranges):
-            closed = level == last or self.ranges[level + 1][0] > hi
-            if lo <= score < hi or score == lo or (score == hi and closed):
-                return level
-        raise ValueError(f"{score:g} belongs to no level of the scale {self.scale.name}")
-
-    def rounded(self, mean: float) -> int:
-        """The level of a mean of ratings: where each level is one whole number, the nearest one, a half up."""
-        if all(lo == hi == self.ranges[0][0] + level for level, (lo, hi) in enumerate(self.ranges)):
-            return min(max(math.floor(mean - self.ranges[0][0] + 0.5), 0), len(self.ranges) - 1)
-        return self.label(mean)
-
-    def score(self, cell: str) -> float:
-        """The rating in a cell as a number; a level's word stands for the middle of its range.
-
-        Read are also a word with its number ("1 - Bad") or with "_" for a blank, "4/5" where 5 is the highest rating,
-        and "20%" where the scale ends at 100. Raises ValueError for what is none of these.
-        """
-        if (level := self._word(cell)) is not None:
-            return sum(self.ranges[level]) / 2
-        highest = self.ranges[-1][1]
-        if (of := OF.fullmatch(cell)) and float(of[2]) == highest:
-            cell = of[1]
-        if (percent := PERCENT.fullmatch(cell)) and highest == 100:
-            cell = percent[1]
-        if not NUMBER.fullmatch(cell) and not SCIENTIFIC.fullmatch(cell):
-            words = ", ".join(candidate.word for candidate in self.scale.fine)
-            raise ValueError(f"rating {cell!r} is neither a number nor one of {words}")
-        score = float(cell.replace(",", "."))
-        if self._numbers:
-            raise ValueError(f"rating {cell!r} is not one of {', '.join(word.word for word in self.scale.fine)}")
-        self.label(score)
-        return score
-
-    def _word(self, cell: str) -> int | None:
-        """The level whose word a cell is, None if it is none: "1.0" is the word 1, unless levels have ratings."""
-        if NUMBER.fullmatch(cell) and not self._numbers:
-            return None
-        numbered = NUMBERED.fullmatch(cell)
-        for text in (cell, *([numbered[1]] if numbered else [])):
-            for level, candidate in enumerate(self.scale.fine):
-                if _spelled(text) == _spelled(candidate.word):
-                    return level
-        if self._numbers and NUMBER.fullmatch(cell):
-            value = float(cell.replace(",", "."))
-            return next((n for n, word in enumerate(self.scale.fine) if float(word.word) == value), None)
-        return None
-
-    @property
-    def _numbers(self) -> bool:
-        """Whether the levels are words that are numbers, and have no ranges: a rating then is one of these."""
-        plain = all(lo == hi == level for level, (lo, hi) in enumerate(self.ranges))
-        return plain and all(NUMBER.fullmatch(candidate.word) for candidate in self.scale.fine)
-
-    def hint(self, cells: Sequence[str]) -> str:
-        """What may be wrong if many ratings are not on the scale."""
-        numbers = {float(cell.replace(",", ".")) for cell in cells if NUMBER.fullmatch(cell)}
-        count = len(self.ranges)
-        listed = self.ranges == tuple((level, level) for level in range(count))
-        if listed and numbers and min(numbers) >= 1 and max(numbers) <= count:
-            what = f"a list of {count} words means the ratings 0 to {count - 1}, yours are 1 to {count}"
-            return f"{what}: give each word its rating, as in {self.scale.fine[0].word}: 1"
-        return f"the scale has the ratings {self.ranges[0][0]:g} to {self.ranges[-1][1]:g}: correct it"
-
-
-def _spelled(word: str) -> str:
-    """A word for comparing: one case, blanks for "_" and "-"."""
-    return " ".join(re.split(r"[\s_-]+", word.strip().casefold()))
 
 
 def load(path: Path) -> OwnScale:
@@ -161,67 +85,81 @@ def read(text: str) -> OwnScale:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(known, dict):
         raise ValueError("it is not a list of `key: value` lines")
-    if unknown := set(known) - {"name", "rates", "noun", "levels", "coarse"}:
-        raise ValueError(f"unknown key {min(map(str, unknown))!r} (known: name, rates, noun, levels, coarse)")
-    return _own_scale(known)
-
-
-def _own_scale(known: dict) -> OwnScale:
-    name, noun = known.get("name"), known.get("noun", "level")
+    if unknown := set(known) - {*KEYS}:
+        raise ValueError(f"unknown key {min(map(str, unknown))!r} (known: {', '.join(KEYS)})")
+    name, rates = known.get("name"), known.get("rates")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in {*SCALES, *BY_SCALE_NAME}:
         raise ValueError(
             f"name {name!r} must be lower-case letters, digits and _, and not one of the paper's datasets or scales"
         )
     if name.startswith("storm_"):
         raise ValueError(f"name {name!r} begins like the paper's data, storm_; choose another one")
-    if not isinstance(noun, str) or not re.fullmatch(r"[A-Za-z]+", noun):
-        raise ValueError(f"noun {noun!r} must be one word of letters, such as level or rate")
-    rates = known.get("rates")
     if not isinstance(rates, str) or not rates.strip() or set(rates) & set("{}<>\n"):
         raise ValueError(f"rates {rates!r} must say what is rated, such as: the appeal of a product photo")
-    levels = known.get("levels")
-    if not isinstance(levels, (list, dict)) or not 2 <= len(levels) <= 50:
-        raise ValueError("levels must be a list of 2 to 50 words, or `word: rating` or `word: [from, to]` for each")
+    return _numbers(known) if "unit" in known or "range" in known else _levels(known)
+
+
+def _levels(known: dict) -> OwnScale:
+    noun, levels, order = known.get("noun", "level"), known.get("levels"), known.get("order", "ascending")
+    if not isinstance(noun, str) or not re.fullmatch(r"[A-Za-z]+", noun):
+        raise ValueError(f"noun {noun!r} must be one word of letters, such as level or rate")
+    if order not in ("ascending", "descending"):
+        raise ValueError(f"order {order!r} must be ascending or descending")
+    if not isinstance(levels, (list, dict)) or not 2 <= len(levels) <= LEVELS:
+        raise ValueError(
+            f"levels must be a list of 2 to {LEVELS} words, or `word: rating` or `word: [from, to]` of each"
+        )
     words = [_word(word) for word in levels]
-    ranges = (
-        [_range(word, levels[word]) for word in levels]
-        if isinstance(levels, dict)
-        else [(i, i) for i in range(len(words))]
-    )
-    for (_, end), (start, _), word in zip(ranges, ranges[1:], words[1:]):
-        if start < end:
-            raise ValueError(f"level {word!r} starts at {start:g}, below the end of the one before, {end:g}")
+    _all_different(words)
+    if isinstance(levels, dict):
+        ranges = [_range(f"level {word!r}", levels[word]) for word in levels]
+    else:
+        ranges = [(level, level) for level in range(len(words))][:: -1 if order == "descending" else 1]
+    _in_order(words, ranges, order)
     fine = tuple(Candidate(i, i, f"{noun}{i}({word})", f"{noun}{i}", word) for i, word in enumerate(words))
     scale = Scale(
-        name=name,
-        title=rates.strip(),
+        name=known["name"],
+        title=known["rates"].strip(),
         unit="level",
         fine=fine,
         coarse=_coarse(known.get("coarse"), words, noun),
         final="{coarse}, {fine}",
-        role=ROLE.format(rates=rates.strip(), count=len(words)),
+        role=ROLE.format(rates=known["rates"].strip(), count=len(words)),
         steps=STEPS,
     )
-    for strategy in STRATEGIES:
-        for text, label in answers(scale, strategy).items():
-            rating = parse(scale, strategy, text)
-            if rating is None or rating.label != label:
-                raise ValueError(f"the answer {text!r} cannot be told apart from others; choose other words")
     return OwnScale(scale, tuple(ranges))
 
 
 def _word(word: object) -> str:
-    if not isinstance(word, str) or not word.strip() or set(word) & set("{}<>[]()*,\n") or len(word) > 40:
+    tag = isinstance(word, str) and re.search(r"<[a-z|/]", word, re.IGNORECASE)  # <image> is a token of the host
+    if not isinstance(word, str) or tag or not word.strip() or set(word) & set("{}[]()*,\n") or len(word) > 40:
         raise ValueError(f"level {word!r} must be a word or two without brackets or commas (quote yes, no and numbers)")
     return word.strip()
 
 
-def _range(word: str, value: object) -> tuple[float, float]:
+def _all_different(words: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for word in words:
+        if (other := seen.setdefault(spelled(word), word)) is not word:
+            raise ValueError(f"the words {other!r} and {word!r} cannot be told apart; choose another one")
+
+
+def _range(what: str, value: object) -> tuple[float, float]:
     ends = value if isinstance(value, list) else [value, value]
     numbers = all(isinstance(end, (int, float)) and not isinstance(end, bool) and math.isfinite(end) for end in ends)
     if not numbers or len(ends) != 2 or ends[0] > ends[1]:
-        raise ValueError(f"level {word!r}: {value!r} must be a rating or a range [from, to]")
+        raise ValueError(f"{what}: {value!r} must be a rating or a range [from, to]")
     return ends[0], ends[1]
+
+
+def _in_order(words: list[str], ranges: list[tuple[float, float]], order: str) -> None:
+    """Raises ValueError naming a level whose ratings are not above those of the level before (descending: below)."""
+    rows = list(zip(words, ranges))
+    for below, above in zip(*((rows, rows[1:]) if order == "ascending" else (rows[1:], rows))):
+        word, end, start = above[0], below[1][1], above[1][0]
+        if start < end or below[1] == above[1]:
+            hint = "; `order: descending` if low ratings are the high levels" if order == "ascending" else ""
+            raise ValueError(f"level {word!r} starts at {start:g}, and the one below it ends at {end:g}{hint}")
 
 
 def _coarse(groups: object, words: list[str], noun: str) -> tuple[Candidate, ...]:
@@ -232,6 +170,7 @@ def _coarse(groups: object, words: list[str], noun: str) -> tuple[Candidate, ...
         if strange:
             raise ValueError(f"coarse: {strange[0]!r} is not a level ({', '.join(words)})")
         runs = [(_word(word), [words.index(level) for level in run]) for word, run in groups.items()]
+        _all_different([word for word, _ in runs])
     else:
         raise ValueError("coarse must give each group's levels: `word: [level, level]`")
     if [i for _, run in runs for i in run] != list(range(len(words))):
@@ -250,3 +189,50 @@ def merged(count: int) -> list[list[int]]:
         if len(left) > 1:
             high, left = [left[-2:], *high], left[:-2]
     return low + ([left] if left else []) + high
+
+
+def _numbers(known: dict) -> OwnScale:
+    """A scale on which each whole number of a unit is a level."""
+    unit = known.get("unit")
+    if not isinstance(unit, str) or not re.fullmatch(r"[A-Za-z]{2,20}", unit) or unit == "level":
+        raise ValueError(f"unit {unit!r} must be what is counted, one word such as months")
+    if beside := [key for key in ("levels", "noun", "order") if key in known]:
+        raise ValueError(f"{beside[0]} and unit exclude each other: of a unit, each whole number in range is a level")
+    lo, hi = _range("range", known.get("range"))
+    if lo != int(lo) or hi != int(hi) or lo < 0 or not 2 <= hi - lo + 1 <= NUMBERS:
+        raise ValueError(f"range: [{lo:g}, {hi:g}] must hold 2 to {NUMBERS} whole numbers, none below 0")
+    lo, hi = int(lo), int(hi)
+    suffix = "years old" if unit == "years" else unit
+    groups = _runs(known.get("coarse"), unit, lo, hi)
+    scale = Scale(
+        name=known["name"],
+        title=known["rates"].strip(),
+        unit=unit,
+        fine=tuple(
+            Candidate(n, n, f"{n} {suffix}", f"{n} {suffix}", f"{num2words(n)} {suffix}") for n in range(lo, hi + 1)
+        ),
+        coarse=tuple(
+            Candidate(first, last, f"{word}({first}-{last} {suffix})", f"{first}-{last} {suffix}", word)
+            for word, first, last in groups
+        ),
+        final="{coarse}, {fine}",
+        role=COUNTED_ROLE.format(rates=known["rates"].strip()),
+        steps=STEPS,
+    )
+    return OwnScale(scale, tuple((n, n) for n in range(lo, hi + 1)))
+
+
+def _runs(groups: object, unit: str, lo: int, hi: int) -> list[tuple[str, int, int]]:
+    """(word, first, last) of each coarse group."""
+    if groups is None and unit == "years":
+        return [(word, max(a, lo), min(b, hi)) for a, b, word in AGES if a <= hi and b >= lo]
+    if groups is None:
+        cuts = [lo + (hi - lo + 1) * third // 3 for third in range(4)]
+        return [(word, a, b - 1) for word, a, b in zip(THIRDS, cuts, cuts[1:]) if a < b]
+    if not isinstance(groups, dict):
+        raise ValueError("coarse must give each group's numbers: `word: [from, to]`")
+    runs = [(_word(word), *_range(f"coarse {word!r}", ends)) for word, ends in groups.items()]
+    _all_different([word for word, *_ in runs])
+    if not runs or [run[1] for run in runs] != [lo, *(run[2] + 1 for run in runs[:-1])] or runs[-1][2] != hi:
+        raise ValueError(f"coarse must hold every number from {lo} to {hi} once, in order, as in `word: [{lo}, {hi}]`")
+    return [(word, int(first), int(last)) for word, first, last in runs]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from num2words import num2words
 
-from storm.prompts import STRATEGIES
+from storm.prompts import STRATEGIES, answers
 from storm.scales import Scale
 
 # What stands before a candidate and takes it away, up to four words ahead ("no clear evidence of", "isnt a very"), as
@@ -29,6 +29,7 @@ _TAKEN_BACK = re.compile(
     r" ?(?:(?:is|was|are|were|can be|could be|has been) )?(?:ruled out|excluded|absent|unlikely|not\b)"
     r"| (?:is|was)nt\b| ?[:?] ?no(?: ?[.,;!]|$)"
 )
+_BOUND = re.compile(r"\s*[<>≤≥]=?\s*\d")  # <30, whose sign _clean takes for a bracket
 _JOINED = re.compile(r"[ ,-]*(?:[-/~&|]|\b(?:or|and|to|versus|vs)\b)[ -]*(?:(?:maybe|perhaps|possibly|even|an?|the) )?")
 # The parts of the age and decade answers; models use the words with the other scales, too.
 _PART = re.compile(r"\b(?:(?P<coarse>coarse (?:answer|classification))|predict\w*|final\w*|fine answer)\b")
@@ -67,11 +68,18 @@ class _Grammar(NamedTuple):
 
 def parse(scale: Scale, strategy: str, text: str) -> Rating | None:
     """The rating that `text` states, or None if it states none, several, or one off the scale."""
+    if exact := _trained(scale, strategy).get(_one_case(text)):
+        return exact
+    if _BOUND.match(text):
+        return None
     text = _clean(text)
     grammar, spelled_out = _grammar(scale, strategy), STRATEGIES[strategy].form == "word"
     alone = re.fullmatch(r"(?:(?:final )?answer ?: ?)?(\d{1,3}) ?\.?", text)
     if alone and grammar.bare:
         label = int(alone[1])
+        named = {name for name in grammar.words.get(alone[1], ()) if name[0] == "fine"} - {("fine", label)}
+        if named:  # a word that is the number of another level
+            return Rating(named.pop()[1], None) if spelled_out and len(named) == 1 else None
         return Rating(label, None) if grammar.lo <= label <= grammar.hi else None
     mentions = _mentions(grammar, text)
     if mentions is None:
@@ -101,6 +109,19 @@ def parse(scale: Scale, strategy: str, text: str) -> Rating | None:
     if not grammar.lo <= label <= grammar.hi:
         return None
     return Rating(label, coarse.pop() if STRATEGIES[strategy].coarse and len(coarse) == 1 else None)
+
+
+@lru_cache(maxsize=64)
+def _trained(scale: Scale, strategy: str) -> dict[str, Rating]:
+    """What each trained answer states, case and spacing aside."""
+    groups = {label: n for n, group in enumerate(scale.coarse) for label in range(group.lo, group.hi + 1)}
+    coarse = STRATEGIES[strategy].coarse
+    texts = answers(scale, strategy).items()
+    return {_one_case(text): Rating(label, groups[label] if coarse else None) for text, label in texts}
+
+
+def _one_case(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _label(mention: _Mention) -> int | None:
@@ -195,31 +216,35 @@ def _grammar(scale: Scale, strategy: str) -> _Grammar:
     indices: dict[tuple[int, int], frozenset] = {}
     spans: dict[tuple[int, int | None], frozenset] = {}
     noun = re.match(r"[^\d]*", scale.fine[0].number.casefold())[0].strip()
-    years, spelled_out = scale.unit == "years", STRATEGIES[strategy].form == "word"
+    spelled_out = STRATEGIES[strategy].form == "word"
+    unit = scale.unit.removesuffix("s") if scale.counted else "year"
+    other = "|".join(f"{word}s?" for word in ("year", "month", "week", "day") if word != unit)
     named = [(("coarse", i), c) for i, c in enumerate(scale.coarse)] + [(("fine", c.lo), c) for c in scale.fine]
     for name, candidate in named:
-        if not years or name[0] == "coarse" or spelled_out:  # "one" in prose is not an age of one
+        counts = scale.counted and name[0] == "fine" and not spelled_out  # "one" in prose is not an age of one
+        # A word such as <1 or 50% is read only as a whole answer: without its signs it could be another level.
+        if not counts and re.fullmatch(r"\w+(?:[\W_]\w+)*", re.sub("['’]", "", candidate.word)):
             words[_key(_clean(candidate.word))] = words.get(_key(_clean(candidate.word)), frozenset()) | {name}
         if noun:
             key = (candidate.lo, candidate.hi)
             indices[key] = indices.get(key, frozenset()) | {name}
-        span = re.search(r"(\d+)(?:-(\d+)|\+) years old", candidate.number)
+        span = re.search(rf"(\d+)(?:-(\d+)|\+) (?:years old|{unit}s?)", candidate.number)
         if span:
             spans[int(span[1]), int(span[2]) if span[2] else None] = frozenset({name})
-    if years and spelled_out:  # so that ages off the scale are seen as such
+    if scale.unit == "years" and spelled_out:  # so that ages off the scale are seen as such
         words |= {_key(num2words(n)): frozenset({("fine", n)}) for n in range(200) if _key(num2words(n)) not in words}
     spelled = sorted((re.escape(w).replace(r"\ ", "(?:[ -]+and[ -]+|[ -]+)") for w in words), key=len, reverse=True)
     if any(re.fullmatch(r"\d{4}s", word) for word in words):
         spelled.append(r"\d{2,4}s")  # other decades
     said = "|".join(spelled)
     tied = rf"-(?!(?:to-|or-)?(?:{said})\b)"  # "good-looking" is not good; but "good-excellent" names both
-    patterns = [rf"(?P<word>\b(?:{said})(?:[ -]years(?: old)?)?\b(?!{tied}| (?:hundred|months?|weeks?|days?)\b))"]
+    patterns = [rf"(?P<word>\b(?:{said})(?:[ -]years(?: old)?)?\b(?!{tied}| (?:hundred|{other})\b))"]
     # Words that only their ends make candidates, two of them with one end: mild to moderate NPDR.
-    parts = [_key(_clean(candidate.word)).rpartition(" ") for candidate in scale.fine if not years]
+    parts = [_key(_clean(candidate.word)).rpartition(" ") for candidate in scale.fine if not scale.counted]
     ends = Counter(end for _, _, end in parts)
     if heads := "|".join(re.escape(head) for head, _, end in parts if head and ends[end] > 1):
         patterns.insert(0, rf"(?P<several>\b(?:{heads})(?: ?[-/,] ?|[ -](?:to|or|and)[ -])(?:{heads}|{said}))")
-    number = r"\d{1,3}"
+    number = rf"\d{{1,{max(3, len(str(scale.hi)))}}}"
     if noun:
         escaped = re.escape(noun)
         n = rf"(?<![a-z]){escaped} ?[:=]? ?"
@@ -228,11 +253,11 @@ def _grammar(scale: Scale, strategy: str) -> _Grammar:
         # rate3/5, rate3.5, rate3333, and rate3- at the end; but "phase: 1930s" is fine
         patterns.append(rf"(?P<broken>{n}\d+(?!\d|s))")
     if spans:
-        patterns.append(rf"(?P<span>(?<![\d.]){number} ?(?:(?:-|to) ?{number}|\+)(?: years?(?: old)?)?(?!\d|\.\d))")
-    if years:
-        unit = r"(?: ?(?:years?|yrs?|yo|y/o|y)\b(?: old)?)?"
-        no_more = r"(?![\da-z]| ?[/%]|\.\d|-(?!year)| ?(?:percent|months?|weeks?|days?)\b| ?(?:to|or|-)$)"
-        patterns.append(rf"(?P<age>(?<![\d.+/-]){number}{unit}{no_more})")
+        patterns.append(rf"(?P<span>(?<![\d.]){number} ?(?:(?:-|to) ?{number}|\+)(?: {unit}s?(?: old)?)?(?!\d|\.\d))")
+    if scale.counted:
+        units = f"{unit}s?" + ("|yrs?|yo|y/o|y" if unit == "year" else "")
+        no_more = rf"(?![\da-z]| ?[/%]|\.\d|-(?!{unit})| ?(?:percent|{other})\b| ?(?:to|or|-)$)"
+        patterns.append(rf"(?P<age>(?<![\d.+/-]){number}(?: ?(?:{units})\b(?: old)?)?{no_more})")
         patterns.append(r"(?P<broken>\d)")  # 30.5, 3/4, -5, 30s, 30%, 18 months
     bare = bool(noun) and not spans
     return _Grammar(re.compile("|".join(patterns)), noun, words, indices, spans, scale.lo, scale.hi, bare)

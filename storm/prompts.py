@@ -46,9 +46,9 @@ def shown(candidate: Candidate, strategy: str) -> str:
 def question(scale: Scale, strategy: str) -> str:
     """The user's turn, `<image>` first. Raises KeyError for an unknown strategy."""
     row, names = STRATEGIES[strategy], [shown(c, strategy) for c in scale.fine]
-    if scale.unit == "years":  # E.3 gives the range, not 62 candidates
+    if scale.counted:  # E.3 gives the range, not 62 candidates
         lo, hi = (num2words(y) if row.form == "word" else y for y in (scale.lo, scale.hi))
-        fine = f"from {lo} to {hi} years old"
+        fine = f"from {lo} to {hi} {scale.suffix}"
     else:
         fine = ", ".join(names[:-1]) + scale.last_comma + names[-1]
     coarse = ", ".join(shown(c, strategy) for c in scale.coarse)

@@ -34,7 +34,7 @@ class Scale:
 
     name: str  # in a row's "scale"; unique
     title: str  # for people
-    unit: str  # "level" or "years", of labels and of the mean absolute error
+    unit: str  # of labels and of the mean absolute error: "level", or what is counted, such as "years"
     fine: tuple[Candidate, ...]  # one per label, in order
     coarse: tuple[Candidate, ...]  # covers every label once, in order
     final: str
@@ -45,6 +45,16 @@ class Scale:
     def __hash__(self) -> int:
         """By name: hashing all candidates would cost scoring 80,000 answers a second."""
         return hash(self.name)
+
+    @property
+    def counted(self) -> bool:
+        """Whether each whole number of a unit is a level: the question names the range, not the levels."""
+        return self.unit != "level"
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind a number that is counted: "years old"."""
+        return self.fine[0].number.partition(" ")[2]
 
     @property
     def lo(self) -> int:
@@ -137,13 +147,13 @@ The specific steps are as follows:
 2. Based on the coarse classification, proceed to make a final age prediction with the candidates: {fine}.
 3. Please note that the coarse thoughts and the final answer should be consistent.
 Answer: [Coarse answer], [Predicted Age]"""
-_AGES = ((0, 7, "Baby"), (8, 24, "Teenager"), (25, 47, "Adult"), (48, 200, "Elder"))  # section 3.2, FAE
+AGES = ((0, 7, "Baby"), (8, 24, "Teenager"), (25, 47, "Adult"), (48, 200, "Elder"))  # section 3.2, FAE
 
 
 def years(lo: int, hi: int) -> Scale:
     """Every integer age lo..hi, with the coarse ages of section 3.2 cut to that range (Morph: E.3 verbatim)."""
     coarse = []
-    for first, last, word in _AGES:
+    for first, last, word in AGES:
         if first <= hi and last >= lo:
             span = f"{max(first, lo)}+ years old" if word == "Elder" else f"{max(first, lo)}-{min(last, hi)} years old"
             coarse.append((max(first, lo), min(last, hi), span, word))

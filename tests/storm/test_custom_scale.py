@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from storm.custom_scale import OwnScale, load, merged
+from storm.custom_scale import load, merged
+from storm.levels import OwnScale
 from storm.parse import parse
 from storm.prompts import STRATEGIES, answers, question
 from tests.helpers.paths import EXAMPLE
@@ -79,7 +80,7 @@ WRONG = {
     "the same word twice": ({"levels": ["Good", "good"], "coarse": ""}, "cannot be told apart"),
     "overlapping ranges": (
         {"levels": {"Bad": [1, 3], "Good": [2, 5]}, "coarse": ""},
-        "level 'Good' starts at 2, below",
+        "level 'Good' starts at 2, and the one below it ends at 3",
     ),
     "a range backwards": ({"levels": {"Bad": [3, 1], "Good": 5}, "coarse": ""}, "level 'Bad': [3, 1] must be"),
     "a group of strangers": ({"coarse": {"All": ["Superb"]}}, "coarse: 'Superb' is not a level"),
@@ -170,3 +171,102 @@ def test_ratings_from_1_for_a_list_of_words_are_explained(tmp_path):
 def test_a_mean_of_raters_is_rounded_half_up(tmp_path):
     scale = scale_of(tmp_path, STARS)
     assert [scale.rounded(mean) for mean in (1, 1.49, 1.5, 2.5, 4.5, 5)] == [0, 0, 1, 2, 4, 4]
+
+
+ODD = {
+    "grades": ["0+", "1+", "2+", "3+"],
+    "bounds": ["<1", "1-10", ">10"],
+    "shares": ["0%", "50%", "100%"],
+    "agreement": [
+        "Strongly disagree", "Disagree", "Somewhat disagree", "Neither agree nor disagree",
+        "Somewhat agree", "Agree", "Strongly agree",
+    ],
+    "numbers that are other levels": ["1", "2", "3"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_words_of_grades_read_back_as_trained_and_never_as_another_level(kind, scale):
+    own = load(scale(levels=ODD[kind], coarse=""))
+    for strategy in STRATEGIES:
+        for text, label in answers(own.scale, strategy).items():
+            assert parse(own.scale, strategy, text).label == label
+    for level, word in enumerate(ODD[kind]):
+        assert own.label(own.score(word)) == level
+        rating = parse(own.scale, "cot", word)
+        assert rating is None or rating.label == level
+
+
+def test_a_digit_that_is_the_word_of_one_level_and_the_number_of_another_is_no_reading(scale):
+    own = load(scale(levels=["1", "2", "3"], coarse="")).scale
+    assert parse(own, "cot", "1") is None and parse(own, "direct", "2") is None
+    assert parse(own, "text", "1").label == 0
+    assert parse(own, "num", "0").label == 0
+
+
+def test_descending_ratings(scale):
+    """School grades: 1 is the best."""
+    own = load(scale(levels={"Bad": [4, 6], "Fair": [2, 4], "Good": [1, 2]}, order="descending", coarse=""))
+    assert [own.label(rating) for rating in (6, 4, 3.9, 2, 1)] == [0, 0, 1, 1, 2]
+    assert own.values == (5, 3, 1.5)
+    words = load(scale(levels=["Bad", "Fair", "Good"], order="descending", coarse=""))
+    assert [words.label(words.score(cell)) for cell in ("0", "2", "good")] == [2, 0, 2]
+    with pytest.raises(ValueError, match="descending"):
+        load(scale(levels={"Bad": 5, "Good": 1}, coarse=""))
+
+
+MONTHS = {"name": "baby", "rates": "the age of a baby", "unit": "months", "range": [0, 36]}
+
+
+@pytest.fixture
+def counted(tmp_path):
+    def load_with(**changes) -> OwnScale:
+        (tmp_path / "scale.yaml").write_text(yaml.safe_dump(MONTHS | changes))
+        return load(tmp_path / "scale.yaml")
+
+    return load_with
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"unit": "years", "range": [0, 120]}, {"unit": "year", "range": [1900, 1999]}, {"coarse": {"New": [0, 2], "Old": [3, 36]}}],
+)  # fmt: skip
+def test_each_whole_number_of_a_unit_is_a_level(changes, counted):
+    own = counted(**changes)
+    lo, hi = (MONTHS | changes)["range"]
+    for strategy in STRATEGIES:
+        assert len(question(own.scale, strategy)) < 1500
+        for text, label in answers(own.scale, strategy).items():
+            assert parse(own.scale, strategy, text).label == label
+    assert [own.label(own.score(str(n))) for n in (lo, hi)] == [lo, hi] and len(own.values) == hi - lo + 1
+    assert own.rounded(lo + 0.5) == lo + 1
+    for rating in (str(hi + 1), f"{lo}.5"):
+        with pytest.raises(ValueError, match="no level|not a whole number"):
+            own.score(rating)
+
+
+def test_months_are_not_years(counted):
+    own = counted().scale
+    assert parse(own, "direct", "The baby is 7 months old").label == 7
+    assert parse(own, "direct", "2 years") is None
+
+
+def test_a_mean_between_whole_number_ranges_is_rounded_half_up(scale):
+    own = load(scale(levels={"child": [0, 12], "teen": [13, 19]}, coarse=""))
+    assert [own.rounded(mean) for mean in (12.4, 12.5, 19)] == [0, 1, 1]
+
+
+WRONG_COUNTS = {
+    "too many": {"range": [0, 121]},
+    "a fraction": {"range": [0, 1.5]},
+    "below zero": {"range": [-5, 5]},
+    "levels too": {"levels": ["a", "b"]},
+    "no range": {"range": None},
+    "a hole in the groups": {"coarse": {"New": [0, 2], "Old": [4, 36]}},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_COUNTS)
+def test_a_wrong_unit_is_one_line(kind, counted):
+    with pytest.raises(ValueError, match=r"scale\.yaml: (range|coarse|levels)"):
+        counted(**WRONG_COUNTS[kind])
