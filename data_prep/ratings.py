@@ -189,11 +189,8 @@ def empty_levels(scale: Scale, labels: Mapping[int, int], what: str) -> str:
     labels: label -> how many rows. what: of which rows.
     """
     if scale.counted:
-        return (
-            ""
-            if len(labels) != 1
-            else f"every {what} has {next(iter(labels))} {scale.unit}; --allow-empty-levels builds it"
-        )
+        one = len(labels) == 1
+        return f"every {what} has {next(iter(labels))} {scale.unit}; --allow-empty-levels builds it" if one else ""
     empty = [label for label in range(scale.lo, scale.hi + 1) if not labels.get(label)]
     if not empty or not labels:
         return ""

@@ -229,8 +229,13 @@ def counted(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"unit": "years", "range": [0, 120]}, {"unit": "year", "range": [1900, 1999]}, {"coarse": {"New": [0, 2], "Old": [3, 36]}}],
-)  # fmt: skip
+    [
+        {},
+        {"unit": "years", "range": [0, 120]},
+        {"unit": "year", "range": [1900, 1999]},
+        {"coarse": {"New": [0, 2], "Old": [3, 36]}},
+    ],
+)
 def test_each_whole_number_of_a_unit_is_a_level(changes, counted):
     own = counted(**changes)
     lo, hi = (MONTHS | changes)["range"]
