@@ -12,6 +12,7 @@ from data_prep.downloads import Files
 from data_prep.images import Checked, check
 from data_prep.locate import Located, locate, other_naming, too_many_missing, unmatched
 from data_prep.options import Options
+from data_prep.own_split import own_split
 from data_prep.ratings import distribution, empty_levels, on_scale, score_range, shifted
 from data_prep.refusals import (
     few_readable,
@@ -203,7 +204,10 @@ def _rate(
 
 def _divide(facts: DatasetFacts, rated: list[Rated], files: Files, options: Options) -> Split:
     """Split the rows. Raises ValueError if a part has no rows, or a level none."""
-    divided = split(facts, rated, options.protocol, options.val)
+    if options.shares:
+        divided = own_split(rated, options.shares, files.notes)
+    else:
+        divided = split(facts, rated, options.protocol, options.val)
     if not divided.val and options.val != 0:
         few = f"--val {options.val:g} of {len(divided.train):,} rows is none" if options.val else ""
         files.notes.append(f"no validation rows: {few or f'lite is all of train;{CARVE} takes some out'}")

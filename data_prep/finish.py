@@ -56,6 +56,7 @@ def write_and_report(
     if summaries:
         for name, numbers in summaries.items():
             print(*read_from(name, numbers, options.out / "quarantine" / f"{name}.csv"), sep="\n")
-        print(levels_table(summaries, {b.name: b.scale for b in built}))
+        if not options.shares:  # of own ratings, the levels were shown before they were written
+            print(levels_table(summaries, {b.name: b.scale for b in built}))
         print(sizes_table(summaries), report, sep="\n")
     return min(1, print_errors(errors))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.own_split import Shares
 from storm.options import add_old_name, one_of, positive
 from storm.prompts import STRATEGIES
 
@@ -29,6 +30,7 @@ class Options:
     allow_partial: bool = False  # a label file that is not whole, without a known score range
     allow_empty_levels: bool = False
     allow_missing: bool = False  # more rows without an image than is usual
+    shares: Shares | None = None  # how own ratings are divided; None: as the paper's datasets
 
     @property
     def hashed(self) -> bool:

@@ -1,15 +1,37 @@
-"""A scale from the command line: --levels and --range, for people who have no YAML file yet. It is written as one."""
+"""A scale from the command line (--levels, --years ...), or from the ratings themselves, for people who have no YAML
+file yet. It is written as one."""
 
+import argparse
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
 
 import yaml
 
 from data_prep.options import score_range
+from data_prep.own_rows import Rating
+from storm.custom_scale import LEVELS
+from storm.levels import NUMBER
 from storm.options import Parser, one_of
+from storm.text import printable
 
-BY = ("values", "equal-width")
+BY = ("values", "equal-width", "quantiles")
 RATES = "images"  # what is rated, if nobody says it
+FEW = 20  # our choice: so many different whole numbers, one after the other, are levels without --levels
+
+
+class Asked(NamedTuple):
+    """What the command line says about the scale."""
+
+    levels: str | None = None
+    range: tuple[float, float] | None = None
+    by: str | None = None
+    order: str = "ascending"
+    unit: str | None = None
+    rates: str | None = None
 
 
 def add_levels(parser: Parser) -> None:
@@ -18,49 +40,123 @@ def add_levels(parser: Parser) -> None:
         "instead of --scale: the words of the levels from the lowest, with commas between them, or how many there are"
     )
     parser.add_argument("--levels", metavar="WORDS", help=text)
-    text = "with --levels: the lowest and highest rating"
+    text = "the lowest and highest rating"
     parser.add_argument("--range", type=score_range, metavar="LOWEST,HIGHEST", help=text)
-    text = f"how --range becomes levels: {', '.join(BY)} (default: values if there are as many whole numbers as levels)"
+    text = f"how ratings become levels: {', '.join(BY)} (default: values if there are as many whole numbers as levels)"
     parser.add_argument("--by", type=one_of(BY), metavar="HOW", help=text)
-    parser.add_argument(
-        "--rates", metavar="TEXT", help=f"with --levels: what is rated, for the question (default: {RATES})"
-    )
-    parser.add_argument("--name", help="with --levels: names the files (default: the name of the first SOURCE)")
+    text = "descending: the highest rating is the lowest level, as in school grades"
+    orders = ("ascending", "descending")
+    parser.add_argument("--order", type=one_of(orders), default=orders[0], metavar="|".join(orders), help=text)
+    text = "instead of --levels: ages, each year from LOWEST to HIGHEST"
+    parser.add_argument("--years", type=score_range, metavar="LOWEST,HIGHEST", help=text)
+    text = "instead of --levels: what is counted, such as months; each whole number in --range is a level"
+    parser.add_argument("--unit", metavar="WORD", help=text)
+    parser.add_argument("--rates", metavar="TEXT", help=f"what is rated, for the question (default: {RATES})")
+    parser.add_argument("--name", help="names the files (default: the name of the first SOURCE)")
 
 
-def scale_text(levels: str, ends: tuple[float, float] | None, by: str | None, rates: str | None, name: str) -> str:
-    """The YAML text of a scale. name: of a file, from which the scale's is made.
+def asked_of(args: argparse.Namespace) -> Asked:
+    """Raises ValueError for options that exclude each other."""
+    given = [name for name in ("scale", "levels", "years", "unit") if getattr(args, name)]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]} both say what the ratings mean; leave one out")
+    more = [name for name in ("range", "by", "rates", "name") if getattr(args, name)]
+    more += ["order"] * (args.order != "ascending")
+    if args.scale and more:
+        raise ValueError(f"--{more[0]} goes with --levels; --scale says it already")
+    if args.years:
+        if set(more) & {"range", "by", "order"}:
+            raise ValueError(f"--{more[0]} goes with --levels; --years says it already")
+        return Asked(range=args.years, unit="years", rates=args.rates or "the age of the person")
+    if args.unit and not args.range:
+        raise ValueError(f"--unit {args.unit}: --range LOWEST,HIGHEST says which numbers there are")
+    return Asked(args.levels, args.range, args.by, args.order, args.unit, args.rates)
 
-    Raises ValueError, with the fix, if the levels and the range do not go together.
+
+def scale_text(asked: Asked, name: str, rows: Sequence[Rating] = ()) -> str:
+    """The YAML text of a scale, with a first line that says how ratings become levels. name: of a file, from which the
+    scale's is made. rows: the ratings, for quantiles, and if nothing is asked.
+
+    Raises ValueError, with the fix, if what is asked does not go together or does not fit the ratings.
     """
-    words = [word.strip() for word in levels.split(",")]
-    if re.fullmatch(r"\d+", levels.strip()):
-        if not 2 <= int(levels) <= 50:
-            raise ValueError(f"--levels {levels}: from 2 to 50 levels")
-        words = [str(level) for level in range(1, int(levels) + 1)]
-        if not ends:
-            raise ValueError(f"--levels {levels}: --range LOWEST,HIGHEST says which ratings they are")
+    known: dict = {"name": plain_name(name), "rates": asked.rates or RATES}
+    if asked.unit:
+        low, high = (int(end) if end == int(end) else end for end in asked.range)
+        how, known = f"each whole number of {asked.unit} is a level", known | {"unit": asked.unit, "range": [low, high]}
+    else:
+        levels, how = _levels(asked, rows) if asked.levels else _found(rows)
+        known |= {"levels": levels} | ({"order": "descending"} if asked.order == "descending" else {})
+    return f"# {how}\n" + yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+
+
+def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str]:
+    """(the levels as YAML has them, how ratings become levels)."""
+    words = [word.strip() for word in asked.levels.split(",")]
+    if re.fullmatch(r"\d+", asked.levels.strip()):
+        if not 2 <= int(asked.levels) <= LEVELS:
+            raise ValueError(f"--levels {asked.levels}: from 2 to {LEVELS} levels")
+        words = [str(level) for level in range(1, int(asked.levels) + 1)]
+        if not asked.range and asked.by != "quantiles":
+            raise ValueError(f"--levels {asked.levels}: --range LOWEST,HIGHEST says which ratings they are")
     if len(set(words)) < len(words):
-        raise ValueError(f"--levels {levels}: a word is there twice")
-    known = {
-        "name": plain_name(name),
-        "rates": rates or RATES,
-        "levels": words if not ends else _ranges(words, ends, by),
-    }
-    return yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+        raise ValueError(f"--levels {asked.levels}: a word is there twice")
+    count = len(words)
+    if not asked.range and asked.by != "quantiles":
+        if asked.by:
+            raise ValueError(f"--by {asked.by}: --range LOWEST,HIGHEST says which ratings there are")
+        return words, f"the ratings are these words, or the numbers 0 to {count - 1}"
+    if asked.by == "quantiles":
+        cuts, how = _quantiles(rows, count, asked.range), f"each level has about one in {count} of the ratings"
+    else:
+        low, high = asked.range
+        whole = low == int(low) and high == int(high) and high - low == count - 1
+        if asked.by == "values" and not whole:
+            what = f"{low:g} to {high:g} are not {count} whole numbers"
+            raise ValueError(f"--by values: {what}; --by equal-width divides the range, or name as many levels")
+        if asked.by == "values" or (asked.by is None and whole):
+            values = [int(low) + level for level in range(count)]
+            words = words if "," in asked.levels else [str(value) for value in values]
+            ordered = values[::-1] if asked.order == "descending" else values
+            return dict(zip(words, ordered)), "each whole number is a level; a mean of raters is rounded, a half up"
+        width = (high - low) / count
+        cuts, how = [round(low + width * level, 6) for level in range(count)] + [high], "all levels are equally wide"
+    ranges = [[start, end] for start, end in zip(cuts, cuts[1:])]
+    return dict(zip(words, ranges[::-1] if asked.order == "descending" else ranges)), how
 
 
-def _ranges(words: list[str], ends: tuple[float, float], by: str | None) -> dict[str, float | list[float]]:
-    low, high = ends
-    whole = low == int(low) and high == int(high) and high - low == len(words) - 1
-    if by == "values" and not whole:
-        what = f"{low:g} to {high:g} are not {len(words)} whole numbers"
-        raise ValueError(f"--by values: {what}; --by equal-width divides the range, or name as many levels")
-    if by == "values" or (by is None and whole):
-        return {word: int(low) + level for level, word in enumerate(words)}
-    width = (high - low) / len(words)
-    cuts = [round(low + width * level, 6) for level in range(len(words))] + [high]
-    return {word: [start, end] for word, start, end in zip(words, cuts, cuts[1:])}
+def _quantiles(rows: Sequence[Rating], count: int, ends: tuple[float, float] | None) -> list[float]:
+    """The ends of `count` ranges with about as many images in each; of several raters, by the mean of an image."""
+    of_image: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if NUMBER.fullmatch(row.rating):
+            of_image[row.image].append(float(row.rating.replace(",", ".")))
+    scores = sorted(map(fmean, of_image.values()))
+    if len(scores) < count:
+        raise ValueError(f"--by quantiles: {len(scores)} ratings are numbers, fewer than {count} levels")
+    low, high = ends or (scores[0], scores[-1])
+    cuts = [low, *(scores[len(scores) * level // count] for level in range(1, count)), high]
+    if cuts != sorted(set(cuts)):
+        what = "many ratings are the same number, so levels would be empty"
+        raise ValueError(f"--by quantiles: {what}; name fewer levels, or --by equal-width")
+    return cuts
+
+
+def _found(rows: Sequence[Rating]) -> tuple[dict, str]:
+    """The levels of ratings that are a few whole numbers, one after the other. Raises ValueError, with the options to
+    give, for others."""
+    cells = sorted({row.rating for row in rows if row.rating})
+    numbers = sorted({float(cell.replace(",", ".")) for cell in cells if NUMBER.fullmatch(cell)})
+    few = 2 <= len(numbers) <= FEW and numbers == [numbers[0] + place for place in range(len(numbers))]
+    if few and numbers[0] == int(numbers[0]) and all(NUMBER.fullmatch(cell) for cell in cells):
+        levels = {f"{number:g}": int(number) for number in numbers}
+        return levels, "found in the ratings: each whole number is a level, the lowest first"
+    what = "say what the ratings mean, with --scale SCALE.yaml or"
+    if len(numbers) > len(cells) / 2:
+        ends = f"{numbers[0]:g},{numbers[-1]:g}"
+        raise ValueError(f"{what} --levels 5 --range {ends} (they are {len(numbers):,} numbers; these are their ends)")
+    if 2 <= len(cells) <= LEVELS:
+        raise ValueError(f'{what}, in order from the lowest level: --levels "{printable(",".join(cells))}"')
+    raise ValueError(f"{what} --levels WORDS and --range LOWEST,HIGHEST")
 
 
 def plain_name(text: str) -> str:

@@ -30,6 +30,7 @@ def summary(built: Built) -> dict:
         "images_without_label": built.unlabeled,
         "sizes": {"all": sizes["train"] + sizes["test"] + sizes["val"] * (not inside), **sizes},
         "val_in_train": inside,
+        "val_given": any(row.part == "val" for row in built.split.val),  # by somebody's own split
         "levels": levels(built),
         "paper": vars(built.facts.sizes) if built.facts else None,
         "difference": built.facts.difference if built.facts else "",
@@ -62,37 +63,47 @@ def _general(reason: str) -> str:
 
 
 def sizes_table(summaries: Mapping[str, dict]) -> str:
-    """One line a dataset: rows read and dropped, splits beside the paper's, subjects in both. Then why sizes differ."""
+    """One line a dataset: rows read and dropped, splits, those of the paper's datasets beside the paper's, subjects in
+    both. Then why sizes differ."""
     kinds = [kind for kind in KINDS if any(numbers["dropped"][kind] for numbers in summaries.values())]
-    head = ["train", "paper", "lite", "paper", "val", "test", "paper", "difference", "subjects shared"]
+    parts, of_paper = parts_of(summaries), any(numbers["paper"] for numbers in summaries.values())
+    head = [name for part in parts for name in (part, *["paper"] * (of_paper and part != "val"))]
+    head += [*["difference"] * of_paper, "subjects shared"]
     lines, notes = [["dataset", "read", *kinds, "unlabeled", *head]], []
     for name, numbers in summaries.items():
         sizes, paper = numbers["sizes"], numbers["paper"]
         difference = sizes["all"] - paper["train"] - paper["test"] if paper else None
         dropped = [numbers["dropped"][kind] for kind in kinds]
         cells = [name, numbers["read"], *dropped, numbers["images_without_label"]]
-        for part in PARTS:
+        for part in parts:
             cells.append(sizes[part])
-            if part != "val":
+            if of_paper and part != "val":
                 cells.append(paper[part] if paper else None)
-        lines.append([*cells, difference, numbers["shared_subjects"]])
+        lines.append([*cells, *[difference] * of_paper, numbers["shared_subjects"]])
         if numbers["difference"] and difference > 0:  # all known differences are of more rows than the paper's
             notes.append(f"{name}: {numbers['difference']}")
-        if sizes["val"] and not numbers["val_in_train"]:
+        if sizes["val"] and not numbers["val_in_train"] and not numbers["val_given"]:
             notes.append(f"{name}: val was taken out of train, so train is smaller than without it")
     if any(numbers["val_in_train"] for numbers in summaries.values()):
         notes.append("val: rows of train that are not in lite; a model trained on all of train has seen them")
     return "\n".join([table(lines), *notes])
 
 
+def parts_of(summaries: Mapping[str, dict]) -> list[str]:
+    """The parts that tables show: lite is a part of the paper's datasets only."""
+    of_paper = any(numbers["paper"] for numbers in summaries.values())
+    return [part for part in PARTS if of_paper or part != "lite"]
+
+
 def levels_table(summaries: Mapping[str, dict], scales: Mapping[str, Scale]) -> str:
     """One line a level: the raw scores that became it and its rows in each part. Of ages, one line a coarse group."""
-    lines = [["dataset", "level", "raw score from", "to", *PARTS]]
+    parts = parts_of(summaries)
+    lines = [["dataset", "level", "raw score from", "to", *parts]]
     for name, numbers in summaries.items():
         scale = scales[name]
         for title, rows in _grouped(scale, numbers["levels"]).items():
             ends = min(row["lowest"] for row in rows), max(row["highest"] for row in rows)
-            counts = [sum(row[part] for row in rows) for part in PARTS]
+            counts = [sum(row[part] for row in rows) for part in parts]
             lines.append([name, title, *(f"{end:.6g}" for end in ends), *counts])
     return table(lines)
 

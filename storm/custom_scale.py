@@ -36,7 +36,7 @@ from num2words import num2words
 
 from storm.datasets import BY_SCALE_NAME, SCALES
 from storm.files import open_regular
-from storm.levels import OwnScale, spelled
+from storm.levels import OwnScale, middles, spelled
 from storm.scales import AGES, Candidate, Scale
 
 ROLE = "You are an experienced judge of {rates}. Please rate the provided image on a {count}-level scale: {{fine}}."
@@ -126,8 +126,9 @@ def _levels(known: dict) -> OwnScale:
         final="{coarse}, {fine}",
         role=ROLE.format(rates=known["rates"].strip(), count=len(words)),
         steps=STEPS,
+        values=middles(ranges),
     )
-    return OwnScale(scale, tuple(ranges))
+    return OwnScale(scale, tuple(ranges), listed=isinstance(levels, list))
 
 
 def _word(word: object) -> str:
@@ -218,6 +219,7 @@ def _numbers(known: dict) -> OwnScale:
         final="{coarse}, {fine}",
         role=COUNTED_ROLE.format(rates=known["rates"].strip()),
         steps=STEPS,
+        values=tuple(range(lo, hi + 1)),
     )
     return OwnScale(scale, tuple((n, n) for n in range(lo, hi + 1)))
 

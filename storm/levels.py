@@ -24,11 +24,12 @@ class OwnScale:
 
     scale: Scale
     ranges: tuple[tuple[float, float], ...]
+    listed: bool = False  # the levels are a list of words without ratings
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The rating that each level stands for: the middle of its range, in the user's own unit."""
-        return tuple((lo + hi) / 2 for lo, hi in self.ranges)
+        """The rating that each level stands for, in the user's own unit."""
+        return self.scale.values
 
     @cached_property
     def _rising(self) -> list[tuple[int, float, float, bool]]:
@@ -97,19 +98,22 @@ class OwnScale:
 
     @cached_property
     def _numbers(self) -> bool:
-        """Whether the levels are words that are numbers, and have no ranges: a rating then is one of these."""
-        plain = all(lo == hi == level for level, (lo, hi) in enumerate(self.ranges))
-        return plain and all(NUMBER.fullmatch(candidate.word) for candidate in self.scale.fine)
+        """Whether the levels are words that are numbers, without ratings: a rating then is one of these."""
+        return self.listed and all(NUMBER.fullmatch(candidate.word) for candidate in self.scale.fine)
 
     def hint(self, cells: Sequence[str]) -> str:
         """What may be wrong if many ratings are not on the scale."""
         numbers = {float(cell.replace(",", ".")) for cell in cells if NUMBER.fullmatch(cell)}
         count = len(self.ranges)
-        listed = self.ranges == tuple((level, level) for level in range(count))
-        if listed and not self.scale.counted and numbers and min(numbers) >= 1 and max(numbers) <= count:
+        if self.listed and numbers and min(numbers) >= 1 and max(numbers) <= count:
             what = f"a list of {count} words means the ratings 0 to {count - 1}, yours are 1 to {count}"
             return f"{what}: give each word its rating, as in {self.scale.fine[0].word}: 1"
         return f"the scale has the ratings {self._rising[0][1]:g} to {self._rising[-1][2]:g}: correct it"
+
+
+def middles(ranges: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+    """The rating that each level stands for: the middle of its range."""
+    return tuple((lo + hi) / 2 for lo, hi in ranges)
 
 
 def spelled(word: str) -> str:

@@ -8,6 +8,7 @@ LLaMA-Factory reads the first two keys (ShareGPT form) and ignores the others, w
 Files that were built before rows said their scale and strategy are recognized by their question.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,7 @@ class Example(NamedTuple):
     strategy: str
     subject: str = ""  # the person or patient, "" if unknown
     file: Path | None = None  # the built file it was read from
+    score: float | None = None  # the raw rating, None if the row has none
 
     @property
     def question(self) -> str:
@@ -130,7 +132,10 @@ def _example(row: dict, by_name: dict, by_question: dict) -> Example:
         raise ValueError(f"{gpt[:60]!r} is not an answer of scale {form.scale.name}, strategy {form.strategy}; {NEED}")
     if row.get("label", label) != label:
         raise ValueError(f"the answer {gpt[:60]!r} is label {label}, but the row says label {row['label']!r}; {NEED}")
-    return Example(id, dataset, image, label, form.scale, form.strategy, subject)
+    score = row.get("score")
+    if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
+        score = None
+    return Example(id, dataset, image, label, form.scale, form.strategy, subject, score=score)
 
 
 def _form(row: dict, human: str, by_name: dict, by_question: dict) -> _Form:

@@ -41,6 +41,7 @@ class Scale:
     role: str
     steps: str
     last_comma: str = ", "  # what joins the last two candidates in the question
+    values: tuple[float, ...] = ()  # of a user's own scale: the rating that each level stands for, in the user's unit
 
     def __hash__(self) -> int:
         """By name: hashing all candidates would cost scoring 80,000 answers a second."""
@@ -50,6 +51,16 @@ class Scale:
     def counted(self) -> bool:
         """Whether each whole number of a unit is a level: the question names the range, not the levels."""
         return self.unit != "level"
+
+    @property
+    def own(self) -> bool:
+        """Whether a user wrote the scale."""
+        return bool(self.values)
+
+    @property
+    def rated(self) -> bool:
+        """Whether the user's ratings are other numbers than the labels: neither counted, nor a plain list of words."""
+        return self.own and self.values != tuple(range(self.lo, self.hi + 1))
 
     @property
     def suffix(self) -> str:

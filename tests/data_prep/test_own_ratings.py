@@ -28,7 +28,7 @@ def example(tmp_path):
 def test_the_worked_example_is_built_registered_and_scored(tmp_path, capsys):
     out = tmp_path / "appeal"
     assert build(EXAMPLE, out, "--workers", "1") == 0
-    assert "dataset: appeal_train" in capsys.readouterr().out
+    assert "dataset=appeal_train eval_dataset=appeal_val" in capsys.readouterr().out
     info = json.loads((out / "dataset_info.json").read_text())
     assert len(info) == 3 and info["appeal_test"]["file_name"] == "cot/appeal_test.jsonl"
     subjects = []
@@ -161,7 +161,7 @@ def test_one_row_in_ten_is_for_testing(tmp_path):
 @pytest.mark.parametrize(
     ("header", "end", "count", "part"),
     [
-        ("image,rating", "", 9, "testing"),
+        ("image,rating", "", 4, "testing"),
         ("image,rating,subject", ",me", 30, "training"),
         ("image,rating,split", ",train", 30, "testing"),
         ("image,rating,split", ",test", 30, "training"),
@@ -197,7 +197,7 @@ def test_a_tenth_of_the_training_rows_is_for_validation_unless_another_share_is_
         parts = [row["split"] for row in listed(tmp_path / "out")]
         assert [parts.count(part) for part in ("train", "val", "test")] == sizes
         info = json.loads((tmp_path / "out/dataset_info.json").read_text())
-        assert ("appeal_val" in info) == bool(sizes[1]) == ("eval_dataset: appeal_val" in capsys.readouterr().out)
+        assert ("appeal_val" in info) == bool(sizes[1]) == ("eval_dataset=appeal_val" in capsys.readouterr().out)
         assert (tmp_path / "out/cot/appeal_val.jsonl").exists() == bool(sizes[1])
 
 
@@ -234,7 +234,7 @@ def test_one_picture_with_two_ratings_is_taken_out_of_own_ratings(tmp_path, caps
 
 def test_what_is_printed_is_registered(example, tmp_path, capsys):
     assert build(example, tmp_path / "out", "--workers", "1", "--strategy", "num") == 0
-    assert "dataset: appeal_train_num, eval_dataset: appeal_val_num" in capsys.readouterr().out
+    assert "dataset=appeal_train_num eval_dataset=appeal_val_num" in capsys.readouterr().out
     names = list(json.loads((tmp_path / "out/dataset_info.json").read_text()))
     assert names == [f"appeal_{part}_num" for part in ("train", "val", "test")]
 

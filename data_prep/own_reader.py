@@ -1,0 +1,85 @@
+"""Facts and reader of a user's own ratings, so that build.py treats them as it treats the paper's datasets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.downloads import Files
+from data_prep.own_images import finder
+from data_prep.own_rows import Rating
+from data_prep.raters import Vote, about, combined
+from data_prep.source import Drop, Items, Reader, Row
+from storm.datasets import DatasetFacts, Sizes
+from storm.levels import OwnScale
+
+OFF_SCALE = 0.01  # our choice: with more ratings that the scale does not have, the scale is another one
+
+
+def dataset(
+    rows: Sequence[Rating], sources: Sequence[Path], scale: OwnScale, off_scale: bool, how: str
+) -> tuple[DatasetFacts, Reader]:
+    """Facts and reader of rows. off_scale: ratings that the scale does not have are dropped, however many. how: of
+    several ratings of an image, a key of raters.COMBINE.
+
+    Raises ValueError if only some rows name their part, or if many ratings are not on the scale.
+    """
+    parts = {row.split for row in rows}
+    if "" in parts and len(parts) > 1:
+        row = next(row for row in rows if not row.split)
+        raise ValueError(f"{row.place}: no split, but other rows have one; write train, val or test in each row")
+    faults = [(row, fault) for row in rows if row.rating and (fault := fault_of(scale, row.rating))]
+    if len(faults) > OFF_SCALE * len(rows) and not off_scale:
+        row, fault = faults[0]
+        what = f"{len(faults):,} of {len(rows):,} ratings are not on the scale, the first: {row.place}: {fault}"
+        raise ValueError(f"{what}; {scale.hint([row.rating for row in rows])}, or --allow-off-scale drops those rows")
+
+    raters = any(row.rater for row in rows)
+
+    def read(files: Files) -> Items:
+        files.label_paths += [source.name for source in sources]
+        find, found = finder(files), {}
+        votes: list[Vote] = []
+        for row in rows:
+            path, why = find(row.image)
+            if not row.rating:
+                yield Drop(row.image, row.place, "rule", "rating is empty")
+            elif fault := fault_of(scale, row.rating):
+                yield Drop(row.image, row.place, "rule", fault)
+            elif not path:
+                yield Drop(row.image, row.place, "missing", why)
+            elif not raters:
+                yield Row(path, (path,), scale.score(row.rating), row.subject, row.split)
+            elif _about(first := found.setdefault(path, row)) != _about(row):
+                raise ValueError(f"{row.place}: another subject or split than in {first.place} for the same image")
+            else:
+                votes.append(Vote(path, row.rater, scale.score(row.rating)))
+        if votes:
+            files.notes += about(votes, how)
+        for path, (score, shares) in combined(votes, scale, how).items():
+            yield Row(path, (path,), score, found[path].subject, found[path].split, shares=shares)
+
+    facts = DatasetFacts(
+        name=scale.scale.name,
+        title=scale.scale.title,
+        **dict.fromkeys(("url", "terms", "download", "domain"), ""),
+        scale=scale.scale,
+        label=lambda score, lo, hi: scale.rounded(score) if raters else scale.label(score),
+        ratings=(float("-inf"), float("inf")),
+        sizes=Sizes(train=0, lite=None, test=0),
+        rows=0,
+        test=None,
+    )
+    return facts, read
+
+
+def _about(row: Rating) -> tuple[str, str]:
+    """What all ratings of an image must agree on."""
+    return row.subject, row.split
+
+
+def fault_of(scale: OwnScale, rating: str) -> str:
+    """Why a scale does not have a rating, "" if it has it."""
+    try:
+        scale.score(rating)
+    except ValueError as error:
+        return str(error)
+    return ""
