@@ -21,10 +21,11 @@ from tqdm import tqdm
 from data_prep.options import Options
 from data_prep.pixels import gray, reduced, sketch, upright
 from storm.files import cut_unfinished, read_jsonl, whole_files, write_rows
-from storm.images import ImageFault, read_with_status, unusable
+from storm.images import HEIC, ImageFault, is_heic, read_with_status, unusable
 
 QUALITY = 95  # of the copies; the highest that Pillow's documentation advises
 CHUNK = 16  # images a worker takes at a time: a second for 12 megapixels
+HEIC_FAULT = "a HEIC photograph, which LLaMA-Factory does not read: --resize 1003520 writes JPEG copies"
 NAME = 200  # bytes of a copy's name; file systems take 255, and a temporary name is longer
 
 
@@ -51,7 +52,8 @@ def check(images: Sequence[str], name: str, options: Options) -> dict[str, Check
     """
     media, out, resize = str(options.media), options.out, options.resize
     if not options.hashed:
-        return {image: Checked(image, _absent(media, image), "", "") for image in images}
+        heic = {image: HEIC_FAULT for image in images if image.lower().endswith(HEIC)}
+        return {image: Checked(image, _absent(media, image) or heic.get(image, ""), "", "") for image in images}
     copies = options.copies
     if resize and ("/" not in copies or set(copies.split("/")) == {".."}):  # directly in the image root, or around it
         raise ValueError(f"--out {out}: the copies would be written over the originals in {media}: name another --out")
@@ -149,10 +151,13 @@ def _examine(options: Options, todo: tuple[str, dict | None]) -> dict:
             entry["hashes"] = hash_image(gray(reduced(picture)))
         else:
             entry["hashes"] = hash_image(sketch(data))
+            entry["reason"] = HEIC_FAULT if is_heic(data) else ""
     except ImageFault as fault:
         entry["reason"] = str(fault)
     except (OSError, ValueError) as error:  # of saving, and of rgb(); what else is raised is a fault of ours
         entry["reason"] = f"{type(error).__name__}: {error}"
+    if entry["reason"] and is_heic(data):  # pillow-heif may be installed before the next run
+        entry |= {"size": None, "mtime_ns": None}
     if options.resize and not entry["reason"]:
         path = options.out / "images" / copy_of(image)
         with whole_files(sync=False, place=options.out / "images") as open_:

@@ -141,9 +141,11 @@ def next_command(registry: dict[str, dict], options: Options) -> str:
     name = next(iter(registry)).rpartition("_train")[0]
     settings = {"dataset": train, "eval_dataset": val, "dataset_dir": options.out, "media_dir": options.media}
     if val not in registry:
-        settings |= {"eval_dataset": "null", "eval_strategy": "no"}
+        settings |= {"eval_dataset": "null", "eval_strategy": "'no'"}  # a bare no is false
     settings |= {"output_dir": f"saves/{name}"}
-    return shlex.join(["python", "train/preflight.py", RECIPE, *(f"{key}={value}" for key, value in settings.items())])
+    words = [f"{key}={value}" for key, value in settings.items()]
+    quoted = (f'"{word}"' if "'" in word else shlex.quote(word) for word in words)
+    return " ".join(["python train/preflight.py", RECIPE, *quoted])
 
 
 def shown(ratings: Path, scale: OwnScale, built: Built) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # of a GIF, the first frame
+# Photographs of phones, read where pillow-heif is installed. LLaMA-Factory does not read them: --resize writes JPEGs.
+HEIC = (".heic", ".heif")
 BYTES = 200_000_000  # of a file; our choice: an uncompressed photograph of 60 megapixels has 180 MB
 PIXELS = 2 * 89_478_485  # Pillow's own limit, which LLaMA-Factory leaves as it is: a larger image would end a training
 ASPECT = 200  # the longer side over the shorter one: Qwen2-VL's image processor refuses more (smart_resize)
@@ -33,7 +35,23 @@ def suffixes() -> tuple[str, ...]:
     """How the names of such files end, in lower case: ".jpg", ".jpeg", ".png" ..."""
     from PIL import Image
 
-    return tuple(suffix for suffix, format in Image.registered_extensions().items() if format in FORMATS)
+    return *(suffix for suffix, format in Image.registered_extensions().items() if format in FORMATS), *HEIC
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """The formats that can be read here, as Pillow calls them."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return FORMATS
+    register_heif_opener(thumbnails=False)
+    return *FORMATS, "HEIF"
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether the bytes of a file begin as those of a HEIC photograph (ISO/IEC 23008-12)."""
+    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 class ImageFault(ValueError):
@@ -97,7 +115,7 @@ def decode(data: bytes, draft: tuple[int, int] | None = None, mode: str = "RGB")
 def _opened(data: bytes) -> "Image.Image":
     from PIL import Image
 
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    image = Image.open(io.BytesIO(data), formats=formats())
     check_shape(*image.size)
     return image
 
@@ -110,7 +128,10 @@ def _one_line(data: bytes) -> Iterator[None]:
     _set_up_pillow()
     try:
         yield
-    except UnidentifiedImageError:  # its message holds an address in memory
+    except UnidentifiedImageError:
+        if is_heic(data) and "HEIF" not in formats():
+            raise ImageFault("a HEIC photograph: uv pip install pillow-heif, or save it as JPEG") from None
+        # Pillow's own message holds an address in memory.
         raise ImageFault(f"starts with {data[:8]!r}: not {', '.join(FORMATS)}") from None
     except ImageFault:
         raise

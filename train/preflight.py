@@ -15,6 +15,7 @@ from storm.options import Parser, print_errors
 from storm.text import table
 from train.checks.finding import Finding, names
 from train.checks.job import Checked, Job
+from train.next_command import after_preflight
 from train.recipe import header, load
 
 LEVELS = ("ok", "warning", "error")
@@ -78,25 +79,32 @@ def parser() -> Parser:
     return options
 
 
-def checked(argv: Sequence[str] | None = None) -> tuple[Path, list[Finding]]:
-    """The recipe that a command line names, and the findings. Raises ValueError if the recipe cannot be read."""
+def checked(argv: Sequence[str] | None = None) -> tuple[Path, list[Finding], str]:
+    """The recipe that a command line names, the findings, and the command that follows.
+
+    Raises ValueError if the recipe cannot be read.
+    """
     args = parser().parse_intermixed_args(argv)
     if min(args.gpus or 0, args.memory or 0) < 0:
         parser().error("--gpus and --memory cannot be negative")
-    what = (load(args.recipe, args.settings), header(args.recipe), tuple(args.settings), tuple(names(args.tests)))
-    return args.recipe, preflight(Job(*what, all_images=args.all_images, gpus=args.gpus, gpu_memory=args.memory))
+    recipe = load(args.recipe, args.settings)
+    what = (recipe, header(args.recipe), tuple(args.settings), tuple(names(args.tests)))
+    findings = preflight(Job(*what, all_images=args.all_images, gpus=args.gpus, gpu_memory=args.memory))
+    return args.recipe, findings, after_preflight(args.recipe, args.settings, recipe)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     try:
-        recipe, findings = checked(argv)
+        recipe, findings, following = checked(argv)
     except ValueError as error:
         return print_errors([error])
     print(report(findings))
     errors, warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
     counts = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
     print(f"\n{recipe}: {counts}, {time.perf_counter() - start:.0f} s")
+    if not errors:
+        print(f"\n{following}")
     return 2 if errors else 0
 
 

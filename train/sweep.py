@@ -87,7 +87,7 @@ def _preflight(run: Run, processes: int, gpus: int) -> None:
     from train.preflight import checked
 
     arguments = preflight_arguments(run, processes, gpus)
-    _, findings = checked(arguments)
+    _, findings, _ = checked(arguments)
     for finding in findings:
         if finding.level == "warning":
             print(f"{run.name}: warning: {finding.text}", file=sys.stderr)

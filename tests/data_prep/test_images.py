@@ -226,3 +226,18 @@ def test_fit_keeps_the_limit(size):
         assert 1 <= width <= size[0] and 1 <= height <= size[1] and width * height <= pixels
         if size[0] * size[1] <= pixels:
             assert (width, height) == size
+
+
+def test_heic_photographs_need_resize_which_writes_jpegs(tmp_path):
+    """LLaMA-Factory opens images with Pillow alone, and would end at the first of them."""
+    import pillow_heif
+
+    (tmp_path / "raw").mkdir()
+    pillow_heif.from_pillow(Image.new("RGB", (640, 480), (200, 30, 30))).save(tmp_path / "raw/a.heic", quality=80)
+    for more in ({}, {"check": "exists"}):
+        (result,) = check(["a.heic"], "mine", Options(tmp_path / "raw", tmp_path / "out", **more)).values()
+        assert "--resize" in result.reason
+    (result,) = check(["a.heic"], "mine", Options(tmp_path / "raw", tmp_path / "out", resize=10_000)).values()
+    assert not result.reason
+    with Image.open(tmp_path / "raw" / result.image) as copy:
+        assert copy.format == "JPEG" and copy.width * copy.height <= 10_000

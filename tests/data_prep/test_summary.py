@@ -4,6 +4,7 @@ from data_prep.build import Built, Source
 from data_prep.source import Drop
 from data_prep.split import Rated, Split
 from data_prep.summary import levels_table, read_from, reasons, sizes_table, summary
+from storm.custom_scale import read
 from storm.datasets import DATASETS
 
 
@@ -47,6 +48,28 @@ def test_rows_taken_out_of_train_count_to_all():
     numbers = summary(built("spaq", Split(TRAIN, TRAIN, [], [row("v", 1, 30.0)])))
     assert not numbers["val_in_train"] and numbers["sizes"]["all"] == 5
     assert "spaq: val was taken out of train" in sizes_table({"spaq": numbers})
+
+
+def own(split: Split) -> dict[str, dict]:
+    scale = read("{name: shine, rates: the shine of a pan, levels: [Dull, Fair, Good, Better, Best]}").scale
+    return {"shine": summary(Built("shine", scale, 5, 2, split))}
+
+
+def test_own_ratings_have_no_columns_of_the_paper():
+    numbers = own(Split(TRAIN, [], [row("t", 1, 1.0)], [row("v", 1, 1.0)]))
+    head, _, cells, *_ = sizes_table(numbers).splitlines()
+    assert head.split() == ["dataset", "read", "unlabeled", "train", "val", "test", "subjects", "shared"]
+    assert cells.split() == ["shine", "5", "2", "4", "1", "1", "0"]
+    scale = DATASETS["spaq"].scale
+    assert levels_table(numbers, {"shine": scale}).splitlines()[0].split()[-3:] == ["train", "val", "test"]
+    both = numbers | {"spaq": summary(built("spaq", Split(TRAIN, TRAIN[:2], [], [])))}
+    assert "lite" in sizes_table(both).splitlines()[0] and "difference" in sizes_table(both).splitlines()[0]
+
+
+def test_val_of_ones_own_split_was_not_taken_out_of_train():
+    assert "taken out of train" in sizes_table(own(Split(TRAIN, [], [], [row("v", 1, 1.0)])))
+    given = own(Split(TRAIN, [], [], [row("v", 1, 1.0)._replace(part="val")]))
+    assert given["shine"]["val_given"] and "taken out of train" not in sizes_table(given)
 
 
 def test_drops_are_grouped_without_lines_and_values():

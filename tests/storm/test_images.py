@@ -86,3 +86,24 @@ def test_a_path_must_stay_below_the_image_root(tmp_path):
     for image in ("../other_disk/a.jpg", "/etc/passwd", "a/../../x.jpg", "../storm/images/a.jpg"):
         with pytest.raises(ImageFault, match="leads out of the image root"):
             locate(media, image)
+
+
+@pytest.fixture
+def heic() -> bytes:
+    """A HEIC photograph, as phones make them."""
+    import pillow_heif
+
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(file, quality=80)
+    return file.getvalue()
+
+
+def test_a_heic_photograph_is_read(heic):
+    image = decode(heic)
+    assert image.size == (64, 48) and image.convert("RGB").getpixel((5, 5))[0] > 150
+
+
+def test_without_pillow_heif_one_line_says_what_to_install(heic, monkeypatch):
+    monkeypatch.setattr("storm.images.formats", lambda: FORMATS)
+    with pytest.raises(ImageFault, match="HEIC.*pillow-heif"):
+        decode(heic)

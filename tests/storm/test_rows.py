@@ -40,6 +40,11 @@ def test_what_is_written_is_read_back_for_every_dataset_and_label(tmp_path, stra
     assert list(read_examples(path)) == [row._replace(file=path) for row in rows]
 
 
+@pytest.mark.parametrize(("score", "kept"), [(2.5, 2.5), (7, 7), (None, None), ("7", None), (True, None), (..., None)])
+def test_a_raw_rating_is_a_number_or_unknown(tmp_path, score, kept):
+    assert list(read_examples(write(tmp_path, score=score)))[1].score == kept
+
+
 def test_files_built_before_rows_said_their_scale_are_recognized_by_their_question(tmp_path):
     assert list(read_examples(write(tmp_path, scale=..., strategy=..., label=...)))[1]._replace(file=None) == ROW
 
