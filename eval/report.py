@@ -1,8 +1,8 @@
 """One page about runs: python eval/report.py FILE_OR_FOLDER... --out report.html [--data FILE_OR_FOLDER...]
 
-Scores with intervals beside the paper's, what differs between runs, confusion matrices, errors by age, calibration,
-label distributions and a gallery of rows, in one file that loads nothing from the network. Exit code 0, or 2 if
-anything could not be used: the page then says what, and shows the rest.
+Scores with intervals (of the paper's datasets, beside the paper's), what differs between runs, confusion matrices,
+errors by age, calibration, label distributions and a gallery of rows, in one file that loads nothing from the network.
+Exit code 0, or 2 if anything could not be used: the page then says what, and shows the rest.
 """
 
 import sys

@@ -133,7 +133,7 @@ def _example(row: dict, by_name: dict, by_question: dict) -> Example:
     if row.get("label", label) != label:
         raise ValueError(f"the answer {gpt[:60]!r} is label {label}, but the row says label {row['label']!r}; {NEED}")
     score = row.get("score")
-    if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
+    if type(score) not in (int, float) or not math.isfinite(score):
         score = None
     return Example(id, dataset, image, label, form.scale, form.strategy, subject, score=score)
 

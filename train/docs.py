@@ -88,7 +88,7 @@ def _users(scale: Scale) -> str:
 
 
 def metrics() -> str:
-    rows = [(row.label, f"`{row.name}`", row.better, row.when, row.legend) for row in METRICS.values()]
+    rows = [(row.label, f"`{row.name}`", row.better, row.when, row.explained()) for row in METRICS.values()]
     return _table(("metric", "key in --json", "better", "when", "what it is"), rows)
 
 

@@ -15,14 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.report_page.sampling import Pick
-from eval.report_page.sections import age_groups
+from eval.report_page.sections import label_groups
 from eval.scoring.metrics import CLOSE, UNPARSED
 from eval.scoring.runs import Predictions
 from storm.files import read_jsonl
 from storm.images import ImageFault, as_rgb, locate, read_bytes
 from storm.prompts import STRATEGIES, question, shown
 from storm.rows import read_examples
-from storm.scales import Scale
+from storm.scales import Candidate, Scale
 
 SIDE, QUALITY = 160, 70  # of a thumbnail: pixels at most, JPEG
 CUT, CUT_PROMPT = 300, 4000  # letters shown of a prediction and of a prompt
@@ -57,6 +57,7 @@ class Card:
     source: Source
     thumbnail: Thumbnail
     label: str
+    rated: str  # the raw rating, and the error in its unit
     pred: str
     coarse: str
     error: str
@@ -139,18 +140,34 @@ def error_sizes(unit: str) -> list[tuple[int, float, str]]:
 
 
 def _amount(number: int, unit: str) -> str:
-    noun = unit.removesuffix("s")
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if number == 1:
+        return f"1 {unit.removesuffix('s')}"
+    return f"{number} levels" if unit == "level" else f"{number} {unit}"
+
+
+def named(candidate: Candidate, scale: Scale, strategy: str) -> str:
+    """What a level or coarse group is called: as the strategy writes it, on a user's own scale by the user's word."""
+    if not scale.own:
+        return shown(candidate, strategy)
+    return candidate.both if scale.counted else candidate.word  # "12 months", not "twelve months"
+
+
+def _rated(run: Predictions, at: int) -> str:
+    """The raw rating on a user's own scale, and the error in its unit; "" without one."""
+    if run.score is None:
+        return ""
+    error = f", error {run.raw_error[at]:.3g}" if run.pred[at] != UNPARSED else ""
+    return f"{run.score[at]:.4g}{error}"
 
 
 def _card(run: Predictions, at: int, source: Source, small: Thumbnail) -> Card:
     scale, pred, label = run.scale, int(run.pred[at]), int(run.label[at])
     coarse, off, parsed = int(run.coarse_pred[at]), abs(pred - label), pred != UNPARSED
-    words = [shown(level, run.strategy) for level in scale.fine]
+    words = [named(level, scale, run.strategy) for level in scale.fine]
     size = next(number for number, (lo, hi, _) in enumerate(error_sizes(scale.unit)) if lo <= off <= hi)
     probs, bars, likeliest = np.array([]) if run.probs is None else run.probs[at].astype(float), [], []
     if exact := probs.size and not np.isnan(probs[0]):
-        names, group = age_groups(scale)
+        names, group = label_groups(scale)
         summed = np.bincount(group, probs, len(names))
         ends = group[label - scale.lo], group[pred - scale.lo]
         bars = [(round(100 * p / summed.max(), 1), i == ends[0], i == ends[1]) for i, p in enumerate(summed)]
@@ -165,8 +182,9 @@ def _card(run: Predictions, at: int, source: Source, small: Thumbnail) -> Card:
         source=source,
         thumbnail=small,
         label=words[label - scale.lo],
+        rated=_rated(run, at),
         pred=words[pred - scale.lo] if parsed else "unparsed",
-        coarse=no_coarse if coarse == UNPARSED else shown(scale.coarse[coarse], run.strategy),
+        coarse=no_coarse if coarse == UNPARSED else named(scale.coarse[coarse], scale, run.strategy),
         error="unparsed" if not parsed else _amount(off, scale.unit) if off else "0",
         hit=parsed and not off,
         size=f"{scale.unit}-{size}" if parsed else "unparsed",

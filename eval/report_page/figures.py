@@ -1,7 +1,7 @@
 """The pictures of the report, as SVG: each is drawn for a light page and again for a dark one.
 
-Only numbers and our own words come into a picture. Names of runs, datasets and levels, which users choose, stand in
-the page around it. The same numbers give the same bytes.
+Only numbers, units, which are letters, and our own words come into a picture. Names of runs, datasets and levels,
+which users choose, stand in the page around it. The same numbers give the same bytes.
 """
 
 import base64
@@ -44,16 +44,16 @@ class Picture(NamedTuple):
     dark: str
 
 
-class AgeError(NamedTuple):
-    """Errors of the rows of one age group, in years."""
+class GroupError(NamedTuple):
+    """Errors of the rows of one group of labels, in the unit that is counted, such as years."""
 
     n: int
     mae: float
     signed: float  # mean of prediction - label
 
 
-def draw_ages(names: Sequence[str], runs: Mapping[int, Sequence[AgeError | None]]) -> Picture:
-    """Errors by age group of runs, by their numbers: absolute error above, signed error below."""
+def draw_errors(names: Sequence[str], runs: Mapping[int, Sequence[GroupError | None]], unit: str) -> Picture:
+    """Errors by group of labels of runs, by their numbers: absolute error above, signed error below."""
 
     def draw(figure: "Figure", ink: str) -> None:
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
@@ -64,7 +64,7 @@ def draw_ages(names: Sequence[str], runs: Mapping[int, Sequence[AgeError | None]
                 axes.plot(range(len(shown)), values, "o-", color=f"C{number}", markersize=4, linewidth=1.6)
         below.axhline(0, color=ink, linewidth=0.8)
         above.set(ylim=(0, None), ylabel="mean absolute error")
-        below.set(ylabel="prediction − label", xlabel="label, years")
+        below.set(ylabel="prediction − label", xlabel=f"label, {unit}")
         every = 1 + len(shown) // 8
         below.set_xticks(range(0, len(shown), every), [names[i] for i in shown[::every]])
 

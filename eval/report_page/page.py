@@ -46,6 +46,11 @@ class Page:
         return sum(score.n for score in self.scores)
 
     @property
+    def of_paper(self) -> bool:
+        """Whether any of the paper's datasets is shown."""
+        return any(name in paper.DATASETS for name in self.datasets)
+
+    @property
     def summary(self) -> list[list]:
         """Of each run: its number from 1, its key, and how many datasets, rows, and unparsed rows."""
         parts = [[score for score in self.scores if score.key == key] for key in self.runs]
@@ -137,7 +142,6 @@ def render(page: Page) -> str:
         digest=digest,
         light=figures.LIGHT,
         dark=figures.DARK,
-        all_columns=tables.columns(),
         sizes=error_sizes,
         versions={name: version(name) for name in PACKAGES},
     )

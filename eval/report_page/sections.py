@@ -1,4 +1,5 @@
-"""What the report shows of each dataset, as numbers: confusion, both parts of a prediction, errors by age, labels."""
+"""What the report shows of each dataset, as numbers: confusion, both parts of a prediction, errors by
+group of labels, label distributions."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eval.report_page.figures import AgeError, Picture, draw_ages, draw_reliability
+from eval.report_page.figures import GroupError, Picture, draw_errors, draw_reliability
 from eval.scoring.metrics import CLOSE, UNPARSED
 from eval.scoring.runs import Predictions
 from eval.scoring.scores import Score
@@ -16,14 +17,14 @@ from storm.prompts import STRATEGIES
 from storm.rows import read_examples
 from storm.scales import Scale
 
-AGES = 5  # years of an age group
+GROUP = 5  # labels of a group, where each whole number is one: years, months ... Our choice.
 
 
 class RunPart(NamedTuple):
     run: int
     score: Score
     levels: list[str]
-    confusion: list[list[int]] | None  # None: in years, there are too many levels
+    confusion: list[list[int]] | None  # None: each whole number is a level, there are too many
     hits: list[int] | None  # see hits_of_parts()
 
 
@@ -31,15 +32,15 @@ class Section(NamedTuple):
     """All that is shown of one dataset. Dictionaries are by the runs' numbers."""
 
     name: str
-    unit: str
+    scale: Scale
     runs: list[RunPart]
-    groups: list[str]  # the levels, or age groups
-    ages: dict[int, list[AgeError | None]]  # errors by age group, None without parsed rows; empty: no ages
-    ages_picture: Picture | None
+    groups: list[str]  # the levels, or groups of labels
+    errors: dict[int, list[GroupError | None]]  # by group, None without parsed rows; empty: of levels
+    errors_picture: Picture | None
     bins: dict[int, list[dict]]  # of the reliability diagram
     bins_picture: Picture | None
     sizes: dict[str, int]  # of each set of labels
-    shares: list[tuple[str, dict[str, float]]]  # of each level or age group, in every set of labels
+    shares: list[tuple[str, dict[str, float]]]  # of each level or group, in every set of labels
 
     @property
     def highest(self) -> float:
@@ -50,16 +51,16 @@ def section(runs: Mapping[int, Predictions], scores: Mapping[int, Score], sets: 
     """The section of a dataset. runs, scores: by the runs' numbers; sets: labels as label_sets() gives them."""
     first, parts = next(iter(runs.values())), []
     for number, run in runs.items():
-        matrix = confusion(run).tolist() if run.scale.unit == "level" else None
+        matrix = confusion(run).tolist() if not run.scale.counted else None
         words = [level.word for level in run.scale.fine]
         parts.append(RunPart(number, scores[number], words, matrix, hits_of_parts(run)))
-    groups, _ = age_groups(first.scale)
-    ages = {n: age_errors(run) for n, run in runs.items() if run.scale == first.scale and run.scale.unit == "years"}
+    groups, _ = label_groups(first.scale)
+    errors = {n: group_errors(run) for n, run in runs.items() if run.scale == first.scale and run.scale.counted}
     bins = {number: score.reliability for number, score in scores.items() if score.reliability}
-    pictures = draw_ages(groups, ages) if ages else None, draw_reliability(bins) if bins else None
+    drawn = draw_errors(groups, errors, first.scale.unit) if errors else None
     sizes = {name: len(labels) for name, labels in sets.items()}
-    panels = parts, groups, ages, pictures[0], bins, pictures[1], sizes, distribution(first.scale, sets)
-    return Section(first.dataset, first.scale.unit, *panels)
+    panels = parts, groups, errors, drawn, bins, draw_reliability(bins) if bins else None
+    return Section(first.dataset, first.scale, *panels, sizes, distribution(first.scale, sets))
 
 
 def confusion(run: Predictions) -> np.ndarray:
@@ -94,33 +95,33 @@ def hits_of_parts(run: Predictions) -> list[int] | None:
     return [int((pair & both).sum()) for pair in pairs] + [int((~both).sum())]
 
 
-def age_groups(scale: Scale) -> tuple[list[str], np.ndarray]:
-    """(names, group of each label, lowest first): groups of five years, or the levels themselves."""
-    if scale.unit == "level":
+def label_groups(scale: Scale) -> tuple[list[str], np.ndarray]:
+    """(names, group of each label, lowest first): groups of five, or the levels themselves."""
+    if not scale.counted:
         return [level.word for level in scale.fine], np.arange(len(scale.fine))
-    years = np.arange(scale.lo, scale.hi + 1)
-    starts = np.unique(years // AGES * AGES)
-    ends = [(max(start, scale.lo), min(start + AGES - 1, scale.hi)) for start in starts]
+    labels = np.arange(scale.lo, scale.hi + 1)
+    starts = np.unique(labels // GROUP * GROUP)
+    ends = [(max(start, scale.lo), min(start + GROUP - 1, scale.hi)) for start in starts]
     names = [f"{lo}–{hi}" if lo < hi else str(lo) for lo, hi in ends]
-    return names, (years // AGES) - starts[0] // AGES
+    return names, (labels // GROUP) - starts[0] // GROUP
 
 
-def age_errors(run: Predictions) -> list[AgeError | None]:
-    """The errors of each age group of the labels; None without parsed rows."""
-    (names, group), median = age_groups(run.scale), run.median
+def group_errors(run: Predictions) -> list[GroupError | None]:
+    """The errors of each group of labels; None without parsed rows."""
+    (names, group), median = label_groups(run.scale), run.median
     error, row_group = (median - run.label).astype(float), group[run.label - run.scale.lo]
     rows = [error[(median != UNPARSED) & (row_group == number)] for number in range(len(names))]
-    return [AgeError(len(row), abs(row).mean(), row.mean()) if len(row) else None for row in rows]
+    return [GroupError(len(row), abs(row).mean(), row.mean()) if len(row) else None for row in rows]
 
 
 def distribution(scale: Scale, sets: Mapping[str, np.ndarray]) -> list[tuple[str, dict[str, float]]]:
-    """Of each level or age group, its share of every set of labels (n,), n > 0. Ages that no set has are left out."""
-    names, group = age_groups(scale)
+    """Of each level or group, its share of every set of labels (n,), n > 0. Groups that no set has are left out."""
+    names, group = label_groups(scale)
     counts = {key: np.bincount(group[labels - scale.lo], minlength=len(names)) for key, labels in sets.items()}
     rows = [
         (name, {key: float(count[i] / len(sets[key])) for key, count in counts.items()}) for i, name in enumerate(names)
     ]
-    return rows if scale.unit == "level" else [row for row in rows if any(row[1].values())]
+    return rows if not scale.counted else [row for row in rows if any(row[1].values())]
 
 
 def label_sets(runs: Collection[Predictions], scales: Mapping[str, Scale]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -48,16 +48,17 @@ COUNTS = (
 )
 
 
-def columns() -> list[Column]:
-    """All columns: the counts and every metric. The first click puts the best values first."""
+def columns(units: Iterable[str] = ()) -> list[Column]:
+    """All columns: the counts and every metric. The first click puts the best values first. units: of the scales."""
     first = {"lower": "ascending", "higher": "descending"}
-    return [*COUNTS, *(Column(row.name, row.label, row.legend, first[row.better]) for row in METRICS.values())]
+    return [*COUNTS, *(Column(m.name, m.label, m.explained(units), first[m.better]) for m in METRICS.values())]
 
 
 def shown_columns(scores: Sequence[Score]) -> list[Column]:
     """The columns in which a score has a number; without n_test if every test file was predicted as a whole."""
     whole = all(score.n_test in (None, score.n) for score in scores)
-    filled = [column for column in columns() if any(column.cell(score).value is not None for score in scores)]
+    units = [score.unit for score in scores]
+    filled = [column for column in columns(units) if any(column.cell(score).value is not None for score in scores)]
     return [column for column in filled if column.name != "n_test" or not whole]
 
 

@@ -55,9 +55,10 @@ def _rows(predictions: Predictions, at: np.ndarray) -> Predictions:
     """A part of the rows. Subjects who are in none of them are forgotten."""
     subject = None if predictions.subject is None else np.unique(predictions.subject[at], return_inverse=True)[1]
     columns = {name: getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "line")}
-    probs = None if predictions.probs is None else predictions.probs[at]
+    for name in ("probs", "score"):
+        columns[name] = None if getattr(predictions, name) is None else getattr(predictions, name)[at]
     id = predictions.id and [predictions.id[i] for i in at]
-    return replace(predictions, **columns, probs=probs, id=id, subject=subject)
+    return replace(predictions, **columns, id=id, subject=subject)
 
 
 def difference(ours: Predictions, base: Predictions) -> tuple[list[Comparison], dict[str, np.ndarray]]:

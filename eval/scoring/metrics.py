@@ -1,10 +1,10 @@
 """The metrics as rows: what each is called, when it applies, and the one function that computes it.
 
-Errors are in the scale's unit: levels or years. A new metric is one more row of `METRICS`; see weighted_rows.py for
-what its function gets.
+Errors are in the scale's unit: levels, or what it counts, such as years. A new metric is one more row of `METRICS`; see
+weighted_rows.py for what its function gets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,15 @@ from storm.prompts import STRATEGIES
 if TYPE_CHECKING:
     from eval.scoring.runs import Predictions
 
+UNITS = "levels, or in what the scale counts, such as years"  # of errors in general
 CLOSE = 5  # years: CS@5, the cumulative score of the age papers
 WHEN: dict[str, Callable[["Predictions"], bool]] = {  # when a metric applies, as docs print it
     "always": lambda predictions: True,
-    "levels": lambda predictions: predictions.scale.unit == "level",
+    "levels": lambda predictions: not predictions.scale.counted,
     "years": lambda predictions: predictions.scale.unit == "years",
     "with a coarse step": lambda predictions: STRATEGIES[predictions.strategy].coarse,
     "exact": lambda predictions: predictions.probs is not None,
+    "own ratings": lambda predictions: predictions.score is not None,
 }
 RowValues = Callable[[Rows], np.ndarray]  # (K,)
 
@@ -37,7 +39,7 @@ class Metric:
     better: str  # "higher" or "lower"
     bounds: tuple[float | None, float | None]  # (lowest, highest possible value); None: open
     function: Callable[[Rows], np.ndarray]  # (B,)
-    legend: str  # what it is, in a sentence or two
+    legend: str  # what it is, in a sentence or two; {unit} stands for the unit of errors
     when: str = "always"  # a key of WHEN
     share: bool = False  # a share of rows: if it is 0 or 1, its interval is Clopper and Pearson's
     interval: bool = True  # whether it has one
@@ -47,6 +49,11 @@ class Metric:
 
     def applies(self, predictions: "Predictions") -> bool:
         return WHEN[self.when](predictions)
+
+    def explained(self, units: Iterable[str] = ()) -> str:
+        """The legend. units: of the scales that are scored; none: in general."""
+        names = dict.fromkeys("levels" if unit == "level" else unit for unit in units)
+        return self.legend.replace("{unit}", " or ".join(names) or UNITS)
 
 
 def _mean(name: str, label: str, better: str, row: RowValues, counted_rows=weighted.all_rows, **more) -> Metric:
@@ -68,15 +75,19 @@ def _share(name: str, label: str, better: str, row: RowValues, **more) -> Metric
 _ROWS = (
     _share("acc", "ACC", "higher", lambda rows: rows.pred == rows.label, when="levels",
            legend="accuracy, the share of predictions that equal the label. An unparsed prediction is wrong (our"
-                  " choice: the paper does not say). A dataset of ages has none."),
+                  " choice). A scale that counts, such as ages, has none."),
     _mean("mae", "MAE", "lower", lambda rows: rows.error, bounds=(0, None), counted_rows=weighted.parsed,
-          legend="mean absolute error of the parsed predictions, in levels, or in years for a dataset of ages."),
+          legend="mean absolute error of the parsed predictions, in {unit}."),
+    _mean("mae_raw", "MAE raw", "lower", lambda rows: rows.raw_error, bounds=(0, None), counted_rows=weighted.parsed,
+          when="own ratings",
+          legend="mean absolute error in the unit of your ratings: from the rating that the predicted level stands for"
+                 " (exact: the expected rating) to the raw rating of the row."),
     _mean("mae_worst", "MAE worst", "lower", lambda rows: weighted.worst_error(rows.scale, rows.label, rows.median),
           bounds=(0, None), legend="MAE if an unparsed prediction counts as the largest possible error."),
     _share("unparsed_rate", "unparsed rate", "lower", lambda rows: ~rows.parsed,
            legend="share of the texts in which no rating can be read."),
-    _share("off_by_one", "off by one", "higher", lambda rows: (np.abs(rows.pred - rows.label) <= 1) & rows.parsed,
-           when="levels", legend="share of predictions that are at most one level off."),
+    _share("off_by_one", "within 1", "higher", lambda rows: (np.abs(rows.pred - rows.label) <= 1) & rows.parsed,
+           when="levels", legend="share of predictions that are the label or a level next to it."),
     _share("cs5", f"CS@{CLOSE}", "higher", lambda rows: (rows.error <= CLOSE) & rows.parsed, when="years",
            legend=f"cumulative score, the share of predictions that are at most {CLOSE} years off."),
     Metric("qwk", "QWK", "higher", (-1, 1), weighted.kappa,

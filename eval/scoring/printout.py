@@ -14,15 +14,22 @@ from storm.text import number, printable, table
 
 Compared = Mapping[tuple[str, str, str], Sequence[Comparison]]  # by the run's key
 KEYS = ("run", "dataset", "strategy", "decode")  # attributes of a Score that head every line
-SIZES = ("n", "n_test", "n_paper", "subjects", "unparsed", "temperature")
+SIZES = {  # more attributes -> what they are, "" if intervals say it
+    "n": "predictions",
+    "n_test": "rows of the test file",
+    "n_paper": "rows of the paper's test set",
+    "subjects": "",
+    "unparsed": "texts without a rating",
+    "temperature": "",
+}
 BESIDE_SIZES, IN_A_TABLE = 3, 5  # how many metrics stand beside the sizes, and in each table below
 LEGEND = """\
-n: predictions. n_test: rows of the test file. n_paper: rows of the paper's test set. unparsed: texts without a rating.
 In brackets: 95% intervals by the bootstrap, which draws subjects (persons or patients; in the demo, photographs) where
 the test file names them, else rows."""
 LEGEND_EXACT = """\
-exact: not the paper's protocol. Each metric has the best decision for it, from one distribution: ACC its mode, MAE its
-median, SRCC and PLCC its mean."""
+exact: {}Each metric has the best decision for it, from one distribution: ACC its mode, MAE its median, SRCC and PLCC \
+its mean."""
+NOT_THE_PAPERS = "not the paper's protocol. "
 LEGEND_BASELINE = """\
 difference: the run less the baseline, paired, on the rows that both predict; of MAE, on those that both parsed.
 p: by the bootstrap. Holm: p corrected for the number of datasets. "cannot tell": p is .05 or more."""
@@ -43,9 +50,13 @@ def everything(
         yield f"\n{printable(' '.join(key))} against {printable(baseline)}\n{table(rows)}"
     if table_number:
         yield "\n" + side_by_side(table_number, scores, averages)
-    yield f"\n{LEGEND}"
-    yield from (fill(f"{METRICS[name].label}: {METRICS[name].legend}", 119) for name in shown(scores))
-    yield from [LEGEND_EXACT] * any(score.decode == "exact" for score in scores)
+    yield "\n" + " ".join(f"{key}: {SIZES[key]}." for key in sizes(scores) if SIZES[key])
+    yield LEGEND
+    units = [score.unit for score in scores]
+    yield from (fill(f"{METRICS[name].label}: {METRICS[name].explained(units)}", 119) for name in shown(scores))
+    if any(score.decode == "exact" for score in scores):
+        ours = NOT_THE_PAPERS * any(score.n_paper is not None for score in scores)
+        yield fill(LEGEND_EXACT.format(ours), 119)
     yield from [LEGEND_BASELINE] * bool(compared)
     for score in scores:
         file = printable(score.file)
@@ -58,9 +69,8 @@ def everything(
 def score_tables(scores: Sequence[Score]) -> str:
     """A line a dataset. A metric that no dataset has is left out."""
     keys = [key for key in KEYS if key != "run" or len({score.run for score in scores}) > 1]
-    sizes = [key for key in SIZES if any(getattr(score, key) is not None for score in scores)]
     metrics, texts = shown(scores), []
-    parts = [(sizes, metrics[:BESIDE_SIZES])]
+    parts = [(sizes(scores), metrics[:BESIDE_SIZES])]
     parts += [([], metrics[i : i + IN_A_TABLE]) for i in range(BESIDE_SIZES, len(metrics), IN_A_TABLE)]
     for facts, names in parts:
         rows = [[*keys, *facts, *(METRICS[name].label for name in names)]]
@@ -69,6 +79,11 @@ def score_tables(scores: Sequence[Score]) -> str:
             rows.append([*(getattr(score, key) for key in (*keys, *facts)), *cells])
         texts.append(table(rows))
     return "\n\n".join(texts)
+
+
+def sizes(scores: Sequence[Score]) -> list[str]:
+    """The keys of SIZES that any of the scores has."""
+    return [key for key in SIZES if any(getattr(score, key) is not None for score in scores)]
 
 
 def shown(scores: Sequence[Score]) -> list[str]:

@@ -38,6 +38,7 @@ class Predictions:
     probs: np.ndarray | None = None  # (n, levels) float32, rows of nan for unreadable images; None: only text
     id: list[str] | None = None  # None: the predictions have none and no test file is known
     subject: np.ndarray | None = None  # numbers of subjects, from 0; None: the test file names none
+    score: np.ndarray | None = None  # raw ratings on a user's own scale; None: unknown, or there are only labels
     data: Path | None = None  # the test file joined
     n_test: int | None = None  # how many rows that has
     temperature: float | None = None  # by which probs were flattened
@@ -67,6 +68,18 @@ class Predictions:
         if self.probs is None:
             return np.where(self.pred == UNPARSED, np.nan, self.pred).astype(float)
         return posterior.mean(self.probs.astype(float)) + self.scale.lo
+
+    @property
+    def raw_error(self) -> np.ndarray | None:
+        """How far a prediction is from the raw rating, (n,), in the user's unit, 0 where unparsed; None without those.
+
+        A level stands for its value on the scale; a distribution for the expected value.
+        """
+        if self.score is None:
+            return None
+        parsed, values = self.pred != UNPARSED, np.array(self.scale.values, float)
+        expected = values[np.where(parsed, self.pred - self.scale.lo, 0)] if self.probs is None else self.probs @ values
+        return np.where(parsed, np.abs(expected - self.score), 0.0)
 
     @property
     def has_probs(self) -> np.ndarray:
@@ -174,6 +187,8 @@ def _join(predictions: Predictions, kept: Sequence[Kept], file: Path, scales: Ma
     examples = list(read_examples(file, scales))
     rows = testsets.join(file, examples, kept)
     predictions.id, predictions.data, predictions.n_test = [examples[row].id for row in rows], file, len(examples)
+    if predictions.scale.rated and None not in (scores := [examples[row].score for row in rows]):
+        predictions.score = np.array(scores, float)
     subjects = [examples[row].subject for row in rows]
     if any(subjects):  # a row without a subject is of nobody else
         alone = [subject or f"\0{row}" for subject, row in zip(subjects, rows)]

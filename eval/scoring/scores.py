@@ -30,7 +30,7 @@ class Score:
     scale: str
     strategy: str
     decode: str  # "text" or "exact"
-    unit: str  # of MAE: "level" or "years"
+    unit: str  # of MAE: "level", or what the scale counts, such as "years"
     n: int  # predictions
     n_test: int | None  # rows of the test file; None: it is not known
     n_paper: int | None  # rows of the paper's test set

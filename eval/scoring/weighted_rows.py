@@ -34,6 +34,7 @@ class Rows:
     probs: np.ndarray | None  # (K, levels)
     sample: np.ndarray  # how often each counts in the test set
     counts: np.ndarray  # (B, K)
+    raw_error: np.ndarray | None = None  # (K,) see Predictions.raw_error
 
     def total(self, column: np.ndarray | int) -> np.ndarray:
         """The sum of a column over the rows of each resample, (B,)."""
@@ -60,8 +61,9 @@ class Rows:
 def rows_at(predictions: "Predictions", at: np.ndarray, index: np.ndarray) -> Rows:
     """The rows `at`, (K,), as distinct ones; index: which of them each prediction is, (n,)."""
     columns = (getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "median", "mean"))
-    probs, sample = predictions.probs, np.bincount(index).astype(float)
-    return Rows(predictions.scale, *columns, None if probs is None else probs[at], sample, sample[None])
+    probs, raw_error, sample = predictions.probs, predictions.raw_error, np.bincount(index).astype(float)
+    probs, raw_error = (None if column is None else column[at] for column in (probs, raw_error))
+    return Rows(predictions.scale, *columns, probs, sample, sample[None], raw_error)
 
 
 def distinct(predictions: "Predictions") -> tuple[Rows, np.ndarray]:
@@ -71,7 +73,10 @@ def distinct(predictions: "Predictions") -> tuple[Rows, np.ndarray]:
     """
     first = index = np.arange(len(predictions.label))
     if predictions.probs is None:
-        table = np.stack([predictions.label, predictions.pred, predictions.coarse_pred], 1).astype(np.int64) - UNPARSED
+        columns = [predictions.label, predictions.pred, predictions.coarse_pred]
+        if predictions.score is not None:
+            columns.append(np.unique(predictions.score, return_inverse=True)[1])
+        table = np.stack(columns, 1).astype(np.int64) - UNPARSED
         numbers = np.ravel_multi_index(tuple(table.T), tuple(table.max(0) + 1))  # one each, in the order of the rows
         _, first, index = np.unique(numbers, return_index=True, return_inverse=True)
     return rows_at(predictions, first, index), index

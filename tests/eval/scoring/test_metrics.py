@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 from eval.scoring.interval import interval
 from eval.scoring.metrics import CLOSE, METRICS, UNPARSED, Metric, value
 from eval.scoring.weighted_rows import distinct
+from storm.custom_scale import read
 from storm.datasets import SCALES
 from storm.scales import coarse_of
 from tests.helpers.predictions import exact_predictions, predictions, text_predictions
@@ -54,10 +55,17 @@ def _ranked_probability(run, y, pred, median, mean):
     )
 
 
+def _raw(run, y, pred, *more):
+    parsed, values = run.pred != UNPARSED, np.array(run.scale.values)
+    rating = [values[p] for p in pred] if run.probs is None else (run.probs * values).sum(1)[parsed]
+    return sk.mean_absolute_error(run.score[parsed], rating)
+
+
 # Metric -> its value by others: (predictions, label, prediction, median and mean of the parsed rows).
 REFERENCE = {
     "acc": lambda run, *parsed: sk.accuracy_score(run.label, run.pred),
     "mae": lambda run, y, pred, median, mean: sk.mean_absolute_error(y, median),
+    "mae_raw": _raw,
     "mae_worst": _worst,
     "unparsed_rate": lambda run, y, *parsed: 1 - len(y) / len(run.label),
     "off_by_one": lambda run, y, pred, *more: np.sum(np.abs(y - pred) <= 1) / len(run.label),
@@ -111,6 +119,11 @@ RUNS = {
 unreadable = RUNS["unreadable images"]
 unreadable.probs[::7] = np.nan
 unreadable.pred[::7] = UNPARSED
+OWN = read("{name: dust, rates: a shelf, levels: {A: [0, 10], B: [10, 30], C: [30, 40], D: 40, E: [50, 90]}}")
+for kind in ("levels", "unreadable images"):
+    lowest = np.array([lo for lo, _ in OWN.ranges])[RUNS[kind].label]
+    score = lowest + np.random.default_rng(1).random(len(lowest))
+    RUNS[f"own ratings, {kind}"] = replace(RUNS[kind], scale=OWN.scale, score=score)
 
 
 @pytest.mark.parametrize("kind", RUNS)
