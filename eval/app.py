@@ -1,9 +1,11 @@
-"""Rate a photograph in the browser: python eval/app.py --model DIR_OR_NAME [--adapter DIR]
+"""Rate photographs in the browser: python eval/app.py --model DIR_OR_NAME [--adapter DIR] [--scale SCALE.yaml]
 
-Any of the paper's scales, or levels that you type: the coarse prediction, the rating, and the probability of every
-level, the same numbers as eval/predict.py's. Photographs stay on this machine: no analytics, no share link, and the
-browser loads no font or script from another server (app_page/policy.py: but for two bare connections of browsers other
-than Chromium). Uploads are deleted an hour later and when the program ends. Ctrl-C ends it.
+The scale that the model was trained on (--scale), any of the paper's, or levels that you type: the coarse prediction,
+the rating, its expected value in your unit, and the probability of every level, the same numbers as eval/predict.py's.
+Many photographs, a folder or a zip file give a csv file (app_page/batch.py). Photographs stay on this machine: no
+analytics, no share link, and the browser loads no font or script from another server (app_page/policy.py: but for two
+bare connections of browsers other than Chromium). Uploads are deleted an hour later and when the program ends. Ctrl-C
+ends it.
 """
 
 import argparse
@@ -13,13 +15,17 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.app_page.page import MAX_LEVELS, MAX_RATES, Result, page, result_of
+from eval.app_page.batch import FAILED, Batch, rate_batch, reason
+from eval.app_page.choices import choices, trained_scale, typed_scale
+from eval.app_page.page import page
+from eval.app_page.result import Result, result_of
+from eval.app_page.uploads import Photograph
 from eval.inference.settings import Settings
-from storm.datasets import BY_SCALE_NAME
 from storm.images import suffixes
 from storm.options import Parser, one_of, positive, print_errors
 from storm.prompts import STRATEGIES, strategy_of
@@ -29,10 +35,9 @@ from storm.scales import Scale
 if TYPE_CHECKING:
     from eval.inference.rater import Rater
 
-SCALES = {scale.title: scale for scale in BY_SCALE_NAME.values()}  # the choices of the page
 EXAMPLES = Path("data/demo/images/test")
 CLICKABLE = 5  # examples; of the demo's crops, the first five by name are one of each level
-UPLOAD = "20mb"
+UPLOAD = "500mb"  # a zip file; of one image, storm.images has the limit
 CUTOFF = 8192  # tokens; more than the longest question about 50 typed levels and a photograph
 
 
@@ -41,6 +46,8 @@ def arguments() -> Parser:
     add = parser.add_argument
     add("--model", required=True, metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
     add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
+    text = "the scale the model was trained on: your file, or a dataset or scale of the paper, such as spaq"
+    add("--scale", metavar="SCALE.yaml|NAME", help=text)
     text = f"prompt strategy, as in training: {', '.join(STRATEGIES)} (default: %(default)s)"
     add("--strategy", type=one_of(STRATEGIES), default=strategy_of("").name, metavar="NAME", help=text)
     text = "most pixels of an image, as in training (default: %(default)s, our recipes')"
@@ -52,24 +59,6 @@ def arguments() -> Parser:
     return parser
 
 
-def typed_scale(rates: str, levels: str) -> Scale:
-    """The scale that a user types, a word per line, lowest first. Raises ValueError in one line."""
-    import yaml
-
-    from storm.custom_scale import load
-
-    if len(rates) > MAX_RATES or len(levels) > MAX_LEVELS:
-        raise ValueError(f"too long: at most {MAX_RATES} letters for what is rated and {MAX_LEVELS} for the levels")
-    words = [word.strip() for word in levels.splitlines() if word.strip()]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scale.yaml"
-        path.write_text(yaml.safe_dump({"name": "own", "rates": rates.strip(), "levels": words}), encoding="utf-8")
-        try:
-            return load(path).scale
-        except ValueError as error:
-            raise ValueError(str(error).removeprefix(f"{path}: ")) from None
-
-
 def rate(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Result:
     """The prediction for one photograph. Raises ValueError, in one line, for one that cannot be read or rated."""
     if not photo:
@@ -79,14 +68,33 @@ def rate(rater: "Rater", photo: str | None, scale: Scale, strategy: str) -> Resu
         [row] = rater.rate([example])
     except RuntimeError as error:  # torch's, out of memory for one
         print(f"{photo}: {error}", file=sys.stderr)
-        raise ValueError("the model failed on this photograph; the program's own output says why") from None
-    finally:
-        if scale not in SCALES.values():  # else every user's levels would stay in memory
-            rater.tries.pop((scale, strategy), None)
+        raise ValueError(FAILED) from None
     if "error" in row:
-        name = f"{Path(photo).name}: "  # without the folder, which is ours
-        raise ValueError(name + row["error"].partition(name)[2])
+        raise ValueError(f"{Path(photo).name}: {reason(row, photo)}")
     return result_of(row, scale, strategy)
+
+
+def functions(rater: "Rater", scales: Mapping[str, Scale], strategy: str) -> tuple[Callable, Callable]:
+    """What the page's two buttons do: rate one photograph, rate many."""
+
+    @contextmanager
+    def forgetting() -> Iterator[None]:
+        """Every user's levels would stay in memory."""
+        try:
+            yield
+        finally:
+            kept = set(scales.values())
+            rater.tries = {key: trie for key, trie in rater.tries.items() if key[0] in kept}
+
+    def one(photo: str | None, scale: Scale) -> Result:
+        with forgetting():
+            return rate(rater, photo, scale, strategy)
+
+    def many(uploads: Sequence[Photograph], scale: Scale, progress: Callable[[int, int], object]) -> Batch:
+        with forgetting():
+            return rate_batch(rater, uploads, scale, strategy, progress)
+
+    return one, many
 
 
 def photographs(folder: Path | None) -> list[Path]:
@@ -125,6 +133,7 @@ def load_rater(args: argparse.Namespace, uploads: Path) -> "Rater":
 def serve(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C. Raises ValueError or OSError for what stands in the way."""
     examples = photographs(args.examples)
+    scales = choices(trained_scale(args.scale) if args.scale else None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the uploads are deleted then, too
     with tempfile.TemporaryDirectory(prefix="storm_app_") as uploads:
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -135,7 +144,7 @@ def serve(args: argparse.Namespace) -> None:
 
         rater = load_rater(args, Path(uploads))
         copies = [Path(shutil.copy(example, uploads)) for example in examples]  # Gradio shows no files from elsewhere
-        blocks = page(lambda photo, scale: rate(rater, photo, scale, args.strategy), typed_scale, SCALES, copies)
+        blocks = page(*functions(rater, scales, args.strategy), typed_scale, scales, copies)
         local = {"share": False, "show_api": False, "ssr_mode": False, "max_file_size": UPLOAD}
         local |= {"app_kwargs": {"middleware": [Middleware(OnlyThisServer)]}}
         blocks.launch(server_name=args.host, server_port=args.port, **local)

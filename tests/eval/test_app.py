@@ -1,13 +1,23 @@
-"""eval/app.py: what it makes of typed levels and of an answer."""
+"""eval/app.py: which question it asks, and what it makes of typed levels and of an answer."""
+
+from types import SimpleNamespace
 
 import pytest
 
 from eval import app
-from eval.app_page.page import MAX_LEVELS, TYPED, result_of
+from eval.app_page import choices
+from eval.app_page.choices import MAX_LEVELS, TYPED
 from eval.app_page.policy import OnlyThisServer
+from eval.app_page.result import result_of
+from eval.app_page.uploads import Photograph
+from storm.custom_scale import load, read
 from storm.datasets import SCALES
-from storm.prompts import STRATEGIES, answer
+from storm.prompts import STRATEGIES, answer, question
 from storm.scales import IQA
+from tests.helpers.paths import ROOT
+
+APPEAL = ROOT / "examples/product_photos/scale.yaml"
+MONTHS = "{name: baby, rates: the age of a baby, unit: months, range: [0, 36]}"
 
 WORDS = "Messy\n  _So_ $x_1$ so \n\nTidy\n`Spotless`\n"
 SCRIPT = "<script>alert(1)</script>"
@@ -20,9 +30,74 @@ def row(scale, strategy: str, probs: list[float]) -> dict:
 
 
 def test_every_scale_is_a_choice_once():
-    assert set(app.SCALES.values()) == set(SCALES.values())
-    assert len(app.SCALES) == len(set(SCALES.values()))
-    assert TYPED not in app.SCALES
+    offered = choices.choices(None)
+    assert set(offered.values()) == set(SCALES.values())
+    assert len(offered) == len(set(SCALES.values()))
+    assert TYPED not in offered
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", [str(APPEAL), "spaq", "utk", "iaa"])
+def test_the_question_with_scale_is_the_one_that_was_trained(name, strategy):
+    """The first choice of the page asks word by word what data_prep wrote into the training rows."""
+    trained = load(APPEAL).scale if name == str(APPEAL) else (SCALES | {"iaa": SCALES["ava"]})[name]
+    offered = choices.choices(choices.trained_scale(name))
+    title = next(iter(offered))
+    assert title == trained.title
+    asked = []
+
+    def rate(block):
+        asked.extend(example.question for example in block)
+        return [row(block[0].scale, strategy, [1.0] + [0.0] * (len(trained.fine) - 1))]
+
+    one, _ = app.functions(SimpleNamespace(rate=rate, tries={}), offered, strategy)
+    one("a.png", offered[title])
+    assert asked == [question(trained, strategy)]
+    assert len(set(offered.values())) == len(offered)  # none is there twice
+
+
+def test_levels_typed_instead_ask_another_question():
+    """Why --scale is there."""
+    own = load(APPEAL).scale
+    typed = choices.typed_scale(own.title, "\n".join(level.word for level in own.fine))
+    assert question(typed, "cot") != question(own, "cot")
+
+
+def test_a_trained_scale_that_is_called_as_one_of_the_paper_is_not_lost():
+    own = read(f"{{name: mine, rates: {IQA.title}, levels: [Bad, Good]}}").scale
+    offered = choices.choices(own)
+    assert next(iter(offered.values())) is own
+    assert offered[IQA.title] == IQA
+
+
+@pytest.mark.parametrize(("name", "part"), [("spak", "spaq"), ("gone.yaml", "gone.yaml")])
+def test_a_scale_that_is_not_there_is_one_line_before_the_model_is_loaded(name, part, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert app.main(["--model", "gone", "--scale", name]) == 2
+    error = capsys.readouterr().err
+    assert part in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "probs", "value"),
+    [
+        (APPEAL.read_text(), [0.1, 0.2, 0.4, 0.3, 0], "2.920"),  # .14 + .44 + 1.2 + 1.14
+        ("{name: x, rates: y, levels: {Bad: [0, 20], Fair: [20, 60], Good: [60, 100]}}", [0.5, 0, 0.5], "45.00"),
+        ("{name: x, rates: y, levels: {Bad: 5, Good: 1}, order: descending}", [0.25, 0.75], "2.000"),
+        ("{name: x, rates: y, levels: [Bad, Fair, Good]}", [0.5, 0.25, 0.25], "0.750"),
+        (MONTHS, [0.0] * 23 + [0.6, 0.4] + [0.0] * 12, "23.4 months"),
+    ],
+    ids=["ranges", "percent", "descending", "list", "months"],
+)
+def test_the_expected_value_is_in_the_users_unit(scale, probs, value):
+    own = read(scale).scale
+    assert result_of(row(own, "cot", probs), own, "cot").value == value
+
+
+@pytest.mark.parametrize(("mass", "warned"), [(0.49, True), (0.5, False), (0.99, False)])
+def test_little_mass_is_a_warning(mass, warned):
+    result = result_of(row(IQA, "cot", [0, 0, 1, 0, 0]) | {"mass": mass}, IQA, "cot")
+    assert bool(result.warning) == warned
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -47,15 +122,16 @@ def test_ages_are_shown_by_their_years():
     utk = SCALES["utk"]
     result = result_of(row(utk, "cot", [0.0] * 30 + [1.0] + [0.0] * 85), utk, "cot")
     assert (result.coarse, result.rating) == ("Adult(25-47 years old)", "31 years old")
+    assert result.value == "31.0 years"
     assert len(result.levels) == 116
 
 
 def test_levels_typed_one_a_line():
-    scale = app.typed_scale(" the tidiness of a desk ", WORDS)
+    scale = choices.typed_scale(" the tidiness of a desk ", WORDS)
     assert [level.word for level in scale.fine] == ["Messy", "_So_ $x_1$ so", "Tidy", "`Spotless`"]
     assert [(group.lo, group.hi) for group in scale.coarse] == [(0, 1), (2, 3)]
     assert "experienced judge of the tidiness of a desk." in scale.role
-    assert [level.word for level in app.typed_scale("truth", "no\nyes\n3").fine] == [
+    assert [level.word for level in choices.typed_scale("truth", "no\nyes\n3").fine] == [
         "no",
         "yes",
         "3",
@@ -78,7 +154,7 @@ def test_levels_typed_one_a_line():
 )
 def test_levels_that_cannot_be_are_refused_in_one_line(rates, levels, part):
     with pytest.raises(ValueError) as refused:
-        app.typed_scale(rates, levels)
+        choices.typed_scale(rates, levels)
     assert part in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "/" not in str(refused.value).replace(SCRIPT, "")  # no path of a temporary file
@@ -107,15 +183,28 @@ class OutOfMemory:
 
 def test_no_users_levels_stay_in_memory(capsys):
     rater = OutOfMemory()
+    own, typed = load(APPEAL).scale, choices.typed_scale("desks", "Messy\nTidy")
+    one, _ = app.functions(rater, choices.choices(own), "cot")
+    for kept in (IQA, own):
+        with pytest.raises(ValueError):
+            one("a.png", kept)
+        assert rater.tries == {(kept, "cot"): "a trie"}
     with pytest.raises(ValueError):
-        app.rate(rater, "a.png", IQA, "cot")
-    assert rater.tries == {(IQA, "cot"): "a trie"}
-    with pytest.raises(ValueError):
-        app.rate(rater, "a.png", app.typed_scale("desks", "Messy\nTidy"), "cot")
+        one("a.png", typed)
     assert rater.tries == {}
     assert "CUDA out of memory" in capsys.readouterr().err  # for who runs the program
     with pytest.raises(ValueError, match="choose a photograph"):
-        app.rate(rater, None, IQA, "cot")
+        one(None, own)
+
+
+def test_no_users_levels_stay_in_memory_after_a_batch(tmp_path):
+    rater = OutOfMemory()
+    rater.settings = SimpleNamespace(media=tmp_path)
+    _, many = app.functions(rater, choices.choices(None), "cot")
+    photo = Photograph("a.png", "a.png")
+    done = many([photo], choices.typed_scale("desks", "Messy\nTidy"), lambda done, count: None)
+    assert rater.tries == {}
+    assert done.rows[0][3]  # the model failed
 
 
 class Unreadable:

@@ -1,5 +1,6 @@
-"""The page of eval/app.py in a real Chromium: photographs, scales, bad files, two visitors at once."""
+"""The page of eval/app.py in a real Chromium: photographs, scales, bad files, batches, two visitors at once."""
 
+import csv
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+import zipfile
 import zlib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from eval import app
-from eval.app_page.page import TYPED
+from eval.app_page.choices import TYPED
+from storm.custom_scale import load
 from storm.datasets import SCALES
 from storm.scales import IQA
 from tests.helpers.paths import ROOT
@@ -25,6 +28,8 @@ from tests.helpers.paths import ROOT
 slow = pytest.mark.slow  # imports torch and LLaMA-Factory, starts a browser
 WORDS = "Messy\n  _So_ $x_1$ so \n\nTidy\n`Spotless`\n"
 SCRIPT = "<script>alert(1)</script>"
+IMG = "<img src=x onerror=alert(1)>"  # runs where a name becomes a tag, even without its file
+APPEAL = ROOT / "examples/product_photos/scale.yaml"
 
 
 def bomb(path: Path) -> None:
@@ -62,7 +67,7 @@ def url(world) -> str:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "eval/app.py", "--model", world / "base", "--image-max-pixels", "12544"]
-    command += ["--port", str(port), "--examples", world / "examples"]
+    command += ["--port", str(port), "--examples", world / "examples", "--scale", APPEAL]
     settings = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     address, temporary = f"http://127.0.0.1:{port}/", world / "tmp"
     temporary.mkdir()
@@ -217,8 +222,56 @@ def test_a_bad_file_is_one_line_and_the_page_goes_on(world, url, browser):
         upload(page, world / "0.png")
         press(page)
         page.locator("#rating").wait_for()
-        wait(page, lambda: value(page, "rating").startswith("rate"))
+        wait(page, lambda: value(page, "rating").startswith("appeal"))
         assert page.locator("#problem").count() == 0
+
+
+@slow
+def test_a_zip_of_two_images_gives_a_csv_on_the_trained_scale(world, url, browser, rater, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(world / "0.png", "../../0.png")
+        archive.write(world / "1.png", f"1 {IMG}.png")
+        archive.write(world / "bad.png", "=bad.png")
+    (tmp_path / "not.zip").write_text("not a zip")
+    scale = load(APPEAL).scale
+    with visit(browser, url) as page:
+        assert page.get_by_label("Scale", exact=True).input_value() == scale.title  # chosen without a click
+        page.get_by_role("tab", name="Many photographs").click()
+        files = page.locator("#files input[type=file]")
+        files.set_input_files(tmp_path / "not.zip")
+        page.locator("#files .file-preview").wait_for()
+        page.get_by_role("button", name="Rate all").click()
+        wait(page, lambda: page.locator("#problem").count() and value(page, "problem").startswith("not.zip: "))
+        page.locator("#files").get_by_label("Clear").click()
+        files.set_input_files(tmp_path / "photos.zip")
+        page.locator("#files .file-preview").wait_for()
+        page.get_by_role("button", name="Rate all").click()
+        wait(page, lambda: value(page, "summary").startswith("2 of 3 photographs rated"))
+        assert page.locator("#problem").count() == 0
+        wait(page, lambda: [line[0] for line in table(page, "rows")] == ["../../0.png", f"1 {IMG}.png", "=bad.png"])
+        with page.expect_download() as download:
+            page.locator("#csv").click()
+        download.value.save_as(tmp_path / "saved.csv")
+    assert download.value.suggested_filename == "appeal_predictions.csv"
+    lines = list(csv.DictReader((tmp_path / "saved.csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert [line["image"] for line in lines] == ["../../0.png", f"1 {IMG}.png", "'=bad.png"]
+    for line, photo in zip(lines, ("0.png", "1.png")):
+        result = app.rate(rater, photo, scale, "cot")
+        assert (f"{float(line['value']):.3f}", line["error"]) == (result.value, "")
+        assert [float(line[f"p {level.word}"]) for level in scale.fine] == [chance for *_, chance in result.levels]
+    assert lines[2]["error"] and not lines[2]["value"]
+
+
+@slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Gradio 6
+def test_one_photograph_and_many_wait_in_one_queue():
+    """Two threads in one model would fail, or take twice its memory."""
+    from eval.app_page.page import page
+
+    blocks = page(lambda *_: None, lambda *_: None, lambda *_: None, {"x": IQA}, [])
+    buttons = [fn for fn in blocks.fns.values() if fn.queue]
+    assert len(buttons) == 2
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in buttons} == {(buttons[0].concurrency_id, 1)}
 
 
 @slow

@@ -1,0 +1,138 @@
+"""Many photographs rated at once, and the csv file of their ratings.
+
+A row of the csv: image, word (of the likeliest level), value (the expected rating in the user's unit), coarse, p of
+each level (not for what is counted), entropy, mass, error. An image that cannot be read has an error and no rating.
+
+All cells are quoted. A spreadsheet takes a cell that begins with = + or @ for a formula, and file names come from
+anybody: such a name gets a ' before it, and control characters stand as their codes. Other names are as they were.
+"""
+
+import csv
+import io
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from eval.app_page.result import DOUBT, LITTLE, coarse_name, expected, in_unit
+from eval.app_page.uploads import Photograph, photographs
+from storm.prompts import answers
+from storm.rows import Example
+from storm.scales import Scale
+from storm.text import printable
+
+if TYPE_CHECKING:
+    from eval.inference.rater import Rater
+
+BLOCK = 8  # photographs at once: our choice, so that progress is seen
+SHOWN = 100  # rows on the page; the csv has all
+FORMULA = ("=", "+", "@")
+FAILED = "the model failed on this photograph; the program's own output says why"
+
+
+class Batch(NamedTuple):
+    summary: str
+    warning: str  # "" if there is none
+    rows: list[list[str]]  # the first ones: image, word, value, error
+    csv: str  # the path of the csv file
+
+
+def rate_batch(
+    rater: "Rater",
+    uploads: Sequence[Photograph],
+    scale: Scale,
+    strategy: str,
+    progress: Callable[[int, int], object],
+) -> Batch:
+    """Ratings of all photographs; progress is told how many of how many are done. Raises ValueError in one line.
+
+    The csv file lies in a new folder below the rater's image root, unpacked zip files only while they are rated.
+    """
+    root = rater.settings.media
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        photos, left_out = photographs(uploads, Path(folder))
+        rows = []
+        for start in range(0, len(photos), BLOCK):
+            progress(start, len(photos))
+            rows += _rated(rater, photos[start : start + BLOCK], scale, strategy)
+    path = Path(tempfile.mkdtemp(dir=root)) / f"{scale.name}_predictions.csv"
+    path.write_text(csv_text(photos, rows, scale, strategy), encoding="utf-8-sig", newline="")  # else Excel guesses
+    return Batch(_summary(photos, rows, left_out), _warning(rows), _for_page(photos, rows, scale, strategy), str(path))
+
+
+def _rated(rater: "Rater", block: Sequence[Photograph], scale: Scale, strategy: str) -> list[dict]:
+    """A row for each photograph. Where the model fails on a block, its photographs are rated one by one."""
+    examples = [Example(str(n), "page", photo.path, scale.lo, scale, strategy) for n, photo in enumerate(block)]
+    try:
+        rows = rater.rate(examples)
+    except RuntimeError as error:  # torch's, out of memory for one
+        if len(block) > 1:
+            return [row for photo in block for row in _rated(rater, [photo], scale, strategy)]
+        print(f"{printable(block[0].name)}: {error}", file=sys.stderr)
+        return [{"error": FAILED}]
+    return [row | {"error": reason(row, photo.path)} if "error" in row else row for row, photo in zip(rows, block)]
+
+
+def reason(row: dict, path: str) -> str:
+    """Why a row has no rating, without the path of the file, which is ours."""
+    return row["error"].partition(f"{Path(path).name}: ")[2] or row["error"]
+
+
+def _word(row: dict, scale: Scale, strategy: str) -> tuple[str, str]:
+    """The word of the likeliest level (of what is counted, its number) and of its coarse prediction."""
+    label = answers(scale, strategy)[row["predict"]]
+    level = scale.fine[label - scale.lo]
+    return level.number if scale.counted else level.word, coarse_name(scale, strategy, label, "word")
+
+
+def csv_text(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, strategy: str) -> str:
+    """The csv file: see the head of this module. rows: of Rater.rate, one for each photograph."""
+    words = [] if scale.counted else [level.word for level in scale.fine]
+    head = ["image", "word", "value", "coarse", *(f"p {word}" for word in words), "entropy", "mass", "error"]
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(head)
+    for photo, row in zip(photos, rows, strict=True):
+        name = cell(photo.name)
+        if "error" in row:
+            writer.writerow([name, *[""] * (len(head) - 2), printable(row["error"])])
+            continue
+        word, coarse = _word(row, scale, strategy)
+        probs = row["probs"] if words else []
+        value = f"{expected(scale, row['probs']):.9g}"
+        writer.writerow([name, word, value, coarse, *probs, row["entropy"], row["mass"], ""])
+    return text.getvalue()
+
+
+def cell(name: str) -> str:
+    """A file's name as a cell that no spreadsheet executes."""
+    return ("'" if name.startswith(FORMULA) else "") + printable(name)
+
+
+def _for_page(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, strategy: str) -> list[list[str]]:
+    lines = []
+    for photo, row in list(zip(photos, rows))[:SHOWN]:
+        line = ["", "", row["error"]] if "error" in row else []
+        line = line or [_word(row, scale, strategy)[0], in_unit(scale, expected(scale, row["probs"])), ""]
+        lines.append([printable(photo.name), *map(printable, line)])
+    return lines
+
+
+def _summary(photos: Sequence[Photograph], rows: Sequence[dict], left_out: int) -> str:
+    errors = sum("error" in row for row in rows)
+    parts = [f"{len(rows) - errors:,} of {len(rows):,} photographs rated"]
+    parts += [f"{errors:,} with an error"] if errors else []
+    parts += [f"{left_out:,} other files left out"] if left_out else []
+    parts += [f"the first {SHOWN} are shown"] if len(rows) > SHOWN else []
+    [(name, count)] = Counter(photo.name for photo in photos).most_common(1)
+    if count > 1:
+        parts.append(f"{count} are called {printable(name)}: a zip file of their folders tells them apart")
+    return "; ".join(parts)
+
+
+def _warning(rows: Sequence[dict]) -> str:
+    masses = [row["mass"] for row in rows if "error" not in row]
+    few = sum(mass < LITTLE for mass in masses)
+    return f"mass less than {LITTLE} for {few:,} of {len(masses):,} photographs: {DOUBT}" if few else ""

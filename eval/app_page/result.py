@@ -1,0 +1,62 @@
+"""What the model's answer for one photograph means to a reader, on the page and in a batch."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from storm.prompts import STRATEGIES, answers, shown
+from storm.scales import Scale, coarse_of
+
+LITTLE = 0.5  # of all valid answers' probability; our choice: a trained model gives nearly 1
+DOUBT = "this model was not trained on this question"
+
+
+class Result(NamedTuple):
+    coarse: str
+    rating: str
+    value: str  # the expected value in the user's unit
+    warning: str  # "" if there is none
+    decisions: list[list[str]]  # name, value, what it is good for
+    levels: list[list]  # of every level, in order: its name, its coarse prediction, its probability
+
+
+def values(scale: Scale) -> tuple[float, ...]:
+    """The rating that each level stands for; on the paper's scales, its label."""
+    return scale.values or tuple(range(scale.lo, scale.hi + 1))
+
+
+def expected(scale: Scale, probs: Sequence[float]) -> float:
+    """The expected rating, in the user's own unit. probs: of each level, lowest first."""
+    return sum(p * value for p, value in zip(probs, values(scale), strict=True))
+
+
+def in_unit(scale: Scale, value: float) -> str:
+    """An expected rating as text: "23.4 months" of what is counted, else four digits of the span of the scale."""
+    if scale.counted:
+        return f"{value:.1f} {scale.unit}"
+    span = max(values(scale)) - min(values(scale))
+    return f"{value:.{max(0, 3 - math.floor(math.log10(span)))}f}"
+
+
+def coarse_name(scale: Scale, strategy: str, label: int, form: str = "") -> str:
+    """The coarse prediction that goes with a label, "" if none is asked for. form: a spelling of a Candidate."""
+    row = STRATEGIES[strategy]
+    return getattr(coarse_of(scale, label), form or row.form) if row.coarse else ""
+
+
+def result_of(row: dict, scale: Scale, strategy: str) -> Result:
+    """What a row of Rater.rate, with its distribution, means to a reader."""
+    label = answers(scale, strategy)[row["predict"]]
+    names = [shown(level, strategy) for level in scale.fine]
+    groups = [coarse_name(scale, strategy, level) or "none" for level in range(scale.lo, scale.hi + 1)]
+    decisions = [
+        ["mode", names[label - scale.lo], "the likeliest level: best for accuracy"],
+        ["median", names[row["median"] - scale.lo], "best for the absolute error"],
+        ["mean", f"{row['mean']:.3f}", f"best for correlation; levels count from {scale.lo} to {scale.hi}"],
+        ["entropy", f"{row['entropy']:.3f}", f"0: certain; {math.log(len(names)):.3f}: all levels are equally likely"],
+        ["mass", f"{row['mass']:.3g}", "of all valid answers; far below 1: the model does not know this question"],
+    ]
+    levels = [list(line) for line in zip(names, groups, row["probs"])]
+    value = in_unit(scale, expected(scale, row["probs"]))
+    warning = f"mass {row['mass']:.3g}, less than {LITTLE}: {DOUBT}" if row["mass"] < LITTLE else ""
+    return Result(groups[label - scale.lo], names[label - scale.lo], value, warning, decisions, levels)
