@@ -5,7 +5,7 @@ with several, each appends to <name>.<rank>.part, and the first one puts the row
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from eval.inference.settings import Settings, provenance_of
@@ -13,13 +13,15 @@ from storm import provenance
 from storm.files import cut_unfinished, read_jsonl, write_jsonl
 
 
-def check_or_write_provenance(settings: Settings) -> None:
+def check_or_write_provenance(settings: Settings, facts: Mapping[str, str] | None = None) -> None:
     """Write <out>/provenance.json, or check that it says the same. Raises ValueError naming the first difference.
+
+    facts: what it says beside the settings.
 
     Another commit is not a difference, and other data files may be added: the commit stays that of the first rows. The
     provenance of a folder without rows is written anew.
     """
-    out, now = settings.out, provenance_of(settings)
+    out, now = settings.out, provenance_of(settings) | (facts or {})
     if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
         provenance.write(out, now)
         return

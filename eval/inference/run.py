@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -29,12 +29,14 @@ BATCH = {"cuda": 32, "cpu": 8}  # rows at once by device; our choice: out of mem
 
 
 class Request(NamedTuple):
-    """Which rows of a file are to be predicted."""
+    """Which rows of a file are to be predicted, or which images have no rating."""
 
-    file: Path
-    order: list[str]  # the ids of all rows of the file
+    name: str  # of the file of predictions, without .jsonl
+    rows: Callable[[], Iterable[Example]]  # all of them, in order
+    order: list[str]  # their ids
     ids: list[str]  # the first --limit of them
     before: Collection[str] = ()  # the ids of rows that were finished before this run
+    unrated: bool = False  # images without a label: their predictions say none
 
 
 class FileResult(NamedTuple):
@@ -64,10 +66,7 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def predict(settings: Settings) -> list[FileResult]:
-    """Predict what is left of all files. Returns what was done with each file; [] in all processes but the first.
-
-    Raises ValueError in one line for what stands in the way of all of it; Locked if another command writes there.
-    """
+    """Predict what is left of all files. Returns and raises as answer() does."""
     names = [file.stem for file in settings.data]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"--data: two files of one name would write one {twice[0]}.jsonl; use two --out")
@@ -79,14 +78,23 @@ def predict(settings: Settings) -> list[FileResult]:
     # The copies of `data_prep --resize`, whose paths begin with "../", need no image root.
     if not settings.media.is_dir() and not all(image.startswith("../") for image in first):
         raise ValueError(f"--media {settings.media}: no such folder; name the image root of the test files")
+    return answer(settings, requests)
+
+
+def answer(settings: Settings, requests: Sequence[Request], facts: Mapping[str, str] | None = None) -> list[FileResult]:
+    """Predict what is left. Returns what was done with each request; [] in all processes but the first.
+
+    facts: what the provenance of these predictions says beside the settings. Raises ValueError in one line for what
+    stands in the way of all of it; Locked if another command writes there.
+    """
     rank, _ = rank_and_world()
     with locked(settings.out) if rank == 0 else nullcontext():
         if rank == 0:
-            resume.check_or_write_provenance(settings)
-            for name in names:
-                resume.merge_parts_before_run(settings.out, name)
+            resume.check_or_write_provenance(settings, facts)
+            for part in requests:
+                resume.merge_parts_before_run(settings.out, part.name)
         _wait_for_all()
-        requests = [part._replace(before=resume.finished(settings.out, part.file.stem)) for part in requests]
+        requests = [part._replace(before=resume.finished(settings.out, part.name)) for part in requests]
         _wait_for_all()  # nobody writes while another one reads
         if all(part.before.issuperset(part.ids) for part in requests):
             return [_result(settings, part, 0.0) for part in requests] if rank == 0 else []
@@ -96,7 +104,7 @@ def predict(settings: Settings) -> list[FileResult]:
 
 def _request(file: Path, scales: Mapping[str, Scale], limit: int | None) -> Request:
     ids = [row.id for row in read_examples(file, scales)]
-    return Request(file, ids, ids[:limit])
+    return Request(file.stem, lambda: read_examples(file, scales), ids, ids[:limit])
 
 
 def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) -> list[FileResult]:
@@ -123,21 +131,29 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
 def predict_file(rater: "Rater", settings: Settings, request: Request, terminal: TextIO) -> None:
     """Predict this process's share of a file, block by block."""
     rank, world = rank_and_world()
-    name, wanted = request.file.stem, set(request.ids)
+    name, wanted = request.name, set(request.ids)
+    if request.unrated:  # images may be added anywhere between others: only what is left makes up the blocks
+        wanted -= set(request.before)
     path = settings.out / (f"{name}.jsonl" if world == 1 else f"{name}.{rank}.part")
-    rows = (row for row in read_examples(request.file, scales_of(settings)) if row.id in wanted)
-    with tqdm(total=len(wanted), desc=name, unit="image", disable=rank > 0, file=terminal) as bar:
+    rows = (row for row in request.rows() if row.id in wanted)
+    progress = {"total": len(request.ids), "initial": len(request.ids) - len(wanted)}
+    with tqdm(desc=name, unit="image", disable=rank > 0, file=terminal, **progress) as bar:
         for number, block in enumerate(blocks(rows, settings.batch_size)):
             if number % world == rank and any(row.id not in request.before for row in block):
                 # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
-                append_jsonl(path, [row for row in rater.rate(block) if row["id"] not in request.before])
+                done = [row for row in rater.rate(block) if row["id"] not in request.before]
+                append_jsonl(path, map(_without_label, done) if request.unrated else done)
             bar.update(len(block))
 
 
+def _without_label(row: dict) -> dict:
+    return {key: value for key, value in row.items() if key != "label"}
+
+
 def _result(settings: Settings, request: Request, seconds: float) -> FileResult:
-    rows, errors = resume.merge(settings.out, request.file.stem, request.order)
+    rows, errors = resume.merge(settings.out, request.name, request.order)
     before = len(request.before)
-    return FileResult(request.file.stem, len(request.order), before, rows - before, errors, seconds)
+    return FileResult(request.name, len(request.order), before, rows - before, errors, seconds)
 
 
 def _wait_for_all() -> None:

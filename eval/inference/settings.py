@@ -6,9 +6,10 @@ from pathlib import Path
 
 from storm import provenance
 from storm.custom_scale import load
-from storm.datasets import SCALES
+from storm.datasets import BY_SCALE_NAME, SCALES
 from storm.files import read_json
-from storm.scales import Scale
+from storm.options import did_you_mean
+from storm.scales import IQA, Scale
 
 PACKAGES = ("llamafactory", "transformers", "torch")  # whose versions may change a prediction
 DECODES = ("exact", "generate")
@@ -37,6 +38,17 @@ def scales_with(scale: Path | None) -> dict[str, Scale]:
     """All scales, by name or dataset, and that of a --scale file. Raises ValueError or OSError for a bad file."""
     custom = [load(scale).scale] if scale else []
     return SCALES | {scale.name: scale for scale in custom}
+
+
+def scale_called(text: str) -> Scale:
+    """The scale of a dataset, a scale of the paper, or that in a file. Raises ValueError or OSError for a bad file."""
+    names = SCALES | BY_SCALE_NAME | {"demo": IQA}  # as demo/photographs.py has it
+    if text in names:
+        return names[text]
+    if not Path(text).suffix and not Path(text).exists():
+        known = "a SCALE.yaml, or a dataset or scale of the paper"
+        raise ValueError(f"--scale {text}: not {known}; {did_you_mean(text, names)}")
+    return load(Path(text)).scale
 
 
 def command(settings: Settings) -> list[str]:
