@@ -1,5 +1,6 @@
 # make demo: train and score a tiny model on real photographs, no download.  make sweep-demo: the same with all four
-# prompt strategies.  make app: a page in the browser that rates photographs.  make test: all tests.
+# prompt strategies.  make own-demo: from a file of own ratings to ratings of other photographs.  make app: a page in the
+# browser that rates photographs.  make test: all tests.
 PYTHON ?= python3
 # Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8"; of the sweep; of the page.
 ARGS ?=
@@ -8,11 +9,23 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: setup demo sweep-demo app browser test lint docs FORCE
+.PHONY: setup demo own-demo sweep-demo app browser test lint docs FORCE
 setup: .venv/ready
 demo: saves/demo_predict/done
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python eval/report.py saves/demo_predict --out saves/demo_predict/report.html
+# The recipe's LoRA on five photographs, with the tiny model, whose weights are random: many epochs, a high rate.
+OWN = --model saves/demo_base --adapter saves/own_demo --image-max-pixels 12544 --scale data/own_demo/scale.yaml
+own-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
+	rm -rf saves/own_demo saves/own_demo_test saves/own_demo.csv*
+	python -m data_prep own examples/product_photos/ratings.csv --scale examples/product_photos/scale.yaml --out data/own_demo
+	llamafactory-cli train recipes/custom.yaml dataset_dir=data/own_demo output_dir=saves/own_demo \
+	  model_name_or_path=saves/demo_base bf16=false image_max_pixels=12544 preprocessing_num_workers=1 dataloader_num_workers=0 \
+	  eval_strategy=steps eval_steps=60 num_train_epochs=60 learning_rate=1.0e-2 per_device_train_batch_size=5 \
+	  gradient_accumulation_steps=1 $(ARGS)
+	python eval/predict.py $(OWN) --data data/own_demo/cot/appeal_test.jsonl --media examples/product_photos --out saves/own_demo_test
+	python eval/score.py saves/own_demo_test --scale data/own_demo/scale.yaml
+	python eval/predict.py $(OWN) --images data/demo/images/test --limit 16 --out saves/own_demo.csv --sheet saves/own_demo.html
 sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
 	python train/sweep.py demo --saves saves/sweep_demo $(ARGS)
 app: saves/demo/train_results.json
@@ -39,10 +52,10 @@ docs: setup
 	touch $@
 
 # The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.
-app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export CUDA_VISIBLE_DEVICES :=
-app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export HF_HUB_OFFLINE := 1
-app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export LLAMAFACTORY_VERBOSITY := WARN
-app sweep-demo saves/demo/train_results.json saves/demo_predict/done: export TRANSFORMERS_VERBOSITY := error
+app own-demo sweep-demo saves/demo/train_results.json saves/demo_predict/done: export CUDA_VISIBLE_DEVICES :=
+app own-demo sweep-demo saves/demo/train_results.json saves/demo_predict/done: export HF_HUB_OFFLINE := 1
+app own-demo sweep-demo saves/demo/train_results.json saves/demo_predict/done: export LLAMAFACTORY_VERBOSITY := WARN
+app own-demo sweep-demo saves/demo/train_results.json saves/demo_predict/done: export TRANSFORMERS_VERBOSITY := error
 
 QUESTIONS = storm/prompts.py storm/scales.py storm/rows.py
 data/demo/demo_test.jsonl: .venv/ready demo/photographs.py $(QUESTIONS)

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.app_page.batch import FAILED, Batch, rate_batch, reason
-from eval.app_page.choices import choices, trained_scale, typed_scale
+from eval.app_page.choices import choices, typed_scale
 from eval.app_page.page import page
 from eval.app_page.result import Result, result_of
 from eval.app_page.uploads import Photograph
-from eval.inference.settings import Settings
+from eval.inference.settings import Settings, scale_called
 from storm.images import suffixes
 from storm.options import Parser, one_of, positive, print_errors
 from storm.prompts import STRATEGIES, strategy_of
@@ -133,7 +133,7 @@ def load_rater(args: argparse.Namespace, uploads: Path) -> "Rater":
 def serve(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C. Raises ValueError or OSError for what stands in the way."""
     examples = photographs(args.examples)
-    scales = choices(trained_scale(args.scale) if args.scale else None)
+    scales = choices(scale_called(args.scale) if args.scale else None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the uploads are deleted then, too
     with tempfile.TemporaryDirectory(prefix="storm_app_") as uploads:
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}

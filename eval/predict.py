@@ -17,7 +17,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from eval.inference import rating_table
-from eval.inference.rating_table import LITTLE, ORDERS, Rating
+from eval.inference.rating_table import ORDERS
+from eval.inference.ratings import DOUBT, LITTLE, Rating
 from eval.inference.run import FileResult, predict, rank_and_world
 from eval.inference.settings import DECODES, Settings, scale_called
 from storm.files import refuse_irregular
@@ -146,7 +147,7 @@ def _mass_warning(ratings: Sequence[Rating], scale: Path, strategy: str) -> str:
         return ""
     asked = f"--scale {scale}, --strategy {strategy}"
     size = f"{mass:.2g}" if mass else "less than 0.000001"
-    return f"this model was not trained on this question ({asked}): the median mass of all valid answers is {size}"
+    return f"{DOUBT} ({asked}): the median mass of all valid answers is {size}"
 
 
 def report_ratings(out: Path, ratings: Sequence[Rating], result: FileResult, scale: Scale) -> None:

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from eval.report_page.page import add_cards, gather, render
     from eval.scoring import runs, testsets
+    from eval.scoring.next_command import after_report
 
     scales, tests, errors = testsets.scales_and_test_files(args.scale, args.data)
     predictions, unread = runs.load(tqdm(args.paths, "predictions", disable=None), scales, tests)
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(args.out, html)
         print(f"{args.out}: {size:.1f} MB, {page.rows:,} rows, {seconds:.0f} s\n")
         print(table([["", "run", "strategy", "decode", "datasets", "rows", "unparsed"], *page.summary]))
+        if following := after_report(args.paths, args.scale):
+            print(f"\n{following}")
     except OSError as error:
         errors = [*errors, f"--out {describe(error)}"]
     return print_errors(errors)

@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     from eval.scoring import printout
     from eval.scoring.calibrate import calibrated, unknown_training
     from eval.scoring.compare import compare_runs
+    from eval.scoring.next_command import after_score
     from eval.scoring.runs import load
     from eval.scoring.scores import averages, score
     from eval.scoring.testsets import scales_and_test_files
@@ -63,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
             write_json(args.json, printout.to_json(*results) | {"errors": errors})
         except OSError as error:
             errors.append(f"--json {describe(error)}")
+    if scores:
+        print(f"\n{after_score(args.paths, args.scale)}")
     return print_errors(errors)
 
 

@@ -1,7 +1,6 @@
 """Many photographs rated at once, and the csv file of their ratings.
 
-A row of the csv: image, word (of the likeliest level), value (the expected rating in the user's unit), coarse, p of
-each level (not for what is counted), entropy, mass, error. An image that cannot be read has an error and no rating.
+The columns of the csv are those of eval/predict.py --images (inference/rating_table.py).
 
 All cells are quoted. A spreadsheet takes a cell that begins with = + or @ for a formula, and file names come from
 anybody: such a name gets a ' before it, and control characters stand as their codes. Other names are as they were.
@@ -16,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from eval.app_page.result import DOUBT, LITTLE, coarse_name, expected, in_unit
 from eval.app_page.uploads import Photograph, photographs
-from storm.prompts import answers
+from eval.inference.rating_table import flat
+from eval.inference.ratings import DOUBT, LITTLE, Rating, in_unit, rating_of
 from storm.rows import Example
 from storm.scales import Scale
 from storm.text import printable
@@ -80,30 +79,17 @@ def reason(row: dict, path: str) -> str:
     return row["error"].partition(f"{Path(path).name}: ")[2] or row["error"]
 
 
-def _word(row: dict, scale: Scale, strategy: str) -> tuple[str, str]:
-    """The word of the likeliest level (of what is counted, its number) and of its coarse prediction."""
-    label = answers(scale, strategy)[row["predict"]]
-    level = scale.fine[label - scale.lo]
-    return level.number if scale.counted else level.word, coarse_name(scale, strategy, label, "word")
-
-
 def csv_text(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, strategy: str) -> str:
     """The csv file: see the head of this module. rows: of Rater.rate, one for each photograph."""
-    words = [] if scale.counted else [level.word for level in scale.fine]
-    head = ["image", "word", "value", "coarse", *(f"p {word}" for word in words), "entropy", "mass", "error"]
     text = io.StringIO()
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(head)
-    for photo, row in zip(photos, rows, strict=True):
-        name = cell(photo.name)
-        if "error" in row:
-            writer.writerow([name, *[""] * (len(head) - 2), printable(row["error"])])
-            continue
-        word, coarse = _word(row, scale, strategy)
-        probs = row["probs"] if words else []
-        value = f"{expected(scale, row['probs']):.9g}"
-        writer.writerow([name, word, value, coarse, *probs, row["entropy"], row["mass"], ""])
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(flat(_ratings(photos, rows, scale, strategy), scale))
     return text.getvalue()
+
+
+def _ratings(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, strategy: str) -> list[Rating]:
+    named = [row | {"image": cell(photo.name)} for photo, row in zip(photos, rows, strict=True)]
+    clean = [row | {"error": printable(row["error"])} if "error" in row else row for row in named]
+    return [rating_of(row, scale, strategy) for row in clean]
 
 
 def cell(name: str) -> str:
@@ -113,10 +99,9 @@ def cell(name: str) -> str:
 
 def _for_page(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, strategy: str) -> list[list[str]]:
     lines = []
-    for photo, row in list(zip(photos, rows))[:SHOWN]:
-        line = ["", "", row["error"]] if "error" in row else []
-        line = line or [_word(row, scale, strategy)[0], in_unit(scale, expected(scale, row["probs"])), ""]
-        lines.append([printable(photo.name), *map(printable, line)])
+    for photo, rating in zip(photos, _ratings(photos[:SHOWN], rows[:SHOWN], scale, strategy)):
+        value = "" if rating.value is None else in_unit(scale, rating.value)
+        lines.append([printable(photo.name), rating.word or "", value, rating.error or ""])
     return lines
 
 

@@ -1,10 +1,7 @@
 """The scales of the page: the one that the model was trained on, the paper's, and levels that a user types."""
 
-from pathlib import Path
-
 from storm import datasets
-from storm.custom_scale import load, read
-from storm.options import did_you_mean
+from storm.custom_scale import read
 from storm.scales import Scale
 
 TYPED = "My own levels"  # the last choice of a scale
@@ -12,18 +9,6 @@ MAX_RATES, MAX_LEVELS = 200, 3000  # letters typed: our choice
 
 
 SCALES = {scale.title: scale for scale in datasets.BY_SCALE_NAME.values()}  # the choices of the page
-
-
-def trained_scale(text: str) -> Scale:
-    """What --scale says: a name of the paper's, else a file. Raises ValueError or OSError."""
-    names = datasets.SCALES | datasets.BY_SCALE_NAME
-    if text in names:
-        return names[text]
-    if not Path(text).suffix and not Path(text).exists():
-        raise ValueError(
-            f"--scale {text}: neither a file nor a dataset or scale of the paper; {did_you_mean(text, names)}"
-        )
-    return load(Path(text)).scale
 
 
 def choices(trained: Scale | None) -> dict[str, Scale]:

@@ -1,14 +1,11 @@
 """What the model's answer for one photograph means to a reader, on the page and in a batch."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
+from eval.inference.ratings import DOUBT, LITTLE, expected, in_unit
 from storm.prompts import STRATEGIES, answers, shown
 from storm.scales import Scale, coarse_of
-
-LITTLE = 0.5  # of all valid answers' probability; our choice: a trained model gives nearly 1
-DOUBT = "this model was not trained on this question"
 
 
 class Result(NamedTuple):
@@ -20,28 +17,9 @@ class Result(NamedTuple):
     levels: list[list]  # of every level, in order: its name, its coarse prediction, its probability
 
 
-def values(scale: Scale) -> tuple[float, ...]:
-    """The rating that each level stands for; on the paper's scales, its label."""
-    return scale.values or tuple(range(scale.lo, scale.hi + 1))
-
-
-def expected(scale: Scale, probs: Sequence[float]) -> float:
-    """The expected rating, in the user's own unit. probs: of each level, lowest first."""
-    return sum(p * value for p, value in zip(probs, values(scale), strict=True))
-
-
-def in_unit(scale: Scale, value: float) -> str:
-    """An expected rating as text: "23.4 months" of what is counted, else four digits of the span of the scale."""
-    if scale.counted:
-        return f"{value:.1f} {scale.unit}"
-    span = max(values(scale)) - min(values(scale))
-    return f"{value:.{max(0, 3 - math.floor(math.log10(span)))}f}"
-
-
-def coarse_name(scale: Scale, strategy: str, label: int, form: str = "") -> str:
-    """The coarse prediction that goes with a label, "" if none is asked for. form: a spelling of a Candidate."""
-    row = STRATEGIES[strategy]
-    return getattr(coarse_of(scale, label), form or row.form) if row.coarse else ""
+def coarse_name(scale: Scale, strategy: str, label: int) -> str:
+    """The coarse prediction that goes with a label, "" if none is asked for."""
+    return shown(coarse_of(scale, label), strategy) if STRATEGIES[strategy].coarse else ""
 
 
 def result_of(row: dict, scale: Scale, strategy: str) -> Result:

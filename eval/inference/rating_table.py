@@ -11,30 +11,15 @@ import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import IO, NamedTuple
+from typing import IO
 
+from eval.inference.ratings import Rating, rating_of
 from storm.files import read_jsonl, whole_files, write_rows
-from storm.prompts import STRATEGIES, answers
-from storm.scales import Scale, coarse_of
+from storm.scales import Scale
 from storm.text import printable
 
-LITTLE = 0.5  # of all valid answers' probability; our choice: a model trained on the question gives nearly 1
 SHEET_ROWS = 1_048_576  # most rows of an xlsx sheet, with the header
 ORDERS = ("value", "image")
-
-
-class Rating(NamedTuple):
-    """What is known of one image. All but the image is None where it cannot be read, and then error says why."""
-
-    image: str  # relative to the image root
-    label: int | None = None
-    word: str | None = None
-    value: float | None = None
-    coarse: str | None = None  # None also if the strategy asks for none
-    probs: list[float] | None = None  # of each level, lowest first
-    entropy: float | None = None
-    mass: float | None = None
-    error: str | None = None
 
 
 def ratings_of(path: Path, images: Collection[str], scale: Scale, strategy: str, order: str = "") -> list[Rating]:
@@ -42,31 +27,13 @@ def ratings_of(path: Path, images: Collection[str], scale: Scale, strategy: str,
 
     order: "value": the highest first, and those without one last; "image": by name.
     """
-    labels, wanted = answers(scale, strategy), set(images)
-    rows = [_rating(line.row, scale, strategy, labels) for line in read_jsonl(path) if line.row["image"] in wanted]
+    wanted = set(images)
+    rows = [rating_of(line.row, scale, strategy) for line in read_jsonl(path) if line.row["image"] in wanted]
     if order == "value":
         rows.sort(key=lambda row: (row.value is None, -(row.value or 0)))
     elif order:
         rows.sort(key=lambda row: row.image)
     return rows
-
-
-def _rating(row: dict, scale: Scale, strategy: str, labels: dict[str, int]) -> Rating:
-    if "error" in row:
-        return Rating(row["image"], error=row["error"])
-    label, probs = labels[row["predict"]], row["probs"]
-    level, coarse = scale.fine[label - scale.lo], STRATEGIES[strategy].coarse
-    values = scale.values or range(scale.lo, scale.hi + 1)  # of the paper's scales, the label is the rating
-    return Rating(
-        image=row["image"],
-        label=label,
-        word=level.number if scale.counted else level.word,
-        value=float(f"{sum(p * value for p, value in zip(probs, values, strict=True)):.9g}"),
-        coarse=coarse_of(scale, label).word if coarse else None,
-        probs=probs,
-        entropy=row["entropy"],
-        mass=row["mass"],
-    )
 
 
 def median_mass(ratings: Iterable[Rating]) -> float | None:
@@ -90,7 +57,7 @@ def kind_of(path: Path) -> str:
     return path.suffix.lower()
 
 
-def _flat(ratings: Sequence[Rating], scale: Scale) -> Iterator[list]:
+def flat(ratings: Sequence[Rating], scale: Scale) -> Iterator[list]:
     """The header, and the cells of each row, for tables that hold no lists."""
     words = [] if scale.counted else [level.word for level in scale.fine]
     yield ["image", "label", "word", "value", "coarse", *(f"p_{word}" for word in words), "entropy", "mass", "error"]
@@ -101,7 +68,7 @@ def _flat(ratings: Sequence[Rating], scale: Scale) -> Iterator[list]:
 
 def _csv(file: IO[bytes], ratings: Sequence[Rating], scale: Scale) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    csv.writer(text, lineterminator="\n").writerows(_flat(ratings, scale))
+    csv.writer(text, lineterminator="\n").writerows(flat(ratings, scale))
     text.detach()
 
 
@@ -123,7 +90,7 @@ def _xlsx(file: IO[bytes], ratings: Sequence[Rating], scale: Scale) -> None:
         made.data_type = "s"
         return made
 
-    for row in _flat(ratings, scale):
+    for row in flat(ratings, scale):
         sheet.append([cell(value) for value in row])
     book.save(file)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from eval.inference.settings import Settings, provenance_of
+from eval.inference.settings import Settings, command, provenance_of
 from storm import provenance
 from storm.files import cut_unfinished, read_jsonl, write_jsonl
 
@@ -23,7 +23,7 @@ def check_or_write_provenance(settings: Settings, facts: Mapping[str, str] | Non
     """
     out, now = settings.out, provenance_of(settings) | (facts or {})
     if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
-        provenance.write(out, now)
+        provenance.write(out, now | {"command": command(settings)})
         return
     try:
         old = provenance.read(out)

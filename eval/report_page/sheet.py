@@ -1,6 +1,5 @@
 """A contact sheet: one page of HTML with a thumbnail and the rating of each image, rendered by sheet.html.j2."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from eval.inference.rating_table import Rating
+from eval.inference.ratings import Rating, digits
 from eval.report_page.cards import Thumbnail, thumbnail
 from eval.report_page.page import FOLDER, visible
 from storm.files import write_text
@@ -32,9 +31,8 @@ class Sheet(NamedTuple):
 
     @property
     def digits(self) -> int:
-        """Places of a value behind the point: four digits of the span of the scale."""
-        values = self.scale.values or (self.scale.lo, self.scale.hi)
-        return max(0, 3 - math.floor(math.log10(max(values) - min(values))))
+        """Places of a value behind the point."""
+        return digits(self.scale)
 
 
 def spread(count: int, most: int = MOST) -> list[int]:

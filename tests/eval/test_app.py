@@ -10,6 +10,7 @@ from eval.app_page.choices import MAX_LEVELS, TYPED
 from eval.app_page.policy import OnlyThisServer
 from eval.app_page.result import result_of
 from eval.app_page.uploads import Photograph
+from eval.inference.settings import scale_called
 from storm.custom_scale import load, read
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, answer, question
@@ -41,7 +42,7 @@ def test_every_scale_is_a_choice_once():
 def test_the_question_with_scale_is_the_one_that_was_trained(name, strategy):
     """The first choice of the page asks word by word what data_prep wrote into the training rows."""
     trained = load(APPEAL).scale if name == str(APPEAL) else (SCALES | {"iaa": SCALES["ava"]})[name]
-    offered = choices.choices(choices.trained_scale(name))
+    offered = choices.choices(scale_called(name))
     title = next(iter(offered))
     assert title == trained.title
     asked = []

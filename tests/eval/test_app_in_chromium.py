@@ -258,7 +258,7 @@ def test_a_zip_of_two_images_gives_a_csv_on_the_trained_scale(world, url, browse
     for line, photo in zip(lines, ("0.png", "1.png")):
         result = app.rate(rater, photo, scale, "cot")
         assert (f"{float(line['value']):.3f}", line["error"]) == (result.value, "")
-        assert [float(line[f"p {level.word}"]) for level in scale.fine] == [chance for *_, chance in result.levels]
+        assert [float(line[f"p_{level.word}"]) for level in scale.fine] == [chance for *_, chance in result.levels]
     assert lines[2]["error"] and not lines[2]["value"]
 
 

@@ -240,7 +240,7 @@ def test_rows_without_a_test_file_are_scored_with_a_note(write, tmp_path, capsys
     path = write("spaq", line("spaq", 1, 1))
     assert run(path) == 0
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[-1].startswith(f"note: {path}: ") and captured.err == ""
+    assert f"\nnote: {path}: " in captured.out and captured.err == ""
     data = tmp_path / "data" / "spaq_test.jsonl"
     write_jsonl(data, [to_row(Example("1", "spaq", "x.jpg", 1, SCALES["spaq"], "cot"))])
     assert run(write("named/spaq", line("spaq", 1, 1, id="1")), "--data", data) == 0

@@ -60,11 +60,12 @@ def test_a_csv_by_hand(tmp_path):
     reader = Reader(tmp_path)
     done = rate_batch(reader, photos(tmp_path, b="two", a="one", c="broken"), APPEAL, "cot", quiet)
     assert reader.questions == {question(APPEAL, "cot")}
-    words = [f"p {word}" for word in ("Repelling", "Dull", "Acceptable", "Attractive", "Irresistible")]
-    rated = {"word": "Attractive", "value": "3.56", "coarse": "Sells", "entropy": "1.0889", "mass": "0.75", "error": ""}
+    words = [f"p_{word}" for word in ("Repelling", "Dull", "Acceptable", "Attractive", "Irresistible")]
+    rated = {"label": "3", "word": "Attractive", "value": "3.56", "coarse": "Sells", "error": ""}
+    rated |= {"entropy": "1.0889", "mass": "0.75"}
     rated |= dict(zip(words, ["0", "0.1", "0.2", "0.6", "0.1"]))
     read = lines(done.csv)
-    assert list(read[0]) == ["image", "word", "value", "coarse", *words, "entropy", "mass", "error"]
+    assert list(read[0]) == ["image", "label", "word", "value", "coarse", *words, "entropy", "mass", "error"]
     assert read[:2] == [{"image": "a.png"} | rated, {"image": "b.png"} | rated]
     assert read[2] == dict.fromkeys(read[0], "") | {"image": "c.png", "error": "starts with b'broken'"}
     assert done.rows == [
@@ -82,8 +83,8 @@ def test_what_is_counted_has_a_number_and_no_columns_of_levels(tmp_path):
     [head, cells] = csv.reader(
         csv_text([Photograph("a.png", "")], [row(months, "cot", probs)], months, "cot").splitlines()
     )
-    assert head == ["image", "word", "value", "coarse", "entropy", "mass", "error"]
-    assert cells == ["a.png", "23 months", "23.4", "Middle", "1.0889", "0.75", ""]
+    assert head == ["image", "label", "word", "value", "coarse", "entropy", "mass", "error"]
+    assert cells == ["a.png", "23", "23 months", "23.4", "Middle", "1.0889", "0.75", ""]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
