@@ -14,18 +14,18 @@ setup: .venv/ready
 demo: saves/demo_predict/done
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python eval/report.py saves/demo_predict --out saves/demo_predict/report.html
-# The recipe's LoRA on five photographs, with the tiny model, whose weights are random: many epochs, a high rate.
-OWN = --model saves/demo_base --adapter saves/own_demo --image-max-pixels 12544 --scale data/own_demo/scale.yaml
-own-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
+# The recipe on five photographs, with the tiny model. Its weights are random, so all of it is trained, for many epochs.
+OWN = --model saves/own_demo --image-max-pixels 12544 --scale data/own_demo/scale.yaml
+own-demo: saves/demo_base/config.json
 	rm -rf saves/own_demo saves/own_demo_test saves/own_demo.csv*
 	python -m data_prep own examples/product_photos/ratings.csv --scale examples/product_photos/scale.yaml --out data/own_demo
 	llamafactory-cli train recipes/custom.yaml dataset_dir=data/own_demo output_dir=saves/own_demo \
-	  model_name_or_path=saves/demo_base bf16=false image_max_pixels=12544 preprocessing_num_workers=1 dataloader_num_workers=0 \
-	  eval_strategy=steps eval_steps=60 num_train_epochs=60 learning_rate=1.0e-2 per_device_train_batch_size=5 \
-	  gradient_accumulation_steps=1 $(ARGS)
+	  model_name_or_path=saves/demo_base finetuning_type=full bf16=false image_max_pixels=12544 preprocessing_num_workers=1 \
+	  dataloader_num_workers=0 eval_strategy=steps eval_steps=200 save_steps=200 num_train_epochs=200 learning_rate=2.0e-3 \
+	  per_device_train_batch_size=5 gradient_accumulation_steps=1 $(ARGS)
 	python eval/predict.py $(OWN) --data data/own_demo/cot/appeal_test.jsonl --media examples/product_photos --out saves/own_demo_test
 	python eval/score.py saves/own_demo_test --scale data/own_demo/scale.yaml
-	python eval/predict.py $(OWN) --images data/demo/images/test --limit 16 --out saves/own_demo.csv --sheet saves/own_demo.html
+	python eval/predict.py $(OWN) --images examples/product_photos/images --sort value --out saves/own_demo.csv --sheet saves/own_demo.html
 sweep-demo: data/demo/demo_test.jsonl saves/demo_base/config.json
 	python train/sweep.py demo --saves saves/sweep_demo $(ARGS)
 app: saves/demo/train_results.json

@@ -160,11 +160,11 @@ def report_ratings(out: Path, ratings: Sequence[Rating], result: FileResult, sca
     head = ["images", "rated before", "rated now", "unreadable", "left (--limit)", "images/s"]
     print(table([head, [*counts, result.rows - len(ratings), rate]]))
     groups = scale.coarse if scale.counted else scale.fine
-    names: dict[str, list[str]] = {group.both: [] for group in groups}
+    names: dict[str, list[str]] = {group.word: [] for group in groups}
     for row in ratings:
         if row.label is not None:
             group = coarse_of(scale, row.label) if scale.counted else scale.fine[row.label - scale.lo]
-            names[group.both].append(row.image)
+            names[group.word].append(row.image)
     names |= {"unreadable": [row.image for row in unreadable]} if unreadable else {}
     rows = [[name, len(images), ", ".join(images[:FIRST])] for name, images in names.items()]
     print(f"\n{table([['level', 'images', 'first'], *rows])}\n\n{out}")

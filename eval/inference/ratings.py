@@ -8,7 +8,7 @@ from storm.prompts import STRATEGIES, answers
 from storm.scales import Scale, coarse_of
 
 LITTLE = 0.5  # of all valid answers' probability; our choice: a model trained on the question gives nearly 1
-DOUBT = "this model was not trained on this question"
+DOUBT = "this model was probably not trained on this question"
 
 
 class Rating(NamedTuple):

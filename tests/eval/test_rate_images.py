@@ -246,7 +246,7 @@ def test_the_value_is_in_the_users_own_unit(photos, tmp_path):
     assert not any("label" in line.row for line in read_jsonl(Path(f"{out}.rows/rows.jsonl"))), "nobody knows it"
     printed = done.stdout.splitlines()
     assert printed[2].split() == ["5", "0", "5", "0", "0", printed[2].split()[-1]]
-    assert any(line.split() == ["appeal3(Attractive)", "1", "sub/3.png"] for line in printed)
+    assert any(line.split() == ["Attractive", "1", "sub/3.png"] for line in printed)
     assert str(out) in printed and "warning" not in done.stderr
 
 
