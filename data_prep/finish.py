@@ -33,7 +33,7 @@ def write_and_report(
     try:
         if built:
             report = compare(built, options)
-        for b in tqdm(built, "write", unit="dataset", disable=not built):
+        for b in tqdm(built, "write", unit="dataset", disable=len(built) < 2):
             try:
                 refuse(b)
                 if b.source:  # duplicates may have been dropped

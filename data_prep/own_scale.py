@@ -86,7 +86,7 @@ def scale_text(asked: Asked, name: str, rows: Sequence[Rating] = ()) -> str:
     else:
         levels, how = _levels(asked, rows) if asked.levels else _found(rows)
         known |= {"levels": levels} | ({"order": "descending"} if asked.order == "descending" else {})
-    return f"# {how}\n" + yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+    return f"# {how}\n" + yaml.safe_dump(known, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str]:
