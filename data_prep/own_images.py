@@ -7,11 +7,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from difflib import get_close_matches
+from itertools import count
 
 from data_prep.downloads import Files, folded, stem
 from storm.images import suffixes
 from storm.text import printable
 
+NEAR = 20  # misses whose nearest names are looked for
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 Found = tuple[str | None, str]  # the path of a file below the root, and, if there is none, why
 
@@ -24,6 +26,7 @@ def finder(files: Files) -> Callable[[str], Found]:
     """
     by_name: dict[str, list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
+    misses = count()
     for path in files.images:
         by_name[folded(path.rpartition("/")[2])].append(path)
         by_stem[folded(stem(path))].append(path)
@@ -40,14 +43,17 @@ def finder(files: Files) -> Callable[[str], Found]:
         last = folded(parts[-1])
         paths = by_name.get(last) or ([] if last.endswith(suffixes()) else by_stem.get(last, []))
         agree = {path: _common([folded(part) for part in parts[:-1]], folded(path).split("/")[:-1]) for path in paths}
-        best = [path for path in paths if agree[path] == max(agree.values())]
+        most = max(agree.values(), default=0)
+        best = [path for path in paths if agree[path] == most]
         if len(best) == 1:
             return best[0], ""
         if best:
             return None, f"{len(best)} files are named so ({printable(', '.join(best[:3]))})"
         if url:
             return None, f"no file of this name below {files.root}: download the images first"
-        near = [by_name[other][0] for other in get_close_matches(last, by_name, 3, 0.6)]
+        near = []
+        if next(misses) < NEAR:  # to compare with all names takes long
+            near = [by_name[other][0] for other in get_close_matches(last, by_name, 3, 0.6)]
         return None, f"no such image below {files.root}" + (f"; near: {printable(', '.join(near))}" if near else "")
 
     return find
@@ -55,7 +61,7 @@ def finder(files: Files) -> Callable[[str], Found]:
 
 def _common(one: list[str], other: list[str]) -> int:
     """How many of the last names of two paths agree."""
-    count = 0
-    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
-        count += 1
-    return count
+    same = 0
+    while same < min(len(one), len(other)) and one[-1 - same] == other[-1 - same]:
+        same += 1
+    return same

@@ -6,7 +6,7 @@ rating_columns.py finds them. SCALE.yaml says what the ratings mean (storm/custo
 examples/product_photos/); --levels and --years make one (own_scale.py). Also called csv, as before.
 """
 
-import shlex
+import re
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +29,9 @@ from storm.datasets import DatasetFacts
 from storm.files import locked, write_json, write_text
 from storm.levels import OwnScale
 from storm.options import Parser, one_of
-from storm.prompts import STRATEGIES
+from storm.prompts import STRATEGIES, strategy_of
+from storm.rows import sibling
+from storm.text import command_line
 
 EXAMPLE = "examples/product_photos"
 RECIPE = "recipes/custom.yaml"
@@ -102,7 +104,7 @@ def main(argv: list[str]) -> int:
         stratify=args.stratify,
         allow_shared_subjects=args.allow_shared_subjects,
     )
-    if given != {""}:  # what the user's own split does not name is not there, unless it is asked for
+    if given != {""}:  # of a split of her own, only validation rows are drawn without being asked for
         shares = shares._replace(test=args.test or 0)
     out = args.out or Path("data") / scale.scale.name
     opts = options(parser, args, out=out, shares=shares)
@@ -135,17 +137,27 @@ def build(ratings: Path, scale: tuple[OwnScale, str], facts: DatasetFacts, read:
 
 
 def next_command(registry: dict[str, dict], options: Options) -> str:
-    """The command that checks a training on the rows, ready to paste."""
+    """The command that checks a training on the rows, ready to paste. A training takes no path with blanks: such a
+    folder gets a link."""
     train = next(iter(registry))
-    val = train.replace("_train", "_val", 1)
-    name = next(iter(registry)).rpartition("_train")[0]
-    settings = {"dataset": train, "eval_dataset": val, "dataset_dir": options.out, "media_dir": options.media}
+    val, links = sibling(train, "val"), []
+
+    def folder(path: Path) -> str:
+        text = str(path)
+        if re.search(r"\s", text):
+            link = re.sub(r"\s+", "_", path.name)
+            links.append(command_line(["ln", "-sfn", path.resolve(), link]))
+            text = link
+        return text if "/" in text else f"./{text}"  # a number alone would not be text
+
+    settings = {"dataset": train, "eval_dataset": val}
     if val not in registry:
-        settings |= {"eval_dataset": "null", "eval_strategy": "'no'"}  # a bare no is false
-    settings |= {"output_dir": f"saves/{name}"}
-    words = [f"{key}={value}" for key, value in settings.items()]
-    quoted = (f'"{word}"' if "'" in word else shlex.quote(word) for word in words)
-    return " ".join(["python train/preflight.py", RECIPE, *quoted])
+        settings |= {"eval_dataset": "null", "eval_strategy": '"no"'}  # a bare no is false
+    settings |= {"dataset_dir": folder(options.out), "media_dir": folder(options.media)}
+    suffix = strategy_of(train).suffix
+    settings |= {"output_dir": f"saves/{train.removesuffix(suffix).removesuffix('_train')}{suffix}"}
+    words = ["python", "train/preflight.py", RECIPE, *(f"{key}={value}" for key, value in settings.items())]
+    return " && ".join([*links, command_line(words)])
 
 
 def shown(ratings: Path, scale: OwnScale, built: Built) -> None:

@@ -54,7 +54,16 @@ def dataset(
                 votes.append(Vote(path, row.rater, scale.score(row.rating)))
         if votes:
             files.notes += about(votes, how)
-        for path, (score, shares) in combined(votes, scale, how).items():
+        images = combined(votes, scale, how)
+        between = {path: fault for path, (score, _) in images.items() if (fault := between_levels(scale, score))}
+        if len(between) > OFF_SCALE * len(images) and not off_scale:
+            path, fault = next(iter(between.items()))
+            what = f"{len(between):,} of {len(images):,} images have a {how} on no level, the first: {path}: {fault}"
+            raise ValueError(f"{what}; --raters majority, or give the levels ranges, or --allow-off-scale drops them")
+        for path, (score, shares) in images.items():
+            if path in between:
+                yield Drop(path, found[path].place, "rule", f"the {how} of its ratings: {between[path]}")
+                continue
             yield Row(path, (path,), score, found[path].subject, found[path].split, shares=shares)
 
     facts = DatasetFacts(
@@ -80,6 +89,15 @@ def fault_of(scale: OwnScale, rating: str) -> str:
     """Why a scale does not have a rating, "" if it has it."""
     try:
         scale.score(rating)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def between_levels(scale: OwnScale, score: float) -> str:
+    """Why what counts of several ratings is on no level, "" if it is on one."""
+    try:
+        scale.rounded(score)
     except ValueError as error:
         return str(error)
     return ""

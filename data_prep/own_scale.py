@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple
 
 import yaml
 
 from data_prep.options import score_range
 from data_prep.own_rows import Rating
+from data_prep.raters import COMBINE
 from storm.custom_scale import LEVELS
 from storm.levels import NUMBER
 from storm.options import Parser, one_of
@@ -32,6 +32,7 @@ class Asked(NamedTuple):
     order: str = "ascending"
     unit: str | None = None
     rates: str | None = None
+    raters: str = "mean"  # of several ratings of an image, what counts
 
 
 def add_levels(parser: Parser) -> None:
@@ -70,7 +71,9 @@ def asked_of(args: argparse.Namespace) -> Asked:
         return Asked(range=args.years, unit="years", rates=args.rates or "the age of the person")
     if args.unit and not args.range:
         raise ValueError(f"--unit {args.unit}: --range LOWEST,HIGHEST says which numbers there are")
-    return Asked(args.levels, args.range, args.by, args.order, args.unit, args.rates)
+    if args.unit and not args.rates:
+        raise ValueError(f'--unit {args.unit}: --rates says what is estimated, such as --rates "the age of a baby"')
+    return Asked(args.levels, args.range, args.by, args.order, args.unit, args.rates, args.raters)
 
 
 def scale_text(asked: Asked, name: str, rows: Sequence[Rating] = ()) -> str:
@@ -84,7 +87,7 @@ def scale_text(asked: Asked, name: str, rows: Sequence[Rating] = ()) -> str:
         low, high = (int(end) if end == int(end) else end for end in asked.range)
         how, known = f"each whole number of {asked.unit} is a level", known | {"unit": asked.unit, "range": [low, high]}
     else:
-        levels, how = _levels(asked, rows) if asked.levels else _found(rows)
+        levels, how = _levels(asked, rows) if asked.levels else _found(asked, rows)
         known |= {"levels": levels} | ({"order": "descending"} if asked.order == "descending" else {})
     return f"# {how}\n" + yaml.safe_dump(known, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
@@ -106,7 +109,7 @@ def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str
             raise ValueError(f"--by {asked.by}: --range LOWEST,HIGHEST says which ratings there are")
         return words, f"the ratings are these words, or the numbers 0 to {count - 1}"
     if asked.by == "quantiles":
-        cuts, how = _quantiles(rows, count, asked.range), f"each level has about one in {count} of the ratings"
+        cuts, how = _quantiles(asked, rows, count), f"each level has about one in {count} of the ratings"
     else:
         low, high = asked.range
         whole = low == int(low) and high == int(high) and high - low == count - 1
@@ -115,8 +118,8 @@ def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str
             raise ValueError(f"--by values: {what}; --by equal-width divides the range, or name as many levels")
         if asked.by == "values" or (asked.by is None and whole):
             values = [int(low) + level for level in range(count)]
-            words = words if "," in asked.levels else [str(value) for value in values]
             ordered = values[::-1] if asked.order == "descending" else values
+            words = words if "," in asked.levels else [str(value) for value in ordered]
             return dict(zip(words, ordered)), "each whole number is a level; a mean of raters is rounded, a half up"
         width = (high - low) / count
         cuts, how = [round(low + width * level, 6) for level in range(count)] + [high], "all levels are equally wide"
@@ -124,16 +127,20 @@ def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str
     return dict(zip(words, ranges[::-1] if asked.order == "descending" else ranges)), how
 
 
-def _quantiles(rows: Sequence[Rating], count: int, ends: tuple[float, float] | None) -> list[float]:
-    """The ends of `count` ranges with about as many images in each; of several raters, by the mean of an image."""
+def _quantiles(asked: Asked, rows: Sequence[Rating], count: int) -> list[float]:
+    """The ends of `count` ranges with about as many images in each; of several raters, by what counts of an image."""
     of_image: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if NUMBER.fullmatch(row.rating):
             of_image[row.image].append(float(row.rating.replace(",", ".")))
-    scores = sorted(map(fmean, of_image.values()))
+    votes = [score for scores in of_image.values() for score in scores]
+    scores = sorted(map(COMBINE[asked.raters], of_image.values()))
     if len(scores) < count:
         raise ValueError(f"--by quantiles: {len(scores)} ratings are numbers, fewer than {count} levels")
-    low, high = ends or (scores[0], scores[-1])
+    low, high = asked.range or (min(votes), max(votes))
+    if low > min(votes) or high < max(votes):
+        ends = f"{min(votes):g},{max(votes):g}"
+        raise ValueError(f"--range {low:g},{high:g} does not hold all ratings: --range {ends}, or leave it out")
     cuts = [low, *(scores[len(scores) * level // count] for level in range(1, count)), high]
     if cuts != sorted(set(cuts)):
         what = "many ratings are the same number, so levels would be empty"
@@ -141,15 +148,18 @@ def _quantiles(rows: Sequence[Rating], count: int, ends: tuple[float, float] | N
     return cuts
 
 
-def _found(rows: Sequence[Rating]) -> tuple[dict, str]:
+def _found(asked: Asked, rows: Sequence[Rating]) -> tuple[dict, str]:
     """The levels of ratings that are a few whole numbers, one after the other. Raises ValueError, with the options to
     give, for others."""
+    if given := [name for name in ("range", "by") if getattr(asked, name)]:
+        raise ValueError(f"--{given[0]} goes with --levels: the words of the levels, or how many there are")
     cells = sorted({row.rating for row in rows if row.rating})
     numbers = sorted({float(cell.replace(",", ".")) for cell in cells if NUMBER.fullmatch(cell)})
     few = 2 <= len(numbers) <= FEW and numbers == [numbers[0] + place for place in range(len(numbers))]
     if few and numbers[0] == int(numbers[0]) and all(NUMBER.fullmatch(cell) for cell in cells):
-        levels = {f"{number:g}": int(number) for number in numbers}
-        return levels, "found in the ratings: each whole number is a level, the lowest first"
+        ordered = numbers[::-1] if asked.order == "descending" else numbers
+        levels = {f"{number:g}": int(number) for number in ordered}
+        return levels, f"found in the ratings: each whole number is a level, {ordered[0]:g} is the lowest"
     what = "say what the ratings mean, with --scale SCALE.yaml or"
     if len(numbers) > len(cells) / 2:
         ends = f"{numbers[0]:g},{numbers[-1]:g}"

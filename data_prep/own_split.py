@@ -13,7 +13,7 @@ from storm.text import printable
 
 
 class Shares(NamedTuple):
-    """How rows without a split column are divided. The defaults are our choice."""
+    """How rows are divided that no split column divides. The defaults are our choice."""
 
     test: float = 0.1  # of all rows
     val: float = 0.1  # of the rows that are left for training
@@ -31,18 +31,25 @@ def own_split(rows: Sequence[Rated], shares: Shares, notes: list[str]) -> Split:
     rng.shuffle(rows)
     given = {row.part for row in rows} - {""}
     parts = {part: [row for row in rows if row.part == part] for part in ("train", "val", "test")}
-    parts["train"] += parts.pop("") if "" in parts else [row for row in rows if not row.part]
+    parts["train"] += [row for row in rows if not row.part]
     for part in ("test", "val"):
         wanted = round(getattr(shares, part) * len(parts["train"]))
         if part not in given and wanted:
-            parts["train"], parts[part] = _drawn(parts["train"], wanted, shares.stratify, rng)
+            left, drawn = _drawn(parts["train"], wanted, shares.stratify, rng)
+            if left or part == "test":
+                parts["train"], parts[part] = left, drawn
+            else:
+                notes.append("no validation rows: one subject is left for training")
+    labels = {row.label for row in rows}
+    if shares.stratify and (missing := sorted(labels - {row.label for row in parts["test"]})):
+        notes.append(f"no test rows of level {', '.join(map(str, missing))}: too few subjects have it")
     _no_shared(parts, shares.allow_shared_subjects, notes)
     return Split(parts["train"], [], parts["test"], parts["val"])
 
 
 def _drawn(rows: list[Rated], wanted: int, stratify: bool, rng: random.Random) -> tuple[list[Rated], list[Rated]]:
     """(rows that stay, drawn rows): whole subjects, one by one, until there are the wanted rows or just over; with
-    stratify, of the subjects of each level (the most common one of their rows) in turn, its share of them."""
+    stratify, of the subjects of each level (the most common one of their rows) its own share."""
     of_subject: dict[tuple[str, str], list[Rated]] = defaultdict(list)
     for row in rows:
         of_subject[who(row)].append(row)
@@ -51,12 +58,13 @@ def _drawn(rows: list[Rated], wanted: int, stratify: bool, rng: random.Random) -
         labels = Counter(row.label for row in own)
         strata[min(labels, key=lambda label: (-labels[label], label)) if stratify else 0].append(subject)
     chosen: set[tuple[str, str]] = set()
-    count = before = 0
+    before = 0
     for _, subjects in sorted(strata.items()):
-        before += sum(len(of_subject[subject]) for subject in subjects)
+        first, before, count = before, before + sum(len(of_subject[subject]) for subject in subjects), 0
+        share = round(wanted * before / len(rows)) - round(wanted * first / len(rows))
         rng.shuffle(subjects)
         for subject in subjects:
-            if count >= round(wanted * before / len(rows)):
+            if count >= share:
                 break
             chosen.add(subject)
             count += len(of_subject[subject])

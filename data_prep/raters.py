@@ -54,14 +54,18 @@ def about(votes: Sequence[Vote], how: str) -> list[str]:
     raters = sorted({vote.rater for vote in votes})
     ratings = f"{len(votes):,} ratings of {len(by_image):,} images by {len(raters):,} raters"
     lines = [f"{ratings}; the {how} counts; standard deviation within an image {spread:.2f}"]
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)  # rater -> (own mean, mean of the others) by image
+    for of_image in by_image.values():
+        of_rater: dict[str, list[float]] = defaultdict(list)
+        for vote in of_image:
+            of_rater[vote.rater].append(vote.score)
+        total = sum(vote.score for vote in of_image)
+        for rater, scores in of_rater.items():
+            if len(scores) < len(of_image):
+                rest = (total - sum(scores)) / (len(of_image) - len(scores))
+                pairs[rater].append((fmean(scores), round(rest, 9)))  # a constant stays one
     for rater in raters:
-        own, others = [], []
-        for of_image in by_image.values():
-            mine = [vote.score for vote in of_image if vote.rater == rater]
-            theirs = [vote.score for vote in of_image if vote.rater != rater]
-            if mine and theirs:
-                own.append(fmean(mine))
-                others.append(fmean(theirs))
+        own, others = zip(*pairs[rater]) if pairs[rater] else ((), ())
         try:
             agrees = len(own) < SHARED or correlation(own, others) > 0
         except StatisticsError:  # always the same rating, of this rater or of the others

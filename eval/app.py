@@ -25,7 +25,7 @@ from eval.app_page.choices import choices, typed_scale
 from eval.app_page.page import page
 from eval.app_page.result import Result, result_of
 from eval.app_page.uploads import Photograph
-from eval.inference.settings import Settings, scale_called
+from eval.inference.settings import Settings, scale_called, trained_upright
 from storm.images import suffixes
 from storm.options import Parser, one_of, positive, print_errors
 from storm.prompts import STRATEGIES, strategy_of
@@ -124,6 +124,7 @@ def load_rater(args: argparse.Namespace, uploads: Path) -> "Rater":
         from eval.inference.rater import Rater
 
         size = {"image_max_pixels": args.image_max_pixels, "cutoff_len": CUTOFF}
+        size["upright"] = bool(args.scale) and trained_upright(args.scale)
         settings = Settings(args.model, adapter=args.adapter, media=uploads, **size)
         rater = Rater(load(settings, torch.device("cuda" if torch.cuda.is_available() else "cpu")), settings)
     log.unlink()

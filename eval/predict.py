@@ -20,12 +20,12 @@ from eval.inference import rating_table
 from eval.inference.rating_table import ORDERS
 from eval.inference.ratings import DOUBT, LITTLE, Rating
 from eval.inference.run import FileResult, predict, rank_and_world
-from eval.inference.settings import DECODES, Settings, scale_called
+from eval.inference.settings import DECODES, Settings, scale_called, trained_upright
 from storm.files import refuse_irregular
 from storm.options import Parser, one_of, positive, print_errors
 from storm.prompts import STRATEGIES, strategy_of
 from storm.scales import Scale, coarse_of
-from storm.text import printable, table
+from storm.text import command_line, printable, table
 
 ONLY_IMAGES = ("strategy", "sort", "sheet")  # options that go with --images
 FIRST = 3  # names that the last table shows of each level
@@ -47,6 +47,8 @@ def arguments() -> Parser:
     add("--media", type=Path, metavar="FOLDER", help=text)
     text = "exact: probabilities of all valid answers; generate: greedy text (default: %(default)s)"
     add("--decode", type=one_of(DECODES), default=Settings.decode, metavar="|".join(DECODES), help=text)
+    text = "turn images as their EXIF data say; --images does so if the training rows are copies of data_prep --resize"
+    add("--upright", action="store_true", help=text)
     add("--bf16", action="store_true", help="cast the weights to bfloat16 (bf16_full_eval in our recipes)")
     text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
@@ -86,7 +88,8 @@ def report(settings: Settings, results: list[FileResult]) -> int:
         rate = round(file.written / file.seconds, 2) if file.written else None
         rows.append([file.name, file.rows, file.before, file.written - file.errors, file.errors, rate])
     print(table(rows))
-    print(f"\npython eval/score.py {settings.out}" + (f" --scale {settings.scale}" if settings.scale else ""))
+    scale = ["--scale", settings.scale] if settings.scale else []
+    print(f"\n{command_line(['python', 'eval/score.py', settings.out, *scale])}")
     return 2 if any(file.errors for file in results) else 0
 
 
@@ -106,7 +109,8 @@ def rate_images(args: argparse.Namespace) -> int:
     if rank_and_world()[0] == 0:
         for note in images.notes:
             print(printable(note), file=sys.stderr)
-    results = unrated.rate(replace(settings_of(args), out=rows), images, scale, strategy)
+    settings = replace(settings_of(args), out=rows, upright=args.upright or trained_upright(str(args.scale)))
+    results = unrated.rate(settings, images, scale, strategy)
     if not results:  # only the first process has something to report
         return 0
     [result] = results

@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(args.out, html)
         print(f"{args.out}: {size:.1f} MB, {page.rows:,} rows, {seconds:.0f} s\n")
         print(table([["", "run", "strategy", "decode", "datasets", "rows", "unparsed"], *page.summary]))
-        if following := after_report(args.paths, args.scale):
-            print(f"\n{following}")
+        for line in after_report(args.paths, args.scale):
+            print(f"\n{line}")
     except OSError as error:
         errors = [*errors, f"--out {describe(error)}"]
     return print_errors(errors)

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             errors.append(f"--json {describe(error)}")
     if scores:
-        print(f"\n{after_score(args.paths, args.scale)}")
+        print(f"\n{after_score(args.paths, args.scale, args.data)}")
     return print_errors(errors)
 
 

@@ -226,7 +226,7 @@ def _numbers(known: dict) -> OwnScale:
 
 def _runs(groups: object, unit: str, lo: int, hi: int) -> list[tuple[str, int, int]]:
     """(word, first, last) of each coarse group."""
-    if groups is None and unit == "years":
+    if groups is None and unit == "years" and hi <= NUMBERS:  # ages, not years of the calendar
         return [(word, max(a, lo), min(b, hi)) for a, b, word in AGES if a <= hi and b >= lo]
     if groups is None:
         cuts = [lo + (hi - lo + 1) * third // 3 for third in range(4)]
@@ -235,6 +235,8 @@ def _runs(groups: object, unit: str, lo: int, hi: int) -> list[tuple[str, int, i
         raise ValueError("coarse must give each group's numbers: `word: [from, to]`")
     runs = [(_word(word), *_range(f"coarse {word!r}", ends)) for word, ends in groups.items()]
     _all_different([word for word, *_ in runs])
-    if not runs or [run[1] for run in runs] != [lo, *(run[2] + 1 for run in runs[:-1])] or runs[-1][2] != hi:
+    whole = all(end == int(end) for _, *ends in runs for end in ends)
+    starts = [lo, *(last + 1 for _, _, last in runs[:-1])]
+    if not runs or not whole or [first for _, first, _ in runs] != starts or runs[-1][2] != hi:
         raise ValueError(f"coarse must hold every number from {lo} to {hi} once, in order, as in `word: [{lo}, {hi}]`")
     return [(word, int(first), int(last)) for word, first, last in runs]

@@ -156,16 +156,19 @@ def check_shape(width: int, height: int) -> None:
         raise ImageFault(f"{width} x {height}: one side is more than {ASPECT} times the other")
 
 
-def load_rgb(path: Path) -> "Image.Image":
-    """The image of a file as a model sees it: RGB, as stored (LLaMA-Factory ignores EXIF). Raises ImageFault."""
-    return as_rgb(read_bytes(path))
+def load_rgb(path: Path, upright: bool = False) -> "Image.Image":
+    """The image of a file as a model sees it: RGB, as stored (LLaMA-Factory ignores EXIF), or upright, as the copies of
+    `data_prep --resize` are. Raises ImageFault."""
+    return as_rgb(read_bytes(path), upright=upright)
 
 
-def as_rgb(data: bytes, draft: tuple[int, int] | None = None) -> "Image.Image":
+def as_rgb(data: bytes, draft: tuple[int, int] | None = None, upright: bool = False) -> "Image.Image":
     """The image in a file's bytes as a model sees it, see load_rgb. draft: as of decode()."""
+    from PIL import ImageOps
+
     image = decode(data, draft)
     try:
-        return image.convert("RGB")
+        return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
     except FAULTS as error:
         raise ImageFault(f"cannot be made RGB: {error}") from None
 

@@ -10,7 +10,7 @@ from storm.scales import Scale
 
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 SCIENTIFIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-NUMBERED = re.compile(r"\d+\s*[-:._)]?\s*([^\W\d].*)")  # "1 - Bad", "0Normal"
+NUMBERED = re.compile(r"(?P<number>\d+)\s*[-:._)]?\s*(?P<word>[^\W\d].*)")  # "1 - Bad", "0Normal"
 OF = re.compile(r"(\d+(?:[.,]\d+)?)\s*/\s*(\d+)")  # "4/5"
 PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s*%")
 
@@ -87,14 +87,21 @@ class OwnScale:
         if NUMBER.fullmatch(cell) and not self._numbers:
             return None
         numbered = NUMBERED.fullmatch(cell)
-        for text in (cell, *([numbered[1]] if numbered else [])):
-            for level, candidate in enumerate(self.scale.fine):
-                if spelled(text) == spelled(candidate.word):
-                    return level
+        for level, candidate in enumerate(self.scale.fine):
+            names = (candidate.word, candidate.number) if self.scale.counted else (candidate.word,)
+            if spelled(cell) in map(spelled, names):
+                return level
+            if numbered and spelled(numbered["word"]) == spelled(candidate.word):
+                return level if self._is_its_number(level, float(numbered["number"])) else None
         if self._numbers and NUMBER.fullmatch(cell):
             value = float(cell.replace(",", "."))
             return next((n for n, word in enumerate(self.scale.fine) if float(word.word) == value), None)
         return None
+
+    def _is_its_number(self, level: int, number: float) -> bool:
+        """Whether a number before a word may belong to it: a rating of the level, or of a list, its place."""
+        lo, hi = self.ranges[level]
+        return number in (level, level + 1) if self.listed else lo <= number <= hi or number == level
 
     @cached_property
     def _numbers(self) -> bool:

@@ -1,6 +1,7 @@
 """What all commands share: "did you mean", old names of options, and the line that ends a command that cannot go on."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -37,7 +38,13 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple:
         self.words = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(args, namespace)
+        words: list[str] = []
+        for word in self.words:  # argparse takes the value of "--range -1,5" for an option
+            if words and re.fullmatch(r"-[\d.].*", word) and re.fullmatch(r"--[\w-]+", words[-1]):
+                words[-1] += f"={word}"
+            else:
+                words.append(word)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")

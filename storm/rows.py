@@ -68,6 +68,13 @@ def dataset_and_part(name: str) -> tuple[str, str]:
     return (dataset, part) if part in PARTS else (stem, "")
 
 
+def sibling(stanza: str, part: str) -> str:
+    """The stanza of another part of the same rows: (ages_train_num, test) -> ages_test_num."""
+    suffix = strategy_of(stanza).suffix
+    dataset, _, _ = stanza.removesuffix(suffix).rpartition("_")
+    return f"{dataset}_{part}{suffix}"
+
+
 def build_command(dataset: str, strategy: str = "", val: str = "") -> str:
     """The command that writes the files of a dataset. strategy: "" for the default. val: the option that takes
     validation rows out of train, "" if it is not needed."""

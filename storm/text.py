@@ -1,5 +1,6 @@
 """Text for people: tables as text or Markdown, and lines that a terminal only shows."""
 
+import shlex
 from collections.abc import Sequence
 
 import tabulate
@@ -46,3 +47,8 @@ def number(value: Cell, interval: tuple[float, float] | None = None) -> Cell:
 def printable(text: object) -> str:
     """One line: characters that a terminal would act on, or break the line at, are written as their codes."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
+
+
+def command_line(words: Sequence[object]) -> str:
+    """A command, ready to paste into a shell, whatever the names of files are."""
+    return shlex.join(map(str, words))

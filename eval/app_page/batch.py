@@ -2,7 +2,7 @@
 
 The columns of the csv are those of eval/predict.py --images (inference/rating_table.py).
 
-All cells are quoted. A spreadsheet takes a cell that begins with = + or @ for a formula, and file names come from
+All cells are quoted. A spreadsheet takes a cell that begins with = + - or @ for a formula, and file names come from
 anybody: such a name gets a ' before it, and control characters stand as their codes. Other names are as they were.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BLOCK = 8  # photographs at once: our choice, so that progress is seen
 SHOWN = 100  # rows on the page; the csv has all
-FORMULA = ("=", "+", "@")
+FORMULA = ("=", "+", "-", "@")
 FAILED = "the model failed on this photograph; the program's own output says why"
 
 

@@ -34,7 +34,7 @@ class Rater:
             path = self.settings.media / example.image
             try:
                 path = locate(self.settings.media, example.image, example.file)
-                images[example.id] = load_rgb(path)
+                images[example.id] = load_rgb(path, self.settings.upright)
             except ImageFault as fault:
                 errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
         readable = [example for example in block if example.id in images]

@@ -54,10 +54,12 @@ def expected(scale: Scale, probs: Sequence[float]) -> float:
 
 
 def digits(scale: Scale) -> int:
-    """Places of an expected rating behind the point: four digits of the span of the scale."""
+    """Places of an expected rating behind the point: four digits of the span of the scale; of what is counted, one."""
+    if scale.counted:
+        return 1
     return max(0, 3 - math.floor(math.log10(max(values(scale)) - min(values(scale)))))
 
 
 def in_unit(scale: Scale, value: float) -> str:
     """An expected rating as text, of what is counted with its unit: "23.4 months"."""
-    return f"{value:.1f} {scale.unit}" if scale.counted else f"{value:.{digits(scale)}f}"
+    return f"{value:.{digits(scale)}f}" + (f" {scale.unit}" if scale.counted else "")

@@ -48,16 +48,30 @@ def parts(out: Path, name: str) -> list[Path]:
     return sorted(path for path in out.glob("*.part") if re.fullmatch(re.escape(name) + r"\.\d+\.part", path.name))
 
 
-def merge_parts_before_run(out: Path, name: str) -> None:
+def merge_parts_before_run(out: Path, name: str, root: Path | None = None) -> None:
     """Put all rows with a prediction into <name>.jsonl; then the parts go.
 
-    A row without one has an image that could not be read: this run tries it again.
+    A row without one has an image that could not be read: this run tries it again; with the image root of unrated
+    images, also one whose file is no longer the one that was rated.
     """
     whole, pieces = out / f"{name}.jsonl", parts(out, name)
-    if pieces or any("error" in row for row in _rows([whole])):
+
+    def counts(row: dict) -> bool:
+        return "error" not in row and (root is None or row.get("file") == status_of(root, row))
+
+    if pieces or not all(map(counts, _rows([whole]))):
         # By id: a kill after parts were put together, and before they went, leaves rows twice.
-        rows = {row["id"]: row for row in _rows([whole, *pieces]) if "error" not in row}
+        rows = {row["id"]: row for row in _rows([whole, *pieces]) if counts(row)}
         _replace(whole, pieces, list(rows.values()))
+
+
+def status_of(root: Path, row: dict) -> list[int] | None:
+    """Size and time of change of a row's image, None if it is not there."""
+    try:
+        status = (root / row["image"]).stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
 
 
 def finished(out: Path, name: str) -> set[str]:

@@ -36,7 +36,7 @@ class Request(NamedTuple):
     order: list[str]  # their ids
     ids: list[str]  # the first --limit of them
     before: Collection[str] = ()  # the ids of rows that were finished before this run
-    unrated: bool = False  # images without a label: their predictions say none
+    root: Path | None = None  # of images without a label: their predictions say none, but which file was read
 
 
 class FileResult(NamedTuple):
@@ -92,7 +92,7 @@ def answer(settings: Settings, requests: Sequence[Request], facts: Mapping[str, 
         if rank == 0:
             resume.check_or_write_provenance(settings, facts)
             for part in requests:
-                resume.merge_parts_before_run(settings.out, part.name)
+                resume.merge_parts_before_run(settings.out, part.name, part.root)
         _wait_for_all()
         requests = [part._replace(before=resume.finished(settings.out, part.name)) for part in requests]
         _wait_for_all()  # nobody writes while another one reads
@@ -132,7 +132,7 @@ def predict_file(rater: "Rater", settings: Settings, request: Request, terminal:
     """Predict this process's share of a file, block by block."""
     rank, world = rank_and_world()
     name, wanted = request.name, set(request.ids)
-    if request.unrated:  # images may be added anywhere between others: only what is left makes up the blocks
+    if request.root:  # images may be added anywhere between others: only what is left makes up the blocks
         wanted -= set(request.before)
     path = settings.out / (f"{name}.jsonl" if world == 1 else f"{name}.{rank}.part")
     rows = (row for row in request.rows() if row.id in wanted)
@@ -142,12 +142,12 @@ def predict_file(rater: "Rater", settings: Settings, request: Request, terminal:
             if number % world == rank and any(row.id not in request.before for row in block):
                 # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
                 done = [row for row in rater.rate(block) if row["id"] not in request.before]
-                append_jsonl(path, map(_without_label, done) if request.unrated else done)
+                append_jsonl(path, (_unrated(row, request.root) for row in done) if request.root else done)
             bar.update(len(block))
 
 
-def _without_label(row: dict) -> dict:
-    return {key: value for key, value in row.items() if key != "label"}
+def _unrated(row: dict, root: Path) -> dict:
+    return {key: value for key, value in row.items() if key != "label"} | {"file": resume.status_of(root, row)}
 
 
 def _result(settings: Settings, request: Request, seconds: float) -> FileResult:

@@ -32,6 +32,9 @@ class Settings:
     bf16: bool = False  # cast the weights to bfloat16, as bf16_full_eval of LLaMA-Factory; else as they are
     scale: Path | None = None  # a scale of the user's own
     limit: int | None = None  # the first rows of each file
+    upright: bool = (
+        False  # turn images as their EXIF data say; rows of data_prep name images that are right as they are
+    )
 
 
 def scales_with(scale: Path | None) -> dict[str, Scale]:
@@ -49,6 +52,16 @@ def scale_called(text: str) -> Scale:
         known = "a SCALE.yaml, or a dataset or scale of the paper"
         raise ValueError(f"--scale {text}: not {known}; {did_you_mean(text, names)}")
     return load(Path(text)).scale
+
+
+def trained_upright(scale: str) -> bool:
+    """Whether the training rows of a SCALE.yaml are upright copies (`data_prep --resize`), as the summary beside it says.
+    New photographs, and those of phones are often stored on their side, must then be turned, too."""
+    try:
+        built = read_json(Path(scale).with_name("summary.json"))
+        return any(numbers["settings"]["resize"] for numbers in built.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def command(settings: Settings) -> list[str]:
@@ -75,6 +88,7 @@ def provenance_of(settings: Settings) -> dict:
         "decode": settings.decode,
         "image_max_pixels": settings.image_max_pixels,
         "cutoff_len": settings.cutoff_len,
+        "upright": settings.upright or None,  # None as in folders of earlier versions, which do not say it
         "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
         "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
         "data": {file.stem: provenance.file_hash(file) for file in settings.data},

@@ -146,7 +146,7 @@ def rate(settings: Settings, images: Unrated, scale: Scale, strategy: str) -> li
     The same rows go on after images were added; with another question or image root, they are refused.
     """
     examples = [Example(name, DATASET, name, scale.lo, scale, strategy) for name in images.images]  # no label is known
-    request = Request(NAME, lambda: examples, images.images, images.images[: settings.limit], unrated=True)
+    request = Request(NAME, lambda: examples, images.images, images.images[: settings.limit], root=images.root)
     asked = hashlib.sha256("\n".join([question(scale, strategy), *answers(scale, strategy)]).encode()).hexdigest()[:8]
     facts = {
         "strategy": strategy,

@@ -106,7 +106,9 @@ def test_quantiles_give_each_level_about_as_many_images():
 def test_quantiles_of_several_raters_are_of_the_means():
     rows = [Rating("", f"{n}.jpg", str(vote), "", "", rater) for n in range(10) for rater, vote in (("a", 0), ("b", n))]
     scale = read(scale_text(Asked("low,high", by="quantiles"), "a", rows))
-    assert scale.ranges == ((0, 2.5), (2.5, 4.5))
+    assert scale.ranges == ((0, 2.5), (2.5, 9)), "the ends hold every vote"
+    with pytest.raises(ValueError, match="--range 0,9"):
+        scale_text(Asked("low,high", (0, 4), "quantiles"), "a", rows)
 
 
 def test_school_grades_fall():
@@ -114,6 +116,19 @@ def test_school_grades_fall():
     assert [scale.label(scale.score(cell)) for cell in "321"] == [0, 1, 2]
     wide = read(scale_text(Asked("Bad,Good", (1, 6), order="descending"), "a"))
     assert [wide.label(wide.score(cell)) for cell in ("6", "3,5", "3.4", "1")] == [0, 0, 1, 1]
+
+
+def test_levels_that_are_only_counted_keep_their_numbers_if_they_fall():
+    for asked in (Asked("3", (1, 3), order="descending"), Asked(order="descending")):
+        scale = read(scale_text(asked, "a", rated("1", "2", "3")))
+        assert [level.word for level in scale.scale.fine] == ["3", "2", "1"]
+        assert [scale.label(scale.score(cell)) for cell in "321"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("asked", [Asked(range=(1, 5)), Asked(by="quantiles")])
+def test_range_and_by_are_not_ignored_without_levels(asked):
+    with pytest.raises(ValueError, match="--levels"):
+        scale_text(asked, "a", rated("1", "2", "3", "4"))
 
 
 def test_ratings_that_are_a_few_whole_numbers_need_no_scale():
@@ -160,6 +175,7 @@ def test_the_levels_are_shown_before_anything_is_written(tmp_path, capsys):
         ["--years", "0,100", "--levels", "5"],
         ["--years", "0,100", "--range", "0,5"],
         ["--unit", "months"],
+        ["--unit", "months", "--range", "0,5"],
         ["--order", "descending", "--scale", "a.yaml"],
     ],
 )

@@ -56,3 +56,17 @@ def test_a_subject_in_two_parts_of_the_users_split_is_named_or_allowed():
     notes: list[str] = []
     assert sizes(own_split(both, Shares(val=0, allow_shared_subjects=True), notes)) == [17, 0, 3]
     assert "p0, p1, p2" in notes[0]
+
+
+def test_a_large_subject_takes_no_rows_from_the_share_of_another_level():
+    """90 rows of level 0 by three people, ten of level 1 by as many."""
+    large = [Rated(f"a{n:03}", f"{n}.jpg", 0, 0.0, f"p{n % 3}", "") for n in range(90)]
+    small = [Rated(f"b{n:03}", f"{n}.jpg", 1, 1.0, "", "") for n in range(10)]
+    divided = own_split([*large, *small], Shares(test=0.1, val=0, stratify=True), [])
+    assert Counter(row.label for row in divided.test) == {0: 30, 1: 1}
+
+
+def test_of_two_subjects_none_is_for_validation():
+    notes: list[str] = []
+    assert sizes(own_split(rows(20, subjects=2), Shares(), notes)) == [10, 0, 10]
+    assert "no validation rows" in notes[0]

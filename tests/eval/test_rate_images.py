@@ -12,13 +12,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from eval.inference.rating_table import Rating, ratings_of, write
-from eval.inference.settings import scale_called
+from eval.inference.settings import scale_called, trained_upright
 from eval.inference.unrated import unrated
 from eval.predict import main
 from eval.report_page.sheet import MOST, render, sheet_of, spread
-from storm.files import read_jsonl, write_jsonl
+from storm.files import read_jsonl, write_json, write_jsonl
+from storm.images import load_rgb
 from storm.scales import IQA
 from tests.helpers.inference import MAIN, STAND_IN, WITH_IMAGES
 from tests.helpers.paths import ROOT
@@ -363,6 +365,28 @@ def test_only_images_that_were_added_are_rated(photos, tmp_path):
     ]  # fmt: skip
     assert done.stdout.splitlines()[2].split()[:3] == ["6", "4", "2"]
     assert "no longer there, left out of the table: 1" in done.stdout
+
+
+@starts_programs
+def test_an_image_that_was_replaced_is_rated_again(photos, tmp_path):
+    rate(tmp_path / "r.csv", photos)
+    (photos / "1.png").write_bytes((photos / "0.png").read_bytes() + b" ")
+    rate(tmp_path / "r.csv", photos)
+    assert asked(tmp_path / "r.csv")[5:] == ["1.png"] and len(cells(tmp_path / "r.csv")) == 5
+
+
+def test_new_photographs_are_turned_as_the_training_rows_were(tmp_path):
+    """Phones store photographs on their side; the copies of --resize are upright."""
+    image, exif = Image.new("RGB", (40, 20)), Image.Exif()
+    exif[274] = 6  # orientation: turned by 90 degrees
+    image.save(tmp_path / "phone.jpg", exif=exif)
+    assert load_rgb(tmp_path / "phone.jpg").size == (40, 20)
+    assert load_rgb(tmp_path / "phone.jpg", upright=True).size == (20, 40)
+    scale = tmp_path / "scale.yaml"
+    assert not trained_upright(str(scale)) and not trained_upright("spaq")
+    for resize in (None, 1000):
+        write_json(tmp_path / "summary.json", {"mine": {"settings": {"resize": resize}}})
+        assert trained_upright(str(scale)) == bool(resize)
 
 
 @starts_programs

@@ -275,3 +275,27 @@ WRONG_COUNTS = {
 def test_a_wrong_unit_is_one_line(kind, counted):
     with pytest.raises(ValueError, match=r"scale\.yaml: (range|coarse|levels)"):
         counted(**WRONG_COUNTS[kind])
+
+
+@pytest.mark.parametrize(
+    ("cell", "level"), [("1 - Bad", 0), ("0_bad", 0), ("3Good", 2), ("2 - Good", 2), ("5 - Good", None)]
+)
+def test_a_number_before_a_word_must_be_its_own(scale, cell, level):
+    own = load(scale(levels={"Bad": 1, "Fair": 2, "Good": 3}, coarse=""))
+    if level is not None:
+        assert own.label(own.score(cell)) == level
+    else:
+        with pytest.raises(ValueError):
+            own.score(cell)
+
+
+def test_a_number_with_its_unit_is_a_rating(counted):
+    own = counted()
+    assert own.score("12 months") == 12
+    with pytest.raises(ValueError):
+        own.score("")
+
+
+def test_years_of_the_calendar_have_no_ages(counted):
+    own = counted(unit="years", range=[1900, 2000]).scale
+    assert [group.word for group in own.coarse] == ["Low", "Middle", "High"]

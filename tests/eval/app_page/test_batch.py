@@ -101,7 +101,7 @@ def test_words_are_the_same_in_every_strategy(strategy):
         ('=cmd|" /C calc"!A0.png', '\'=cmd|" /C calc"!A0.png'),
         ("+1.png", "'+1.png"),
         ("@SUM(A1).png", "'@SUM(A1).png"),
-        ("-1.png", "-1.png"),
+        ("-1.png", "'-1.png"),
         ("\t=1.png", "\\t=1.png"),
         ("a\r\n=1,2.png", "a\\r\\n=1,2.png"),
         ('a","=1.png', 'a","=1.png'),

@@ -24,6 +24,7 @@ FULL = Settings(
     out=Path("o"),
     limit=4,
     batch_size=5,
+    upright=True,
 )
 
 
