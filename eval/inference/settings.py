@@ -32,9 +32,7 @@ class Settings:
     bf16: bool = False  # cast the weights to bfloat16, as bf16_full_eval of LLaMA-Factory; else as they are
     scale: Path | None = None  # a scale of the user's own
     limit: int | None = None  # the first rows of each file
-    upright: bool = (
-        False  # turn images as their EXIF data say; rows of data_prep name images that are right as they are
-    )
+    upright: bool = False  # turn images as their EXIF data say
 
 
 def scales_with(scale: Path | None) -> dict[str, Scale]:
@@ -55,8 +53,10 @@ def scale_called(text: str) -> Scale:
 
 
 def trained_upright(scale: str) -> bool:
-    """Whether the training rows of a SCALE.yaml are upright copies (`data_prep --resize`), as the summary beside it says.
-    New photographs, and those of phones are often stored on their side, must then be turned, too."""
+    """Whether the training rows of a SCALE.yaml are upright copies (--resize), as the summary beside it says.
+
+    New photographs must then be turned, too: phones often store them on their side.
+    """
     try:
         built = read_json(Path(scale).with_name("summary.json"))
         return any(numbers["settings"]["resize"] for numbers in built.values())

@@ -55,6 +55,7 @@ def test_provenance_is_what_may_change_a_prediction(folder):
         "bf16",
         "trained_on",
         "commit",
+        "upright",
         "versions",
     }
 
