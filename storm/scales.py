@@ -41,6 +41,7 @@ class Scale:
     role: str
     steps: str
     last_comma: str = ", "  # what joins the last two candidates in the question
+    aliases: tuple[tuple[str, str], ...] = ()  # other names in answers: (pattern, what it is called here), in order
     values: tuple[float, ...] = ()  # of a user's own scale: the rating that each level stands for, in the user's unit
 
     def __hash__(self) -> int:
@@ -227,6 +228,15 @@ Based on the coarse classification, proceed to make a final stage prediction. Th
 3. Please note that the coarse thoughts and the final answer should be consistent.
 Answer: [Coarse answer], [Predicted grade]""",
     last_comma=" and ",
+    # The long names of the International Clinical Diabetic Retinopathy scale.
+    aliases=(
+        (r"\bnon-?proliferative diabetic retinopathy\b", "npdr"),
+        (r"\bproliferative diabetic retinopathy\b", "pdr"),
+        (
+            r"\bno (?:(?:visible|apparent|clear|signs? of|evidence of) )*(?:diabetic retinopathy|retinopathy|dr)\b",
+            "no retinopathy",
+        ),
+    ),
 )
 
 # Appendix E.5.
@@ -255,4 +265,14 @@ The specific steps are as follows:
 3. Please note that the coarse thoughts and the final answer should be consistent.
 Answer: [Coarse answer], [Predicted Phase]""",
     last_comma=", and ",
+    aliases=(
+        *(
+            (rf"\b{word}\b", decade)
+            for word, decade in zip(
+                ("thirties", "forties", "fifties", "sixties", "seventies"),
+                ("1930s", "1940s", "1950s", "1960s", "1970s"),
+            )
+        ),
+        (r"\b(19\d)\d\b", r"\g<1>0s"),
+    ),
 )

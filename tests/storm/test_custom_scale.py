@@ -57,7 +57,9 @@ def test_words_may_be_those_that_negate(scale):
         ["Not good", "Good", "Very good"],
     ):
         own = load(scale(levels=words, coarse="")).scale
-        assert [parse(own, "direct", f"level{i}({word})").label for i, word in enumerate(words)] == [*range(len(words))]
+        assert [parse(own, "direct", f"appeal{i}({word})").label for i, word in enumerate(words)] == [
+            *range(len(words))
+        ]
 
 
 @pytest.mark.parametrize("coarse", ["", SCALE["coarse"]])

@@ -68,14 +68,7 @@ READ = [
 # Sentences with one clear rating, in words that could also take it away.
 CLEAR = {
     ("spaq", "direct"): [
-        ("There is no blur, it is good", 3),
-        ("There is no noise and the quality is excellent", 4),
-        ("Not blurry but good", 3),
-        ("There is no doubt that it is good", 3),
-        ("Without doubt excellent", 4),
-        ("This image isn't blurry. It is good.", 3),
         ("Excellent: no noise", 4),
-        ("a good-looking person, but poor light", 1),
         ("Rate 3 - Good", 3),
     ],
     ("spaq", "cot"): [
@@ -286,7 +279,7 @@ def test_an_answer_cut_off_in_its_coarse_part_is_unparsed(name):
 def test_ten_kilobytes_of_noise_are_unparsed(name):
     noise = random.Random(0)
     printable = "".join(noise.choices(string.printable, k=10_000))
-    buried = "x" * 5_000 + answer(SCALES[name], "cot", SCALES[name].lo) + "x" * 5_000
+    buried = "x" * 5_000 + SCALES[name].fine[0].both + "x" * 5_000
     for strategy in STRATEGIES:
         for text in (printable, buried, "(" * 10_000, "rate" * 2_500, "0-1 " * 2_500, " years old" * 1_000):
             assert parse(SCALES[name], strategy, text) is None
