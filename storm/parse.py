@@ -18,12 +18,12 @@ _NAMED = re.compile(
     r"(?<![\w./-])(?P<number>\d{1,2})\s*(?:[-–:]\s*\(?|\()\s*(?P<word>[^\W\d][\w ]{0,39}\w)(?=\s*(?:\)|$|[.,;\n]))"
 )
 _YEARS = (
-    (r"\b\d+(?:\.\d+)? ?(?:%|percent\b)", ""),  # how sure somebody is
+    (r"\b\d{1,3}(?:\.\d{1,3})? ?(?:%|percent\b)", ""),  # how sure somebody is
     (r"\bage (?:group|range|bracket)\b", "age"),
-    (r"(\d+)-years?-old", r"\1 years old"),
-    (r"(\d+) ?岁", r"\1 years old"),
-    (r"\b(\d+)(?: years)?(?: old)? (?:and|or) (?:older|above|over)\b", r"\1+ years old"),
-    (r"\bbetween (\d+) and (\d+)\b", r"\1-\2"),
+    (r"\b(\d{1,3})-years?-old", r"\1 years old"),
+    (r"(?<!\d)(\d{1,3}) ?岁", r"\1 years old"),
+    (r"\b(\d{1,3})(?: years)?(?: old)? (?:and|or) (?:older|above|over)\b", r"\1+ years old"),
+    (r"\bbetween (\d{1,3}) and (\d{1,3})\b", r"\1-\2"),
 )
 _BOUND = re.compile(r"\s*[<>≤≥]=?\s*\d")  # <30, whose sign _clean takes for a bracket
 _TOLERANCE = re.compile(
@@ -46,6 +46,7 @@ _PART = re.compile(r"\b(?:(?P<coarse>coarse (?:answer|classification))|predict\w
 
 # An answer must begin within so many characters: several times the longest valid one, and noise is longer.
 REACH = 500
+LONGEST = 8_000  # letters of a region; our choice: reasoning without a mark where the answer begins is not one
 
 
 class Rating(NamedTuple):
@@ -79,6 +80,9 @@ def read(scale: Scale, strategy: str, text: str) -> Reading:
         return Reading(None, None, part.why)
     if exact := trained.get(_one_case(part.text.strip(" \n.*"))):
         return Reading(*exact, "exact")
+    if len(part.text) > LONGEST and not part.marked:
+        return Reading(None, None, "too long")
+    part = part._replace(text=part.text[:LONGEST], before=part.before[-LONGEST:])
     if _BOUND.match(part.text):
         return Reading(None, None, "off the scale")
     reading = _read_region(scale, strategy, part)
@@ -162,6 +166,8 @@ def _rule(mention: Mention) -> str:
 def _stands_alone(text: str, mention: Mention, mentions: list[Mention], marked: bool) -> bool:
     """Whether a number or a word alone is the answer: it is all of the region, or of its first clause, beside the
     coarse prediction and a few words such as "the rating is". In prose, neither is a rating."""
+    if mention.start > REACH:
+        return False
     before = text[: mention.start]
     for other in reversed([m for m in mentions if m.end <= mention.start]):
         if any(kind == "coarse" for kind, _ in other.names):

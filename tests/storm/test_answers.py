@@ -1,0 +1,167 @@
+"""Answers as chat and reasoning models write them: read right, or not at all."""
+
+import time
+
+import pytest
+
+from storm.answer_region import region
+from storm.datasets import SCALES
+from storm.parse import read
+
+# (dataset, strategy) -> text -> label, None: no reading.
+ANSWERS: dict[tuple[str, str], dict[str, int | None]] = {
+    ("koniq", "direct"): {
+        "The image quality is good.": 3,
+        'I would rate this image as "Fair" due to noise.': 2,
+        "Good, because it is sharp, although the light is poor.": 3,
+        "Fair enough, here is my rating: Good": 3,
+        "My rating is rate1(Poor)": 1,
+        "The answer is rate3(Good), not rate4(Excellent).": 3,
+        "I think rate3": 3,
+        "Rating：３": 3,
+        "4.": 4,
+        "4 (Excellent)": 4,
+        "Answer: Good\nAnswer: Fair": 2,  # the last marker
+        # In prose, no word and no number is a rating.
+        "This is a good photo.": None,
+        "Good lighting": None,
+        "Poor lighting, good colors.": None,
+        "Noise: Poor": None,
+        "1. Sharpness: good\n2. Light: poor\n": None,
+        "It would have been excellent without the noise.": None,
+        "Good morning! I cannot see an image.": None,
+        "There is nothing bad here.": None,
+        "rate 3 things": None,
+        "Option 3": None,
+        # Several, none, or off the scale.
+        "The rating could be Good or Fair.": None,
+        "Rating: Good to Excellent": None,
+        "Rating: between rate2(Fair) and rate3(Good)": None,
+        "rate3(Good) is too high; rate2(Fair) fits.": None,
+        "Final answer: not good": None,
+        "3 - Poor": None,
+        "Rating: 3/5": None,
+        "Rating: 3.5": None,
+        "3 out of 5": None,
+        "5": None,
+    },
+    ("koniq", "cot"): {
+        "Coarse: Above Fair\nFine: Good": 3,
+        "rate3-4 (Above Fair), rate4 (Excellent)": 4,
+        "Coarse answer: rate3-4(Above Fair)": None,
+        "The scale is rate0(Bad), rate1(Poor), rate2(Fair), rate3(Good), rate4(Excellent). I choose rate1(Poor).": 1,
+    },
+    ("morph", "direct"): {
+        "30.": 30,
+        "Age: 30 (range 25-35)": 30,
+        "Probably around 42.": 42,
+        "Predicted Age: 33 ± 4": 33,
+        "He is 25 years old, not 30 years old.": 25,
+        "I am 90% sure that the person is 30 years old.": 30,
+        "他大约42岁。": 42,
+        "He looks 30-35 years old.": None,
+        "In his 30s.": None,
+        "The image was taken in 1995.": None,
+        "I see 2 people, one 30 years old and one 40 years old.": None,
+    },
+    ("utk", "direct"): {
+        "The baby is 1 year old.": 1,
+        "18 months old": None,
+        "1 of the faces is blurred": None,
+        "Figure 12 shows a child.": None,
+        "1. The skin is smooth.": None,
+    },
+    ("utk", "text"): {"The person is about forty two.": 42, "one person": None},
+    ("adience", "direct"): {
+        "Age group: 25-32": 4,
+        "25 to 32 years old": 4,
+        "Answer: 60+": 7,
+        "60 years or older": 7,
+        "seniors (60+ years old)": 7,
+        "The person is 28 years old": None,
+        "An adult man with two infants": None,
+        "not an adult": None,
+    },
+    ("aptos", "direct"): {
+        "No DR": 0,
+        "severe non-proliferative diabetic retinopathy": 3,
+        "Proliferative diabetic retinopathy": 4,
+        "Moderate NPDR (Stage 2)": 2,
+        "Diagnosis: PDR": None,
+        "Grade: 3": 3,
+        "The criteria for severe NPDR are not met.": None,
+        "The differential includes PDR.": None,
+        "diabetic retinopathy": None,
+        "stage2(severe NPDR)": None,
+    },
+    ("hci", "direct"): {
+        "early 1950s": 2,
+        "Around 1965": 3,
+        "Decade: the sixties": 3,
+        "The car is a 1955 Chevrolet.": None,
+        "1950s or 1960s": None,
+        "1980s": None,
+    },
+}
+CASES = [(*key, text, label) for key, texts in ANSWERS.items() for text, label in texts.items()]
+
+
+@pytest.mark.parametrize(("dataset", "strategy", "text", "label"), CASES)
+def test_an_answer_is_read_right_or_not_at_all(dataset, strategy, text, label):
+    assert read(SCALES[dataset], strategy, text).label == label
+
+
+PLACES = {
+    "thoughts": "<think>It could be rate1(Poor) or 2.</think>\n{}",
+    "a tag": "It is not rate0(Bad). <answer>{}</answer> rate1(Poor)",
+    "a box": "So the result is $\\boxed{{\\text{{{}}}}}$ after rate1(Poor).",
+    "fenced JSON": '```json\n{{"reason": "rate1(Poor) at first", "rating": "{}"}}\n```',
+    "a marker": "Not rate1(Poor).\n\n**Final answer:** {}",
+    "special tokens": "{}<|im_end|>",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("answer", ["rate3(Good)", "3", "Good"])
+def test_the_answer_is_where_the_text_says(place, answer):
+    assert read(SCALES["spaq"], "direct", PLACES[place].format(answer)).label == 3
+
+
+RULES = {
+    "exact": "rate3-4(Above Fair), rate3(Good)",
+    "number-word": "I would choose rate3(Good) here.",
+    "number": "rate3",
+    "word": "Good",
+    "cut off": "<think>rate3(Good), as",
+    "empty": "<think></think>",
+    "off the scale": "rate9",
+    "two readings": "rate3(Good) or rate2(Fair)",
+    "prose": "It is a good photo.",
+    "no rating": "I cannot help with that.",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_reading_says_how_it_was_read_or_why_not(rule):
+    if rule == "off the scale":
+        assert read(SCALES["spaq"], "cot", "9").rule == rule
+    else:
+        assert read(SCALES["spaq"], "cot", RULES[rule]).rule == rule
+
+
+def test_the_coarse_prediction_may_stand_before_the_marker():
+    reading = read(SCALES["spaq"], "cot", "Coarse: rate3-4(Above Fair).\nFinal prediction: rate4(Excellent)")
+    assert (reading.label, reading.coarse) == (4, 2)
+
+
+def test_json_with_two_ratings_is_not_one():
+    assert not region('{"rating": 3, "score": 4}').marked
+    assert read(SCALES["spaq"], "direct", '{"rating": 3, "confidence": 4}').label == 3
+    assert read(SCALES["adience"], "direct", '{"group": 4}').label == 4
+
+
+@pytest.mark.parametrize("part", ["{", "\\boxed{", "answer: ", "<answer>", "1 ", "the is ", "9", "<think>", "rate3, "])
+def test_a_long_text_is_read_in_no_time(part):
+    start = time.perf_counter()
+    read(SCALES["spaq"], "cot", part * (100_000 // len(part)))
+    assert time.perf_counter() - start < 3
