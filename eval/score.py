@@ -24,6 +24,13 @@ def arguments() -> Parser:
     add("--baseline", type=Path, metavar="RUN", help="test whether each run differs from this one")
     add("--table", type=one_of(NUMBERS), metavar=numbers, help="print a table of the paper with ours below")
     add("--json", type=Path, metavar="OUT", help="write the scores to this file, too")
+    text = "write how each text was read to this csv file"
+    add("--readings", type=Path, metavar="FILE.csv", help=text)
+    add(
+        "--readings-only", type=one_of(("irregular",)), metavar="irregular", help="of these only what is not as trained"
+    )
+    text = "which texts are read: strict (all that say one rating), exact (only those written as trained)"
+    add("--parser", type=one_of(("strict", "exact")), default="strict", metavar="strict|exact", help=text)
     text = "fit a temperature to these predictions of validation rows, which the model was not trained on, and apply it"
     add("--calibrate", type=Path, metavar="PREDICTIONS", help=text)
     return parser
@@ -31,7 +38,7 @@ def arguments() -> Parser:
 
 def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_args(argv)
-    from eval.scoring import printout
+    from eval.scoring import printout, readings
     from eval.scoring.calibrate import calibrated, unknown_training
     from eval.scoring.compare import compare_runs
     from eval.scoring.next_command import after_score
@@ -40,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     from eval.scoring.testsets import scales_and_test_files
 
     scales, tests, errors = scales_and_test_files(args.scale, args.data)
-    runs, more_errors = load(args.paths, scales, tests)
+    runs, more_errors = load(args.paths, scales, tests, args.parser)
     errors += more_errors
     held_out = []
     if args.calibrate:
@@ -48,13 +55,20 @@ def main(argv: list[str] | None = None) -> int:
         errors += more_errors or calibrated(runs, held_out)
     compared = {}
     if args.baseline:
-        baseline, more_errors = load([args.baseline], scales, tests)
+        baseline, more_errors = load([args.baseline], scales, tests, args.parser)
         compared, unpaired = compare_runs(runs, baseline) if baseline else ({}, [])
         errors += more_errors + unpaired
     scores = [score(predictions) for predictions in runs]
     results = scores, averages(scores), compared, str(args.baseline)
     for text in printout.everything(*results, args.table) if scores else ():
         print(text)
+    if text := readings.rules_table(runs):
+        print(f"\n{text}")
+    if args.readings:
+        try:
+            readings.write(args.readings, runs, bool(args.readings_only))
+        except OSError as error:
+            errors.append(f"--readings {describe(error)}")
     if text := printout.note(runs):
         print(text)
     if text := unknown_training(held_out):

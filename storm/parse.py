@@ -91,6 +91,12 @@ def read(scale: Scale, strategy: str, text: str) -> Reading:
     return reading
 
 
+def read_exact(scale: Scale, strategy: str, text: str) -> Reading:
+    """The same of an answer that is written as trained, case and spacing aside; nothing else is read."""
+    exact = _trained(scale, strategy).get(_one_case(text))
+    return Reading(*exact, "exact") if exact else Reading(None, None, "not as trained")
+
+
 def _read_region(scale: Scale, strategy: str, part: Region) -> Reading:
     grammar, row = grammar_of(scale, strategy), STRATEGIES[strategy]
     noun = grammar.noun if part.key in ("", grammar.noun) or grammar.bare else ""

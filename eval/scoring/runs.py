@@ -17,7 +17,8 @@ from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.prediction_files import Row, prediction_files, read, run_of
 from storm.datasets import SCALES
 from storm.options import describe
-from storm.parse import Rating, parse
+from storm.parse import Reading, read_exact
+from storm.parse import read as read_answer
 from storm.rows import read_examples
 from storm.scales import Scale
 
@@ -43,6 +44,7 @@ class Predictions:
     n_test: int | None = None  # how many rows that has
     temperature: float | None = None  # by which probs were flattened
     first_unparsed: dict | None = None  # "line" and "predict" of it
+    rule: list[str] | None = None  # by which each text was read, or why not (storm/parse.py)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -87,21 +89,27 @@ class Predictions:
         return ~np.isnan(self.probs[:, 0])
 
 
+PARSERS = {"strict": read_answer, "exact": read_exact}  # storm/parse.py; exact: only trained answers count
+
+
 class Kept(NamedTuple):
     """A row that can be scored."""
 
     line: int
     place: int  # which of the file's rows it is, from 0, bad ones counted
     row: Row
-    rating: Rating | None  # None: unparsed
+    rating: Reading
 
 
 def load(
-    paths: Iterable[Path], scales: Mapping[str, Scale] = SCALES, tests: testsets.Index | None = None
+    paths: Iterable[Path],
+    scales: Mapping[str, Scale] = SCALES,
+    tests: testsets.Index | None = None,
+    parser: str = "strict",
 ) -> tuple[list[Predictions], list[str]]:
     """All predictions below the paths, and a line for each row, file or dataset that cannot be used.
 
-    Runs come in the order of the paths, datasets of a run in the paper's.
+    parser: a key of PARSERS. Runs come in the order of the paths, datasets of a run in the paper's.
     """
     loaded: dict[tuple, Predictions] = {}
     errors: list[str] = []
@@ -112,7 +120,7 @@ def load(
             errors.append(describe(error))
             continue
         for file in files:
-            parts, more_errors = read_file(file, scales, tests or {})
+            parts, more_errors = read_file(file, scales, tests or {}, parser)
             errors += more_errors
             for part in parts:
                 key = (*part.key, part.dataset)
@@ -125,11 +133,13 @@ def load(
     return in_order, errors
 
 
-def read_file(path: Path, scales: Mapping[str, Scale], tests: testsets.Index) -> tuple[list[Predictions], list[str]]:
+def read_file(
+    path: Path, scales: Mapping[str, Scale], tests: testsets.Index, parser: str = "strict"
+) -> tuple[list[Predictions], list[str]]:
     """The datasets of a file that can be trusted, and a line for what cannot: bad rows, reruns, other data."""
     datasets: dict[tuple[str, Scale, str], list[Kept]] = defaultdict(list)
     loaded, errors, bad, place = [], [], [], -1
-    read_rating = lru_cache(maxsize=100_000)(parse)
+    read_rating = lru_cache(maxsize=100_000)(PARSERS[parser])
     try:
         for place, (number, row, fault) in enumerate(read(path, scales, {dataset for dataset, *_ in tests})):
             if fault:
@@ -169,9 +179,10 @@ def _predictions(path: Path, run: Path, rows: Sequence[Kept]) -> Predictions:
         lines = [str(part.line) for part in rows if part.row.id == twice]
         raise ValueError(f"id {twice!r} is in lines {' and '.join(lines[:2])}: an appended rerun")
     label, line = np.array([(part.row.label, part.line) for part in rows]).T
-    pred, coarse_pred = np.array([part.rating or (UNPARSED, UNPARSED) for part in rows], float).T
+    ratings = [part.rating[:2] if part.rating.label is not None else (UNPARSED, UNPARSED) for part in rows]
+    pred, coarse_pred = np.array(ratings, float).T
     pred, coarse_pred = pred.astype(int), np.nan_to_num(coarse_pred, nan=UNPARSED).astype(int)  # None is nan
-    probs, unparsed = None, next((part for part in rows if not part.rating), None)
+    probs, unparsed = None, next((part for part in rows if part.rating.label is None), None)
     if any(part.row.probs for part in rows):
         none = [math.nan] * (scale.hi - scale.lo + 1)
         probs = np.array([part.row.probs or none for part in rows], np.float32)
@@ -179,7 +190,8 @@ def _predictions(path: Path, run: Path, rows: Sequence[Kept]) -> Predictions:
         pred = np.where(np.isnan(probs[:, 0]), UNPARSED, np.argmax(probs, 1) + scale.lo)
     first_unparsed = unparsed and {"line": unparsed.line, "predict": unparsed.row.predict[:200]}
     arrays = (label, pred, coarse_pred, line, probs)
-    return Predictions(run, path, dataset, scale, strategy, *arrays, id=ids, first_unparsed=first_unparsed)
+    rule = [part.rating.rule for part in rows]
+    return Predictions(run, path, dataset, scale, strategy, *arrays, id=ids, first_unparsed=first_unparsed, rule=rule)
 
 
 def _join(predictions: Predictions, kept: Sequence[Kept], file: Path, scales: Mapping[str, Scale]) -> None:
