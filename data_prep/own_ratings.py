@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
         need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")
         scale, text = load(args.scale), args.scale.read_text(encoding="utf-8")
     else:
-        text = scale_text(scale_asked, args.name or first.resolve().name, rows)
+        text = scale_text(scale_asked, args.name or str(first.resolve()), rows)
         scale = read_scale(text)
         print(f"\nthe scale:\n{text}")
     given = {row.split for row in rows}

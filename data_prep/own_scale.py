@@ -170,6 +170,11 @@ def _found(asked: Asked, rows: Sequence[Rating]) -> tuple[dict, str]:
 
 
 def plain_name(text: str) -> str:
-    """A name of lower-case letters, digits and _ that begins with a letter."""
-    name = re.sub(r"[^a-z0-9]+", "_", Path(text).stem.lower()).strip("_")
+    """A name of lower-case letters, digits and _ that begins with a letter, from the path of a file: without the part that
+    it says (ratings_train.csv); of a file that says only this, the folder's."""
+    path = Path(text)
+    name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
+    name = re.sub(r"(^|_)(train|training|test|testing|val|valid|validation)$", "", name)
+    if not name and path.parent.name:
+        return plain_name(path.parent.name)
     return name if name[:1].isalpha() else f"ratings_{name}".rstrip("_")

@@ -59,6 +59,7 @@ def test_levels_and_ranges_that_do_not_go_together(levels, ends, by, said):
 def test_a_name_is_made_of_the_name_of_the_file():
     names = ("Ratings 2024 (final).csv", "2024.csv", "Bewertung-A.xlsx")
     assert [plain_name(name) for name in names] == ["ratings_2024_final", "ratings_2024", "bewertung_a"]
+    assert [plain_name(name) for name in ("mugs/ratings_train.csv", "mugs/train.csv")] == ["ratings", "mugs"]
 
 
 def test_the_scale_is_printed_written_and_can_be_given_back(tmp_path, capsys):
