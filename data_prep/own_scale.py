@@ -170,8 +170,10 @@ def _found(asked: Asked, rows: Sequence[Rating]) -> tuple[dict, str]:
 
 
 def plain_name(text: str) -> str:
-    """A name of lower-case letters, digits and _ that begins with a letter, from the path of a file: without the part that
-    it says (ratings_train.csv); of a file that says only this, the folder's."""
+    """A name of lower-case letters, digits and _ that begins with a letter, from the path of a file.
+
+    Without the part that it says (ratings_train.csv); of a file that says only this, from its folder.
+    """
     path = Path(text)
     name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
     name = re.sub(r"(^|_)(train|training|test|testing|val|valid|validation)$", "", name)
