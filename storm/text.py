@@ -1,5 +1,6 @@
 """Text for people: tables as text or Markdown, and lines that a terminal only shows."""
 
+import os
 import shlex
 from collections.abc import Sequence
 
@@ -50,5 +51,16 @@ def printable(text: object) -> str:
 
 
 def command_line(words: Sequence[object]) -> str:
-    """A command, ready to paste into a shell, whatever the names of files are."""
-    return shlex.join(map(str, words))
+    """A command, ready to paste into bash, whatever the names of files are: control characters stand as codes."""
+    return " ".join(_quoted(str(word)) for word in words)
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    letters = [{"\\": "\\\\", "'": "\\'"}.get(c) or (c if c.isprintable() else _code(c)) for c in word]
+    return f"$'{''.join(letters)}'"
+
+
+def _code(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))

@@ -60,7 +60,7 @@ def test_the_last_line_of_each_command_is_the_next_one(copy, run, tmp_path):
     try:
         assert "appeal of a product photo" in answered(app, tmp_path / "log")
     finally:
-        app.send_signal(signal.SIGINT)
+        app.send_signal(signal.SIGTERM)
         app.wait(60)
 
 

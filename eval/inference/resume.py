@@ -52,12 +52,12 @@ def merge_parts_before_run(out: Path, name: str, root: Path | None = None) -> No
     """Put all rows with a prediction into <name>.jsonl; then the parts go.
 
     A row without one has an image that could not be read: this run tries it again; with the image root of unrated
-    images, also one whose file is no longer the one that was rated.
+    images, also one whose file was replaced since it was rated.
     """
     whole, pieces = out / f"{name}.jsonl", parts(out, name)
 
     def counts(row: dict) -> bool:
-        return "error" not in row and (root is None or row.get("file") == status_of(root, row))
+        return "error" not in row and (root is None or status_of(root, row) in (None, row.get("file")))
 
     if pieces or not all(map(counts, _rows([whole]))):
         # By id: a kill after parts were put together, and before they went, leaves rows twice.
