@@ -173,7 +173,7 @@ def both_sides(ratings: Path, built: Built) -> None:
             usable = len(built.split.train) + len(built.split.test)
             raise ValueError(
                 f"{ratings}: none of {usable} usable rows is for {part}; give it more rows or subjects, or say train "
-                "or test for each row in a column split"
+                "or test for each row in a column split; of a split without test rows, --test 0.1 draws some from train"
             )
 
 

@@ -1,5 +1,6 @@
 """The rows of a user's rating files: image, rating, subject, split and rater as text, and where each stands."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,8 @@ def read_all(
     for source in sources:
         ratings = read_ratings(source, header, notes)
         columns = columns_of(source, ratings, asked, notes)
-        said = part_of(source.stem) if len(sources) > 1 and "split" not in columns else ""
+        said = part_in(source.stem) if len(sources) > 1 and "split" not in columns else ""
+        notes += [f"{source.name}: all rows are for {said}, as its name says"] * bool(said)
         for place, cells in ratings.rows:
             text = {role: cells[places[0]] for role, places in columns.items()}
             split = part_of(text.get("split", "")) or said
@@ -44,6 +46,13 @@ def read_all(
             several = columns["rating"] if len(columns["rating"]) > 1 else ()
             rows += [row._replace(rating=cells[n], rater=ratings.columns[n]) for n in several] or [row]
     return rows
+
+
+def part_in(name: str) -> str:
+    """The part that the name of a file says, "" if none or several: test of NNEW_test_0, train of labels-trainval."""
+    words = re.split(r"[^a-z]+", name.lower())
+    said = {part for word in words if (part := "train" if word == "trainval" else part_of(word))}
+    return said.pop() if len(said) == 1 else ""
 
 
 def part_of(word: str) -> str:

@@ -10,8 +10,9 @@ from storm.text import printable
 
 # What a column may be -> its usual names, in any case; blanks, "_" and "-" do not matter.
 USUAL = {
-    "image": ("image", "filename", "file", "path", "img", "name", "image_name", "image_path", "img_path", "source-ref"),
-    "rating": ("rating", "score", "mos", "label", "grade", "level", "age"),
+    "image": ("image", "filename", "file", "path", "img", "name", "image_name", "image_path", "img_path", "source-ref")
+    + ("image_id", "img_id"),
+    "rating": ("rating", "score", "mos", "label", "grade", "level", "age", "dmos"),
     "subject": ("subject", "person", "patient", "identity", "subject_id", "person_id", "patient_id"),
     "split": ("split", "set", "fold"),
     "rater": ("rater", "rater_id", "user", "user_id", "worker", "worker_id", "annotator"),

@@ -10,6 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from data_prep.__main__ import main
+from data_prep.own_rows import part_in, read_all
 from data_prep.rating_files import read_ratings
 from tests.helpers.downloads import write
 
@@ -229,3 +230,30 @@ def test_several_ratings_of_an_image_without_a_column_of_raters_are_refused(tmp_
     lines = [f"{name},{rating}" for name in NAMES for rating in (1, 3)]
     write(tmp_path / "a.csv", "\n".join(["image,rating", *lines]))
     assert levels(tmp_path, "a.csv") is None and "several raters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("train", "train"),
+        ("NNEW_trainval_0", "train"),
+        ("NNEW_test_0", "test"),
+        ("fairface_label_val", "val"),
+        ("test_of_trains", "test"),
+        ("train_and_test", ""),
+        ("latest", ""),
+        ("validated", ""),
+    ],
+)
+def test_the_part_that_a_files_name_says(name, part):
+    assert part_in(name) == part
+
+
+def test_votes_with_equals_signs_between_the_columns(tmp_path):
+    """As the votes of EVA."""
+    path = tmp_path / "votes.csv"
+    path.write_text("user_id=image_id=score\nu1=7=3\nu2=7=5\n")
+    assert [(row.image, row.rating, row.rater) for row in read_all([path], {}, True, [])] == [
+        ("7", "3", "u1"),
+        ("7", "5", "u2"),
+    ]
