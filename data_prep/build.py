@@ -172,7 +172,10 @@ def _locate(
     unlabeled = unmatched(files, located)
     if facts.rows:  # of own ratings, names are exact, and unrated images are usual
         need(False, other_naming(located, unlabeled, facts.missing))
-    need(options.allow_missing, too_many_missing(files, located, facts.missing))
+    fault = too_many_missing(files, located, facts.missing)
+    if fault and not_there:
+        fault += f"; the first: {not_there[0].file}: {printable(not_there[0].id)}: {not_there[0].reason}"
+    need(options.allow_missing, fault)
     return located, unlabeled
 
 

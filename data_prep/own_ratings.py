@@ -51,6 +51,7 @@ def arguments() -> Parser:
     text = f"of several ratings of an image, what counts: {', '.join(COMBINE)} (default: mean)"
     add("--raters", type=one_of(COMBINE), default="mean", metavar="HOW", help=text)
     add("--no-header", action="store_true", help="the first row is data; columns are called 1, 2, 3 ...")
+    add("--sheet", metavar="NAME", help="sheet of an Excel workbook in which several have rows")
     text = "image root that image names start from (default: the folder of the first SOURCE)"
     add("--media", type=Path, help=text)
     add("--out", type=Path, help="where the rows are written (default: data/ and the scale's name)")
@@ -80,10 +81,8 @@ def main(argv: list[str]) -> int:
         parser.error(str(error))
     need_file(args.media, "--media is the folder that image names start from")
     asked = {role: [name] for role in USUAL if (name := getattr(args, f"{role}_column", None))}
-    if "rating" in asked:
-        asked["rating"] = asked["rating"][0].split(",")
     notes: list[str] = []
-    rows = read_all(args.sources, asked, not args.no_header, notes)
+    rows = read_all(args.sources, asked, not args.no_header, notes, args.sheet or "")
     print(*notes, sep="\n")
     if args.scale:
         need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")

@@ -1,15 +1,18 @@
 """Facts and reader of a user's own ratings, so that build.py treats them as it treats the paper's datasets."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from data_prep.ambiguous import refuse_ambiguous
 from data_prep.downloads import Files
-from data_prep.own_images import finder
+from data_prep.own_images import Found, finder
 from data_prep.own_rows import Rating
 from data_prep.raters import Vote, about, combined
 from data_prep.source import Drop, Items, Reader, Row
 from storm.datasets import DatasetFacts, Sizes
 from storm.levels import OwnScale
+from storm.text import printable
 
 OFF_SCALE = 0.01  # our choice: with more ratings that the scale does not have, the scale is another one
 
@@ -26,7 +29,8 @@ def dataset(
     if "" in parts and len(parts) > 1:
         row = next(row for row in rows if not row.split)
         raise ValueError(f"{row.place}: no split, but other rows have one; write train, val or test in each row")
-    faults = [(row, fault) for row in rows if row.rating and (fault := fault_of(scale, row.rating))]
+    refuse_ambiguous(rows, max(end for _, end in scale.ranges))
+    faults = [(row, fault) for row in rows if row.rating and (fault := fault_of(scale.score, row.rating))]
     if len(faults) > OFF_SCALE * len(rows) and not off_scale:
         row, fault = faults[0]
         what = f"{len(faults):,} of {len(rows):,} ratings are not on the scale, the first: {row.place}: {fault}"
@@ -36,13 +40,13 @@ def dataset(
 
     def read(files: Files) -> Items:
         files.label_paths += [source.name for source in sources]
-        find, found = finder(files), {}
+        images, found = _found_images(rows, files), {}
         votes: list[Vote] = []
         for row in rows:
-            path, why = find(row.image)
+            path, why, _ = images[row.image]
             if not row.rating:
                 yield Drop(row.image, row.place, "rule", "rating is empty")
-            elif fault := fault_of(scale, row.rating):
+            elif fault := fault_of(scale.score, row.rating):
                 yield Drop(row.image, row.place, "rule", fault)
             elif not path:
                 yield Drop(row.image, row.place, "missing", why)
@@ -54,13 +58,13 @@ def dataset(
                 votes.append(Vote(path, row.rater, scale.score(row.rating)))
         if votes:
             files.notes += about(votes, how)
-        images = combined(votes, scale, how)
-        between = {path: fault for path, (score, _) in images.items() if (fault := between_levels(scale, score))}
-        if len(between) > OFF_SCALE * len(images) and not off_scale:
+        means = combined(votes, scale, how)
+        between = {path: fault for path, (score, _) in means.items() if (fault := fault_of(scale.rounded, score))}
+        if len(between) > OFF_SCALE * len(means) and not off_scale:
             path, fault = next(iter(between.items()))
-            what = f"{len(between):,} of {len(images):,} images have a {how} on no level, the first: {path}: {fault}"
+            what = f"{len(between):,} of {len(means):,} images have a {how} on no level, the first: {path}: {fault}"
             raise ValueError(f"{what}; --raters majority, or give the levels ranges, or --allow-off-scale drops them")
-        for path, (score, shares) in images.items():
+        for path, (score, shares) in means.items():
             if path in between:
                 yield Drop(path, found[path].place, "rule", f"the {how} of its ratings: {between[path]}")
                 continue
@@ -85,19 +89,31 @@ def _about(row: Rating) -> tuple[str, str]:
     return row.subject, row.split
 
 
-def fault_of(scale: OwnScale, rating: str) -> str:
-    """Why a scale does not have a rating, "" if it has it."""
+def fault_of(read: Callable, rating: str | float) -> str:
+    """Why a scale does not have a rating, "" if it has it. read: its function that raises ValueError."""
     try:
-        scale.score(rating)
+        read(rating)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def between_levels(scale: OwnScale, score: float) -> str:
-    """Why what counts of several ratings is on no level, "" if it is on one."""
-    try:
-        scale.rounded(score)
-    except ValueError as error:
-        return str(error)
-    return ""
+def _found_images(rows: Sequence[Rating], files: Files) -> dict[str, Found]:
+    """Name -> its image. Of two names that lead to one file, only one that is its very path counts: the other is of
+    another file that is not there. Says how many images were found without their folders."""
+    find = finder(files)
+    images = {name: find(name) for name in dict.fromkeys(row.image for row in rows)}
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, found in images.items():
+        if found.path:
+            names[found.path].append(name)
+    for path, several in names.items():
+        for name in several if len(several) > 1 else ():
+            if images[name].by_name:
+                other = next(one for one in several if one != name)
+                images[name] = Found(None, f"{printable(path)} has its name, and is {printable(other)}, too")
+    loose = [name for name, found in images.items() if found.by_name]
+    if loose:
+        first = f"{printable(loose[0])} is {printable(images[loose[0]].path)}"
+        files.notes.append(f"images found by the file's name, without all of their folders: {len(loose):,}; {first}")
+    return images

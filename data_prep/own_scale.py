@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import yaml
 
+from data_prep.ambiguous import refuse_ambiguous
 from data_prep.options import score_range
 from data_prep.own_rows import Rating
 from data_prep.raters import COMBINE
@@ -129,6 +130,7 @@ def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str
 
 def _quantiles(asked: Asked, rows: Sequence[Rating], count: int) -> list[float]:
     """The ends of `count` ranges with about as many images in each; of several raters, by what counts of an image."""
+    refuse_ambiguous(rows)
     of_image: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if NUMBER.fullmatch(row.rating):
@@ -163,6 +165,7 @@ def _found(asked: Asked, rows: Sequence[Rating]) -> tuple[dict, str]:
     what = "say what the ratings mean, with --scale SCALE.yaml or"
     if len(numbers) > len(cells) / 2:
         ends = f"{numbers[0]:g},{numbers[-1]:g}"
+        ends += " --by equal-width" * any(number != int(number) for number in numbers)
         raise ValueError(f"{what} --levels 5 --range {ends} (they are {len(numbers):,} numbers; these are their ends)")
     if 2 <= len(cells) <= LEVELS:
         raise ValueError(f'{what}, in order from the lowest level: --levels "{printable(",".join(cells))}"')

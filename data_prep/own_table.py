@@ -30,11 +30,15 @@ def _line(group: Candidate, scale: OwnScale, parts: dict[str, list[Rated]]) -> l
     number = str(group.lo) if group.lo == group.hi else f"{group.lo}-{group.hi}"
     counts = [len(rows) for rows in inside.values()]
     lowest, highest = [f"{end:g}" for end in ends] or ["", ""]
+    if scale.listed and every:
+        lowest = highest = group.word
     return [number, group.word, _ratings(group, scale), *counts, lowest, highest, _files(every)]
 
 
 def _ratings(group: Candidate, scale: OwnScale) -> str:
     """The ratings that mean a group of levels, as the scale has them."""
+    if scale.listed:  # her ratings are the words themselves
+        return group.word
     first = scale.scale.lo
     ends = [end for label in range(group.lo, group.hi + 1) for end in scale.ranges[label - first]]
     low, high = min(ends), max(ends)

@@ -11,7 +11,7 @@ from storm.text import printable
 # What a column may be -> its usual names, in any case; blanks, "_" and "-" do not matter.
 USUAL = {
     "image": ("image", "filename", "file", "path", "img", "name", "image_name", "image_path", "img_path", "source-ref")
-    + ("image_id", "img_id"),
+    + ("image_id", "img_id", "full_path"),
     "rating": ("rating", "score", "mos", "label", "grade", "level", "age", "dmos"),
     "subject": ("subject", "person", "patient", "identity", "subject_id", "person_id", "patient_id"),
     "split": ("split", "set", "fold"),
@@ -34,7 +34,11 @@ def columns_of(
     for place, name in enumerate(ratings.columns):
         if name and plain(name) in map(plain, ratings.columns[:place]):
             raise ValueError(f"{path}: column {printable(name)!r} is there twice; rename one")
-    chosen = {role: [_named(path, ratings, role, name) for name in names] for role, names in asked.items() if names}
+    chosen = {
+        role: [_named(path, ratings, role, part) for name in names for part in _parts(ratings, role, name)]
+        for role, names in asked.items()
+        if names
+    }
     taken = {place for places in chosen.values() for place in places}
     for role, usual in USUAL.items():
         if role in chosen:
@@ -66,6 +70,12 @@ def columns_of(
     )
     notes.append(f"{path.name}: {', '.join(said)}")
     return chosen
+
+
+def _parts(ratings: Ratings, role: str, name: str) -> list[str]:
+    """A,B of several raters; a column may have a comma in its name."""
+    whole = any(plain(column) == plain(name) for column in ratings.columns)
+    return [name] if whole or role != "rating" else name.split(",")
 
 
 def _named(path: Path, ratings: Ratings, role: str, name: str) -> int:

@@ -5,11 +5,14 @@ JSON lines (records, a SageMaker manifest), or a folder with a folder for each l
 of rating_columns.py.
 """
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.rating_json import json_lines, json_records
+from data_prep.rating_sheets import sheet_rows
 from data_prep.tables import cells_of
 from storm.files import open_regular
 from storm.images import suffixes
@@ -26,8 +29,9 @@ class Ratings(NamedTuple):
     rows: list[tuple[str, list[str]]]
 
 
-def read_ratings(path: Path, header: bool, notes: list[str]) -> Ratings:
-    """The table in a file or folder. header: the first row of a text file or sheet names the columns.
+def read_ratings(path: Path, header: bool, notes: list[str], sheet: str = "") -> Ratings:
+    """The table in a file or folder. header: the first row of a text file or sheet names the columns. sheet: of a
+    workbook with several.
 
     Raises OSError, or ValueError in one line that says what the file looks like and what to do.
     """
@@ -40,14 +44,16 @@ def read_ratings(path: Path, header: bool, notes: list[str]) -> Ratings:
         return _parquet(path)
     if suffix == ".json" or (suffix in TEXT and _looks_like_json(path)):
         return _records(path, json_records(path))
-    if suffix in TEXT or suffix in (".xlsx", ".xls"):
-        return _table(path, header, notes)
+    if suffix == ".xlsx":
+        return _table(path, header, sheet_rows(path, sheet))
+    if suffix in TEXT or suffix == ".xls":
+        return _table(path, header, cells_of(path, notes))
     known = ", ".join((*TEXT, ".xlsx", ".parquet", ".json", ".jsonl"))
     raise ValueError(f"{path}: {suffix or 'no extension'} is not a known kind of rating file ({known}, or a folder)")
 
 
-def _table(path: Path, header: bool, notes: list[str]) -> Ratings:
-    rows = [(line, cells) for line, cells in cells_of(path, notes) if any(cells)]
+def _table(path: Path, header: bool, lines: Iterable[tuple[int, list[str]]]) -> Ratings:
+    rows = [(line, cells) for line, cells in lines if any(cells)]
     if rows and max(len(cells) for _, cells in rows) == 1 and len(rows[0][1][0].split()) > 1:
         rows = [(line, cells[0].split()) for line, cells in rows]  # "a.jpg 1.5", as SCUT-FBP5500 has it
     if not rows:
@@ -55,7 +61,7 @@ def _table(path: Path, header: bool, notes: list[str]) -> Ratings:
     first = rows[0][1]
     if header:
         columns, rows = first, rows[1:]
-        if any(name.lower().endswith(suffixes()) for name in first):
+        if any(name.lower().endswith(suffixes()) for name in first) or _like_the_others(first, rows):
             raise ValueError(
                 f"{path}: the first row, {_short(first)}, is not a header; --no-header says that there is none"
             )
@@ -75,6 +81,21 @@ def _table(path: Path, header: bool, notes: list[str]) -> Ratings:
             raise ValueError(f"{path}, line {line}: {what}; quote a cell that holds a separator, or a blank")
     name = path.name
     return Ratings(columns, [(f"{name}, line {line}", _filled(cells, len(columns))) for line, cells in rows])
+
+
+def _like_the_others(first: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> bool:
+    """Whether each cell of a first row is written as most cells below it, but for digits: "p00, 1" above "p01, 2"."""
+
+    def form(cell: str) -> str:
+        return re.sub(r"\d+(?:[.,]\d+)?", "9", cell)
+
+    if not any(re.search(r"\d", name) for name in first):
+        return False
+    for place, name in enumerate(first):
+        below = [form(cells[place]) for _, cells in rows if place < len(cells)]
+        if name and 2 * below.count(form(name)) <= len(below):
+            return False
+    return True
 
 
 def _filled(cells: Sequence[str], width: int) -> list[str]:
@@ -116,7 +137,8 @@ def _parquet(path: Path) -> Ratings:
 
     try:
         with open_regular(path) as file:
-            rows = parquet.read_table(file).to_pylist()
+            table = parquet.read_table(file)
+            rows, names = table.to_pylist(), _class_names(table.schema.metadata or {})
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); download it again"
@@ -127,7 +149,18 @@ def _parquet(path: Path) -> Ratings:
                 if value["bytes"] and not value["path"]:
                     raise ValueError(f"{path}: column {name!r} holds the images themselves; save them as files first")
                 row[name] = value["path"]
+            elif name in names and isinstance(value, int):
+                row[name] = names[name][value] if 0 <= value < len(names[name]) else ""
     return _records(path, ((f"{path.name}, row {number}", row) for number, row in enumerate(rows, start=1)))
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Column -> the names of its numbers, as Hugging Face's datasets write a ClassLabel into the metadata."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {name: part["names"] for name, part in features.items() if part.get("_type") == "ClassLabel"}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _folder(path: Path) -> Ratings:

@@ -50,7 +50,17 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict]]:
     for line in read_jsonl(path):
         if line.fault or not isinstance(line.row, dict):
             raise ValueError(f"{path}, line {line.number}: {line.fault or 'not a record'}; one {{...}} on each line")
-        yield f"{path.name}, line {line.number}", line.row
+        yield f"{path.name}, line {line.number}", _with_class_names(line.row)
+
+
+def _with_class_names(record: dict) -> dict:
+    """A record of SageMaker's manifest with the class's name for its number: the number alone says no order."""
+    named = dict(record)
+    for key, facts in record.items():
+        label = key.removesuffix("-metadata")
+        if label != key and label in record and isinstance(facts, dict) and isinstance(facts.get("class-name"), str):
+            named[label] = facts["class-name"]
+    return named
 
 
 def _tasks(path: Path, number: int, task: dict) -> Iterator[tuple[str, dict]]:
@@ -80,6 +90,9 @@ def _rated(value: dict) -> Any:
 def _coco(path: Path, data: dict) -> Iterator[tuple[str, dict]]:
     """The annotations of a file like COCO's, with the name of their image and their attributes."""
     images = {image.get("id"): image for image in data["images"] if isinstance(image, dict)}
+    listed = data.get("categories")
+    kinds = [kind for kind in listed if isinstance(kind, dict)] if isinstance(listed, list) else []
+    names = {kind.get("id"): kind["name"] for kind in kinds if "name" in kind}
     for number, annotation in enumerate(data["annotations"], start=1):
         image = images.get(annotation.get("image_id"))
         if image is None:
@@ -89,4 +102,6 @@ def _coco(path: Path, data: dict) -> Iterator[tuple[str, dict]]:
         record = {
             key: value for key, value in record.items() if key not in ("id", "image_id", "bbox", "area", "iscrowd")
         }
+        if record.get("category_id") in names:  # the number says no order
+            record["category"] = names[record.pop("category_id")]
         yield f"{path.name}, annotation {number}", record | {"file_name": image.get("file_name", "")}

@@ -194,6 +194,9 @@ def empty_levels(scale: Scale, labels: Mapping[int, int], what: str) -> str:
     empty = [label for label in range(scale.lo, scale.hi + 1) if not labels.get(label)]
     if not empty or not labels:
         return ""
+    if scale.own:
+        words = ", ".join(scale.fine[label - scale.lo].word for label in empty)
+        return f"no {what} has level {', '.join(map(str, empty))} ({words}); name fewer levels, or --allow-empty-levels"
     names, there = ", ".join(map(str, empty)), ", ".join(map(str, sorted(labels)))
     return (
         f"no {what} has level {names} (only {there} {'occur' if len(labels) > 1 else 'occurs'}): grades merged, a "

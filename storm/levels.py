@@ -115,6 +115,11 @@ class OwnScale:
         if self.listed and numbers and min(numbers) >= 1 and max(numbers) <= count:
             what = f"a list of {count} words means the ratings 0 to {count - 1}, yours are 1 to {count}"
             return f"{what}: give each word its rating, as in {self.scale.fine[0].word}: 1"
+        if self._numbers:
+            return f"the ratings must be the words {self._words}: name the levels as the ratings are"
+        single = all(lo == hi for lo, hi in self.ranges) and not self.scale.counted
+        if single and any(number != int(number) for number in numbers):
+            return "each level is one number, and yours are fractions: --by equal-width, or ranges in SCALE.yaml"
         return f"the scale has the ratings {self._rising[0][1]:g} to {self._rising[-1][2]:g}: correct it"
 
 

@@ -82,7 +82,7 @@ def _listed(path: Path, root: Path) -> Unrated:
     places = _names(path, notes)
     find, named, missing = finder(Files(root)), {}, []
     for place, name in places:
-        found, why = find(name)
+        found, why, _ = find(name)
         if name and not found:
             missing.append(f"{place}: {printable(name)}: {why}")
         named.setdefault(found or name, place)
