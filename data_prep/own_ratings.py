@@ -91,9 +91,9 @@ def main(argv: list[str]) -> int:
         text = scale_text(scale_asked, args.name or str(first.resolve()), rows)
         scale = read_scale(text)
         print(f"\nthe scale:\n{text}")
-    given = {row.split for row in rows}
+    named = {row.split for row in rows}  # the parts that rows name
     for part in ("test", "val"):
-        if getattr(args, part) is not None and part in given:
+        if getattr(args, part) is not None and part in named:
             parser.error(f"--{part} draws {part} rows, but the split of your rows names them; leave it out")
     defaults = Shares()
     shares = Shares(
@@ -103,7 +103,7 @@ def main(argv: list[str]) -> int:
         stratify=args.stratify,
         allow_shared_subjects=args.allow_shared_subjects,
     )
-    if given != {""}:  # of a split of her own, only validation rows are drawn without being asked for
+    if named != {""}:  # of a split of her own, only validation rows are drawn without being asked for
         shares = shares._replace(test=args.test or 0)
     out = args.out or Path("data") / scale.scale.name
     opts = options(parser, args, out=out, shares=shares)
@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
 
 def build(ratings: Path, scale: tuple[OwnScale, str], facts: DatasetFacts, read: Reader, options: Options) -> int:
     """Write rows, registry and the scale with its YAML text. Returns the exit code; raises OSError or ValueError."""
-    own, text = scale
+    meaning, text = scale
     try:
         built = prepare(facts, read, "", options)
     except Refused as error:
@@ -124,7 +124,7 @@ def build(ratings: Path, scale: tuple[OwnScale, str], facts: DatasetFacts, read:
     built.facts = None
     both_sides(ratings, built)
     settings = options.settings | {name: value for name, value in options.shares._asdict().items() if name != "val"}
-    if write_and_report([built], options, settings | {"split": "own"}, refuse=partial(shown, ratings, own)):
+    if write_and_report([built], options, settings | {"split": "own"}, refuse=partial(show_levels, ratings, meaning)):
         return 1
     if not (path := options.out / "scale.yaml").is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
@@ -159,7 +159,7 @@ def next_command(registry: dict[str, dict], options: Options) -> str:
     return " && ".join([*links, command_line(words)])
 
 
-def shown(ratings: Path, scale: OwnScale, built: Built) -> None:
+def show_levels(ratings: Path, scale: OwnScale, built: Built) -> None:
     """Print which ratings became which level, before anything is written. Raises ValueError as both_sides does."""
     print(own_levels_table(built, scale), end="\n\n")
     both_sides(ratings, built)

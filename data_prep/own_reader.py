@@ -40,7 +40,7 @@ def dataset(
 
     def read(files: Files) -> Items:
         files.label_paths += [source.name for source in sources]
-        images, found = _found_images(rows, files), {}
+        images, firsts = _images(rows, files), {}
         votes: list[Vote] = []
         for row in rows:
             path, why, _ = images[row.image]
@@ -52,7 +52,7 @@ def dataset(
                 yield Drop(row.image, row.place, "missing", why)
             elif not raters:
                 yield Row(path, (path,), scale.score(row.rating), row.subject, row.split)
-            elif _about(first := found.setdefault(path, row)) != _about(row):
+            elif _about(first := firsts.setdefault(path, row)) != _about(row):
                 raise ValueError(f"{row.place}: another subject or split than in {first.place} for the same image")
             else:
                 votes.append(Vote(path, row.rater, scale.score(row.rating)))
@@ -66,9 +66,9 @@ def dataset(
             raise ValueError(f"{what}; --raters majority, or give the levels ranges, or --allow-off-scale drops them")
         for path, (score, shares) in means.items():
             if path in between:
-                yield Drop(path, found[path].place, "rule", f"the {how} of its ratings: {between[path]}")
+                yield Drop(path, firsts[path].place, "rule", f"the {how} of its ratings: {between[path]}")
                 continue
-            yield Row(path, (path,), score, found[path].subject, found[path].split, shares=shares)
+            yield Row(path, (path,), score, firsts[path].subject, firsts[path].split, shares=shares)
 
     facts = DatasetFacts(
         name=scale.scale.name,
@@ -98,7 +98,7 @@ def fault_of(read: Callable, rating: str | float) -> str:
     return ""
 
 
-def _found_images(rows: Sequence[Rating], files: Files) -> dict[str, Found]:
+def _images(rows: Sequence[Rating], files: Files) -> dict[str, Found]:
     """Name -> its image. Of two names that lead to one file, only one that is its very path counts: the other is of
     another file that is not there. Says how many images were found without their folders."""
     find = finder(files)
@@ -110,7 +110,7 @@ def _found_images(rows: Sequence[Rating], files: Files) -> dict[str, Found]:
     for path, several in names.items():
         for name in several if len(several) > 1 else ():
             if images[name].by_name:
-                other = next(one for one in several if one != name)
+                other = next(twin for twin in several if twin != name)
                 images[name] = Found(None, f"{printable(path)} has its name, and is {printable(other)}, too")
     loose = [name for name, found in images.items() if found.by_name]
     if loose:

@@ -38,12 +38,12 @@ def read_all(
         ratings = read_ratings(source, header, notes, sheet)
         columns = columns_of(source, ratings, asked, notes)
         _drop_lonely_raters(source, ratings, columns, asked, notes)
-        said = part_in(source.stem) if len(sources) > 1 and "split" not in columns else ""
-        notes += [f"{source.name}: all rows are for {said}, as its name says"] * bool(said)
+        part = part_in(source.stem) if len(sources) > 1 and "split" not in columns else ""
+        notes += [f"{source.name}: all rows are for {part}, as its name says"] * bool(part)
         for place, cells in ratings.rows:
             cells = ["" if cell.lower() in EMPTY else cell for cell in cells]
             text = {role: cells[places[0]] for role, places in columns.items()}
-            split = part_of(text.get("split", "")) or said
+            split = part_of(text.get("split", "")) or part
             if not split and text.get("split"):
                 raise ValueError(f"{source}: {place}: split {text['split']!r} is not train, val or test")
             row = Rating(place, text["image"], text["rating"], text.get("subject", ""), split, text.get("rater", ""))
@@ -68,8 +68,8 @@ def _drop_lonely_raters(
 def part_in(name: str) -> str:
     """The part that the name of a file says, "" if none or several: test of NNEW_test_0, train of labels-trainval."""
     words = re.split(r"[^a-z]+", name.lower())
-    said = {part for word in words if (part := "train" if word == "trainval" else part_of(word))}
-    return said.pop() if len(said) == 1 else ""
+    parts = {part for word in words if (part := "train" if word == "trainval" else part_of(word))}
+    return parts.pop() if len(parts) == 1 else ""
 
 
 def part_of(word: str) -> str:

@@ -65,11 +65,11 @@ def about(votes: Sequence[Vote], how: str) -> list[str]:
                 rest = (total - sum(scores)) / (len(of_image) - len(scores))
                 pairs[rater].append((fmean(scores), round(rest, 9)))  # a constant stays one
     for rater in raters:
-        own, others = zip(*pairs[rater]) if pairs[rater] else ((), ())
+        ratings, rest = zip(*pairs[rater]) if pairs[rater] else ((), ())
         try:
-            agrees = len(own) < SHARED or correlation(own, others) > 0
+            agrees = len(ratings) < SHARED or correlation(ratings, rest) > 0
         except StatisticsError:  # always the same rating, of this rater or of the others
-            agrees = len(set(own)) > 1
+            agrees = len(set(ratings)) > 1
         if not agrees:
-            lines.append(f"rater {printable(rater)} agrees with nobody ({len(own)} images with other ratings)")
+            lines.append(f"rater {printable(rater)} agrees with nobody ({len(ratings)} images with other ratings)")
     return lines

@@ -87,9 +87,9 @@ def _behind_marker(text: str) -> Place:
 def _rated(text: str) -> tuple[str, str] | None:
     """(value, key) of a JSON object's key that names a rating, None if it has none, or several values."""
     try:
-        found = json.loads(text)
+        record = json.loads(text)
     except ValueError:
         return None
-    keys = {key: key.casefold().replace(" ", "_") for key in found}
-    values = {str(found[key]): name for key, name in keys.items() if name in KEYS and found[key] not in (None, "")}
+    keys = {key: key.casefold().replace(" ", "_") for key in record}
+    values = {str(record[key]): name for key, name in keys.items() if name in KEYS and record[key] not in (None, "")}
     return next(iter(values.items())) if len(values) == 1 else None

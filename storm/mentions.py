@@ -74,7 +74,7 @@ def mentions_in(grammar: Grammar, text: str) -> list[Mention] | None:
         elif form == "index":
             names = grammar.indices.get((numbers[0], numbers[-1]), frozenset())
             if not names and not grammar.lo <= numbers[0] < numbers[-1] <= grammar.hi:
-                return None  # rate7, rate33-4; but rate2-3, which is no group, only says nothing
+                return None  # rate7, rate33-4; but rate2-3, which is not a group, only says nothing
         elif form == "span":
             names = grammar.spans.get((numbers[0], numbers[1] if len(numbers) > 1 else None), frozenset())
         else:

@@ -17,13 +17,13 @@ def options_of(folder: Path) -> dict[str, list[str]]:
         words = provenance.read(folder if folder.is_dir() else folder.parent).get("command")
     except (OSError, ValueError):
         return {}
-    found: dict[str, list[str]] = {}
+    options: dict[str, list[str]] = {}
     for word in words if isinstance(words, list) else []:
         if str(word).startswith("--"):
-            found[word] = []
-        elif found:
-            found[next(reversed(found))].append(str(word))
-    return found
+            options[word] = []
+        elif options:
+            options[next(reversed(options))].append(str(word))
+    return options
 
 
 def after_score(paths: Sequence[Path], scale: Path | None, data: Sequence[Path] | None = None) -> str:

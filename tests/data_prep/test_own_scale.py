@@ -158,12 +158,12 @@ def test_the_levels_are_shown_before_anything_is_written(tmp_path, capsys):
         write(tmp_path / "mine" / f"{n % 5}" / f"{n:02}.jpg", "x")
     out = ["--out", str(tmp_path / "out"), "--check", "exists"]
     assert main(["own", f"{tmp_path}/mine", "--test", "0.2", "--stratify", *out]) == 0
-    said = capsys.readouterr().out
-    lines = [line.split() for line in said.splitlines()]
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines()]
     (line,) = [line for line in lines if line[:3] == ["3", "3", "3"]]
     assert sum(map(int, line[3:6])) == 4 and line[6:8] == ["3", "3"]
     assert [cell.strip(",") for cell in line[8:]] == ["3/03.jpg", "3/08.jpg", "3/13.jpg"]
-    assert said.index("3/03.jpg") < said.index("dataset  read")
+    assert printed.index("3/03.jpg") < printed.index("dataset  read")
     # A refused build shows why, and writes nothing.
     more = ["--levels", "6", "--range", "0,5", "--check", "exists", "--out", f"{tmp_path}/no"]
     assert main(["own", f"{tmp_path}/mine", *more]) == 1

@@ -45,8 +45,8 @@ def test_stratified_parts_have_the_same_share_of_each_level(seed):
 
 
 def test_the_users_parts_win_and_missing_ones_are_drawn_from_train():
-    own = own_split(rows(100, part=lambda n: "test" if n < 30 else "train"), Shares(val=0.1), [])
-    assert sizes(own) == [63, 7, 30] and {row.part for row in own.test} == {"test"}
+    divided = own_split(rows(100, part=lambda n: "test" if n < 30 else "train"), Shares(val=0.1), [])
+    assert sizes(divided) == [63, 7, 30] and {row.part for row in divided.test} == {"test"}
 
 
 def test_a_subject_in_two_parts_of_the_users_split_is_named_or_allowed():

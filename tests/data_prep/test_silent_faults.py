@@ -77,8 +77,8 @@ def test_images_that_only_their_names_find_are_counted(tmp_path, capsys):
     images(tmp_path, *(f"photos/{n}.png" for n in range(20)))
     write(tmp_path / "a.csv", lines([(f"/home/me/old/{n}.png", n % 3) for n in range(20)]))
     assert own(tmp_path, "a.csv") == 0
-    said = capsys.readouterr().out
-    assert ": 20; /home/me/old/0.png is photos/0.png" in said
+    printed = capsys.readouterr().out
+    assert ": 20; /home/me/old/0.png is photos/0.png" in printed
 
 
 def test_the_letters_that_label_studio_puts_before_a_name(tmp_path):
@@ -243,8 +243,8 @@ def test_who_uploaded_a_photograph_is_not_its_rater(tmp_path, capsys):
     images(tmp_path, *(f"p{n:02}.png" for n in range(20)))
     write(tmp_path / "a.csv", lines([(f"p{n:02}.png", n % 3, f"u{n // 2}") for n in range(20)], "image,rating,user_id"))
     assert own(tmp_path, "a.csv") == 0
-    said = capsys.readouterr().out
-    assert "'user_id' is not taken for raters" in said and "--subject-column user_id" in said
+    printed = capsys.readouterr().out
+    assert "'user_id' is not taken for raters" in printed and "--subject-column user_id" in printed
     assert own(tmp_path, "a.csv", "--subject-column", "user_id") == 0
     assert labels(tmp_path)["p07.png"] == ("1", "u3")
 

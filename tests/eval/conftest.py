@@ -27,3 +27,14 @@ def predictions(reported) -> list:
     loaded, unread = load([reported / "first", reported / "second"], SCALES, tests)
     assert errors == unread == [] and len(loaded) == 6
     return loaded
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Five photographs, one in a folder, and a file that is none."""
+    from tests.helpers.rating import photograph
+
+    for name in ("0.png", "1.png", "2.jpg", "sub/3.png", "4.png"):
+        photograph(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "notes.txt").write_text("not an image\n")
+    return tmp_path / "photos"

@@ -59,15 +59,15 @@ def test_the_question_with_scale_is_the_one_that_was_trained(name, strategy):
 
 def test_levels_typed_instead_ask_another_question():
     """Why --scale is there."""
-    own = load(APPEAL).scale
-    typed = choices.typed_scale(own.title, "\n".join(level.word for level in own.fine))
-    assert question(typed, "cot") != question(own, "cot")
+    trained = load(APPEAL).scale
+    typed = choices.typed_scale(trained.title, "\n".join(level.word for level in trained.fine))
+    assert question(typed, "cot") != question(trained, "cot")
 
 
 def test_a_trained_scale_that_is_called_as_one_of_the_paper_is_not_lost():
-    own = read(f"{{name: mine, rates: {IQA.title}, levels: [Bad, Good]}}").scale
-    offered = choices.choices(own)
-    assert next(iter(offered.values())) is own
+    trained = read(f"{{name: mine, rates: {IQA.title}, levels: [Bad, Good]}}").scale
+    offered = choices.choices(trained)
+    assert next(iter(offered.values())) is trained
     assert offered[IQA.title] == IQA
 
 
@@ -91,8 +91,8 @@ def test_a_scale_that_is_not_there_is_one_line_before_the_model_is_loaded(name, 
     ids=["ranges", "percent", "descending", "list", "months"],
 )
 def test_the_expected_value_is_in_the_users_unit(scale, probs, value):
-    own = read(scale).scale
-    assert result_of(row(own, "cot", probs), own, "cot").value == value
+    trained = read(scale).scale
+    assert result_of(row(trained, "cot", probs), trained, "cot").value == value
 
 
 @pytest.mark.parametrize(("mass", "warned"), [(0.49, True), (0.5, False), (0.99, False)])
@@ -184,9 +184,9 @@ class OutOfMemory:
 
 def test_no_users_levels_stay_in_memory(capsys):
     rater = OutOfMemory()
-    own, typed = load(APPEAL).scale, choices.typed_scale("desks", "Messy\nTidy")
-    one, _ = app.functions(rater, choices.choices(own), "cot")
-    for kept in (IQA, own):
+    trained, typed = load(APPEAL).scale, choices.typed_scale("desks", "Messy\nTidy")
+    one, _ = app.functions(rater, choices.choices(trained), "cot")
+    for kept in (IQA, trained):
         with pytest.raises(ValueError):
             one("a.png", kept)
         assert rater.tries == {(kept, "cot"): "a trie"}
@@ -195,7 +195,7 @@ def test_no_users_levels_stay_in_memory(capsys):
     assert rater.tries == {}
     assert "CUDA out of memory" in capsys.readouterr().err  # for who runs the program
     with pytest.raises(ValueError, match="choose a photograph"):
-        one(None, own)
+        one(None, trained)
 
 
 def test_no_users_levels_stay_in_memory_after_a_batch(tmp_path):

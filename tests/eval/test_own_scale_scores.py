@@ -41,11 +41,11 @@ WORDS = "name: tidy\nrates: the tidiness of a desk\nlevels: [Messy, So so, Tidy]
 def written(folder: Path, text: str, ratings: list[float], preds: list[int | str | list[float]], **more) -> list[str]:
     """A scale, its test file and predictions, labels, texts or distributions; the arguments of a command that scores
     them."""
-    own = read(text)
-    scale, name = own.scale, own.scale.name
+    loaded = read(text)
+    scale, name = loaded.scale, loaded.scale.name
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "scale.yaml").write_text(text)
-    examples = [Example(f"{n}", name, f"{n}.png", own.label(r), scale, "cot") for n, r in enumerate(ratings)]
+    examples = [Example(f"{n}", name, f"{n}.png", loaded.label(r), scale, "cot") for n, r in enumerate(ratings)]
     write_jsonl(
         folder / "data" / f"{name}_test.jsonl",
         [to_row(example, **{"score": rating} | more) for example, rating in zip(examples, ratings)],
@@ -204,8 +204,8 @@ def test_own_years_keep_the_five_years_of_the_age_papers(tmp_path, capsys):
 
 
 def test_groups_of_five_are_of_every_scale_that_counts(tmp_path):
-    own: OwnScale = read(MONTHS)
-    names, group = sections.label_groups(own.scale)
+    loaded: OwnScale = read(MONTHS)
+    names, group = sections.label_groups(loaded.scale)
     assert names == ["0–4", "5–9", "10–14", "15–19", "20–24", "25–29", "30–34", "35–36"]
     assert group.tolist() == [n // 5 for n in range(37)]
     assert sections.label_groups(read(SHINE).scale)[0] == ["Dull", "Fair", "Bright"]
