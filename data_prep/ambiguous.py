@@ -10,7 +10,7 @@ THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
 def refuse_ambiguous(rows: Sequence[Rating], highest: float | None = None) -> None:
-    """Raises ValueError naming two rows that contradict each other: 20% beside 0.5, or 1,200 beside 850.
+    """Raises ValueError naming rows that can be read in two ways: 20% beside 0.5, or 1,200.
 
     highest: rating of the scale, None if it is not known. Up to 999, 1,200 can only be 1.2.
     """
@@ -22,11 +22,9 @@ def refuse_ambiguous(rows: Sequence[Rating], highest: float | None = None) -> No
     thousands = next((row for row in rows if THOUSANDS.fullmatch(row.rating)), None)
     if not thousands or (highest is not None and highest < 1000):
         return
-    decimals = any("," in row.rating and not THOUSANDS.fullmatch(row.rating) for row in rows)
-    whole = next((row for row in rows if re.fullmatch(r"\d+(?:\.\d+)?", row.rating)), None)
-    if whole and not decimals:
-        what = f"{thousands.place} has {thousands.rating}, and {whole.place} has {whole.rating}"
-        raise ValueError(f"{what}: is the comma for thousands or for decimals? Write 1200, or 1.2")
+    if not any("," in row.rating and not THOUSANDS.fullmatch(row.rating) for row in rows):
+        what = f"{thousands.place} has {thousands.rating}: is the comma for thousands or for decimals?"
+        raise ValueError(f"{what} Write 1200, or 1.2, in all rows")
 
 
 def _point(cell: str) -> str:

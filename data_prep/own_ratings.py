@@ -14,10 +14,11 @@ from data_prep.build import Built, Refused, prepare
 from data_prep.finish import write_and_report
 from data_prep.options import Options, add_options, add_strictness, need_file, options, share
 from data_prep.own_reader import dataset
-from data_prep.own_rows import PARTS, read_all
+from data_prep.own_rows import read_all
 from data_prep.own_scale import add_levels, asked_of, scale_text
 from data_prep.own_split import Shares
 from data_prep.own_table import own_levels_table
+from data_prep.parts import PARTS
 from data_prep.raters import COMBINE
 from data_prep.rating_columns import USUAL
 from data_prep.registry import stanza
@@ -73,6 +74,8 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     first = args.sources[0]
     args.media = args.media or (first if first.is_dir() else first.parent)
+    if args.sheet and not any(source.suffix.lower() == ".xlsx" for source in args.sources):
+        parser.error("--sheet is of an Excel workbook (.xlsx)")
     for source in args.sources:
         need_file(source, f"write one with columns image and rating, as {EXAMPLE}/ratings.csv")
     try:

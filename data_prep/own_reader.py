@@ -1,18 +1,16 @@
 """Facts and reader of a user's own ratings, so that build.py treats them as it treats the paper's datasets."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_prep.ambiguous import refuse_ambiguous
 from data_prep.downloads import Files
-from data_prep.own_images import Found, finder
-from data_prep.own_rows import Rating
+from data_prep.own_images import images_of
+from data_prep.own_rows import EMPTY, Rating
 from data_prep.raters import Vote, about, combined
 from data_prep.source import Drop, Items, Reader, Row
 from storm.datasets import DatasetFacts, Sizes
-from storm.levels import OwnScale
-from storm.text import printable
+from storm.levels import OwnScale, spelled
 
 OFF_SCALE = 0.01  # our choice: with more ratings that the scale does not have, the scale is another one
 
@@ -29,6 +27,8 @@ def dataset(
     if "" in parts and len(parts) > 1:
         row = next(row for row in rows if not row.split)
         raise ValueError(f"{row.place}: no split, but other rows have one; write train, val or test in each row")
+    empty = EMPTY - {spelled(level.word) for level in scale.scale.fine}
+    rows = [row._replace(rating="") if row.rating.lower() in empty else row for row in rows]
     refuse_ambiguous(rows, max(end for _, end in scale.ranges))
     faults = [(row, fault) for row in rows if row.rating and (fault := fault_of(scale.score, row.rating))]
     if len(faults) > OFF_SCALE * len(rows) and not off_scale:
@@ -40,7 +40,7 @@ def dataset(
 
     def read(files: Files) -> Items:
         files.label_paths += [source.name for source in sources]
-        images, firsts = _images(rows, files), {}
+        images, firsts = images_of((row.image for row in rows), files, files.notes), {}
         votes: list[Vote] = []
         for row in rows:
             path, why, _ = images[row.image]
@@ -96,24 +96,3 @@ def fault_of(read: Callable, rating: str | float) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _images(rows: Sequence[Rating], files: Files) -> dict[str, Found]:
-    """Name -> its image. Of two names that lead to one file, only one that is its very path counts: the other is of
-    another file that is not there. Says how many images were found without their folders."""
-    find = finder(files)
-    images = {name: find(name) for name in dict.fromkeys(row.image for row in rows)}
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, found in images.items():
-        if found.path:
-            names[found.path].append(name)
-    for path, several in names.items():
-        for name in several if len(several) > 1 else ():
-            if images[name].by_name:
-                other = next(twin for twin in several if twin != name)
-                images[name] = Found(None, f"{printable(path)} has its name, and is {printable(other)}, too")
-    loose = [name for name, found in images.items() if found.by_name]
-    if loose:
-        first = f"{printable(loose[0])} is {printable(images[loose[0]].path)}"
-        files.notes.append(f"images found by the file's name, without all of their folders: {len(loose):,}; {first}")
-    return images

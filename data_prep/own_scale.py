@@ -12,7 +12,8 @@ import yaml
 
 from data_prep.ambiguous import refuse_ambiguous
 from data_prep.options import score_range
-from data_prep.own_rows import Rating
+from data_prep.own_rows import EMPTY, Rating
+from data_prep.parts import part_of
 from data_prep.raters import COMBINE
 from storm.custom_scale import LEVELS
 from storm.levels import NUMBER
@@ -155,7 +156,7 @@ def _found(asked: Asked, rows: Sequence[Rating]) -> tuple[dict, str]:
     give, for others."""
     if given := [name for name in ("range", "by") if getattr(asked, name)]:
         raise ValueError(f"--{given[0]} goes with --levels: the words of the levels, or how many there are")
-    cells = sorted({row.rating for row in rows if row.rating})
+    cells = sorted({row.rating for row in rows if row.rating.lower() not in {"", *EMPTY}})
     numbers = sorted({float(cell.replace(",", ".")) for cell in cells if NUMBER.fullmatch(cell)})
     few = 2 <= len(numbers) <= FEW and numbers == [numbers[0] + place for place in range(len(numbers))]
     if few and numbers[0] == int(numbers[0]) and all(NUMBER.fullmatch(cell) for cell in cells):
@@ -179,7 +180,8 @@ def plain_name(text: str) -> str:
     """
     path = Path(text)
     name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
-    name = re.sub(r"(^|_)(train|training|test|testing|val|valid|validation)$", "", name)
+    if part_of(name.rpartition("_")[2]):
+        name = name.rpartition("_")[0]
     if not name and path.parent.name:
         return plain_name(path.parent.name)
     return name if name[:1].isalpha() else f"ratings_{name}".rstrip("_")

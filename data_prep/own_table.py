@@ -4,7 +4,7 @@ shifted or turned around is seen."""
 from collections.abc import Iterable
 
 from data_prep.build import Built
-from data_prep.own_rows import PARTS
+from data_prep.parts import PARTS
 from data_prep.split import Rated
 from storm.levels import OwnScale
 from storm.scales import Candidate

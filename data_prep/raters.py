@@ -20,10 +20,13 @@ class Vote(NamedTuple):
     score: float
 
 
-def majority(scores: Sequence[float]) -> float:
-    """The most common score; of several, the one nearest to the median, and the lower of two as near."""
-    counts, middle = Counter(scores), median(scores)
-    return min(counts, key=lambda score: (-counts[score], abs(score - middle), score))
+def majority(scores: Sequence[float], level: Callable[[float], float] = float) -> float:
+    """The median score of the level that most raters chose; of several levels, the one nearest to the median of all,
+    and the lower of two as near. level: of a score."""
+    counts, middle = Counter(map(level, scores)), median(scores)
+    of_level = {of: [score for score in scores if level(score) == of] for of in counts}
+    chosen = min(counts, key=lambda of: (-counts[of], abs(median(of_level[of]) - middle), of))
+    return median(of_level[chosen])
 
 
 COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "median": median, "majority": majority}
@@ -39,7 +42,8 @@ def combined(votes: Sequence[Vote], scale: OwnScale, how: str) -> dict[str, tupl
     for image, scores in by_image.items():
         counts = Counter(map(scale.label, scores))
         shares = tuple(counts[level] / len(scores) for level in levels)
-        result[image] = COMBINE[how](scores), shares
+        score = majority(scores, scale.label) if how == "majority" else COMBINE[how](scores)
+        result[image] = score, shares
     return result
 
 

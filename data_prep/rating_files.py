@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_prep.parts import part_of
 from data_prep.rating_json import json_lines, json_records
 from data_prep.rating_sheets import sheet_rows
 from data_prep.tables import cells_of
@@ -19,7 +20,6 @@ from storm.images import suffixes
 from storm.text import printable
 
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".lst")
-PARTS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")  # folders above the levels
 
 
 class Ratings(NamedTuple):
@@ -45,7 +45,7 @@ def read_ratings(path: Path, header: bool, notes: list[str], sheet: str = "") ->
     if suffix == ".json" or (suffix in TEXT and _looks_like_json(path)):
         return _records(path, json_records(path))
     if suffix == ".xlsx":
-        return _table(path, header, sheet_rows(path, sheet))
+        return _table(path, header, sheet_rows(path, notes, sheet))
     if suffix in TEXT or suffix == ".xls":
         return _table(path, header, cells_of(path, notes))
     known = ", ".join((*TEXT, ".xlsx", ".parquet", ".json", ".jsonl"))
@@ -173,7 +173,7 @@ def _folder(path: Path) -> Ratings:
         inside = file.relative_to(path).parts
         if not file.name.lower().endswith(suffixes()) or any(part.startswith(".") for part in inside):
             continue
-        part = inside[0] if len(inside) > 1 and inside[0].lower() in PARTS else ""
+        part = inside[0] if len(inside) > 1 and part_of(inside[0]) else ""
         level = inside[1:-1] if part else inside[:-1]
         if len(level) != 1:
             faults.append("/".join(inside))

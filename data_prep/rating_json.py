@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.tables import decoded
-from storm.files import read_jsonl
 from storm.text import printable
 
 
@@ -36,7 +35,7 @@ def json_records(path: Path) -> Iterator[tuple[str, dict]]:
         yield from _tasks(path, number, record) if studio and data else [(f"{path.name}, record {number}", record)]
 
 
-def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict:
+def _unique(path: Path | str, pairs: list[tuple[str, Any]]) -> dict:
     """An object of JSON. Raises ValueError for a key that is there twice, of which one value would be lost."""
     record = dict(pairs)
     if len(record) < len(pairs):
@@ -47,10 +46,16 @@ def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict:
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict]]:
     """(place, record) of each line of a file of JSON lines."""
-    for line in read_jsonl(path):
-        if line.fault or not isinstance(line.row, dict):
-            raise ValueError(f"{path}, line {line.number}: {line.fault or 'not a record'}; one {{...}} on each line")
-        yield f"{path.name}, line {line.number}", _with_class_names(line.row)
+    for number, text in enumerate(decoded(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text, object_pairs_hook=partial(_unique, f"{path}, line {number}"))
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(f"{path}, line {number}: not JSON; one {{...}} on each line") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}, line {number}: not a record; one {{...}} on each line")
+        yield f"{path.name}, line {number}", _with_class_names(record)
 
 
 def _with_class_names(record: dict) -> dict:
@@ -84,6 +89,8 @@ def _tasks(path: Path, number: int, task: dict) -> Iterator[tuple[str, dict]]:
 def _rated(value: dict) -> Any:
     """The rating in a result of Label Studio: stars, a number, or one choice; None if it is another thing."""
     choices = value.get("choices")
+    if isinstance(choices, list) and len(choices) > 1:
+        return " and ".join(map(str, choices))  # which no scale has as a level
     return next((value[key] for key in ("rating", "number") if key in value), choices[0] if choices else None)
 
 

@@ -1,20 +1,25 @@
-"""The rows of an Excel workbook of ratings. What a person sees in it and a program does not is refused: rows in other
-sheets, cells that are merged, dates that Excel made of something else."""
+"""The rows of an Excel workbook of ratings, as a person sees them: percents, merged cells, and no sheet left out."""
 
 import datetime
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 from data_prep.tables import check_size
 from storm.files import open_regular
 from storm.text import printable
 
+if TYPE_CHECKING:
+    from openpyxl.cell import Cell
 
-def sheet_rows(path: Path, name: str = "") -> list[tuple[int, list[str]]]:
+
+def sheet_rows(path: Path, notes: list[str], name: str = "") -> list[tuple[int, list[str]]]:
     """(row, cells as text) of the one sheet that has rows, or of the sheet of this name, from its first filled row.
 
-    Raises ValueError naming the file, the sheet or row, and the fix.
+    Merged cells have the value of the first one in all rows, as a person reads them, which `notes` says. A date stays
+    recognizable, as Excel may have made it of a text such as 3-9. Raises ValueError naming the file and the fix.
     """
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
@@ -34,24 +39,26 @@ def sheet_rows(path: Path, name: str = "") -> list[tuple[int, list[str]]]:
     if not filled:
         return []
     sheet = filled[name] if name else next(iter(filled.values()))
+    merged = {}
+    for area in sheet.merged_cells.ranges:
+        if area.max_row > area.min_row:
+            first = _text(sheet.cell(area.min_row, area.min_col))
+            merged |= {(row, area.min_col): first for row in range(area.min_row, area.max_row + 1)}
+            notes.append(f"{path.name}: the merged cells {area.coord} count as {printable(first)!r} in each row")
     rows = []
     for row in sheet.iter_rows():
-        cells = [_text(path, cell) for cell in row]
+        cells = [merged.get((cell.row, cell.column), _text(cell)) for cell in row]
         if rows or any(cells):
             rows.append((row[0].row, cells))
-    for merged in sheet.merged_cells.ranges:
-        if merged.max_row > merged.min_row and merged.max_row > rows[0][0]:
-            raise ValueError(
-                f"{path}: cells {merged.coord} are merged, so all but one are empty; unmerge and fill them"
-            )
     return rows
 
 
-def _text(path: Path, cell) -> str:
+def _text(cell: "Cell") -> str:
     value = cell.value
     if isinstance(value, (datetime.date, datetime.time)):
-        what = f"cell {cell.coordinate} is a date, {value}, which Excel may have made of a text such as 3-9"
-        raise ValueError(f"{path}: {what}; make the column text and write it again, or delete it")
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and "%" in (cell.number_format or ""):
+        return f"{value} (a date of Excel)"
+    # A % in quotes or behind a backslash is a letter; else the cell shows 100 times its value.
+    percent = "%" in re.sub(r'"[^"]*"|\\.', "", cell.number_format or "")
+    if percent and isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value * 100:.10g}%"
     return "" if value is None else str(value).strip()

@@ -101,7 +101,10 @@ class OwnScale:
     def _is_its_number(self, level: int, number: float) -> bool:
         """Whether a number before a word may belong to it: a rating of the level, or of a list, its place."""
         lo, hi = self.ranges[level]
-        return number in (level, level + 1) if self.listed else lo <= number <= hi or number == level
+        if self.listed:
+            return number in (level, level + 1)
+        elsewhere = any(start <= number <= end for start, end in self.ranges if (start, end) != (lo, hi))
+        return lo <= number <= hi or (number == level and not elsewhere)
 
     @cached_property
     def _numbers(self) -> bool:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.downloads import Files
-from data_prep.own_images import finder
+from data_prep.own_images import images_of
 from data_prep.rating_columns import ALIKE, USUAL
 from data_prep.rating_files import TEXT, Ratings, read_ratings
+from data_prep.rating_sheets import sheet_rows
 from data_prep.tables import cells_of, plain
 from eval.inference.run import FileResult, Request, answer
 from eval.inference.settings import Settings
@@ -80,12 +81,14 @@ def _listed(path: Path, root: Path) -> Unrated:
     """The images of a list: names as people have them, see data_prep/own_images.py. One that fits no file stays."""
     notes: list[str] = []
     places = _names(path, notes)
-    find, named, missing = finder(Files(root)), {}, []
+    images = images_of((name for _, name in places if name), Files(root), notes)
+    named: dict[str, str] = {}
+    missing = []
     for place, name in places:
-        found, why, _ = find(name)
-        if name and not found:
-            missing.append(f"{place}: {printable(name)}: {why}")
-        named.setdefault(found or name, place)
+        found = images.get(name)
+        if found and not found.path:
+            missing.append(f"{place}: {printable(name)}: {found.why}")
+        named.setdefault((found and found.path) or name, place)
     empty = sum(not name for _, name in places)
     named.pop("", None)
     if not named:
@@ -103,11 +106,13 @@ def _listed(path: Path, root: Path) -> Unrated:
 def _names(path: Path, notes: list[str]) -> list[tuple[str, str]]:
     """(place in words, name of the image) of each row of a list."""
     header, ends = True, suffixes()
-    if path.suffix.lower() in (*TEXT, ".xlsx"):
-        first = next((cells for _, cells in cells_of(path) if any(cells)), [])
+    kind = path.suffix.lower()
+    if kind in (*TEXT, ".xlsx"):
+        lines = sheet_rows(path, []) if kind == ".xlsx" else cells_of(path)
+        first = next((cells for _, cells in lines if any(cells)), [])
         header = not any(cell.lower().endswith(ends) for cell in first)
         # One name a line, which may hold blanks.
-        if len(first) == 1 and not header:
+        if len(first) == 1 and not header and kind in TEXT:
             rows = [(line, cells) for line, cells in cells_of(path, notes) if any(cells)]
             if all(len(cells) == 1 and cells[0].lower().endswith(ends) for _, cells in rows):
                 return [(f"{path.name}, line {line}", cells[0]) for line, cells in rows]

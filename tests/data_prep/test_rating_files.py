@@ -10,7 +10,8 @@ import pytest
 from pyarrow import parquet
 
 from data_prep.__main__ import main
-from data_prep.own_rows import part_in, read_all
+from data_prep.own_rows import read_all
+from data_prep.parts import part_in
 from data_prep.rating_files import read_ratings
 from tests.helpers.downloads import write
 

@@ -62,15 +62,26 @@ def test_a_file_in_val_is_not_the_missing_one_of_train(tmp_path, capsys):
     assert "20 of 20 rows have no image" in error and "lies in another folder" in error
 
 
-@pytest.mark.parametrize("before", ["", "/data/", "C:\\\\me\\\\", "https://host/"])
-def test_two_names_never_share_a_photograph(tmp_path, before):
-    """a/1.png is not there; b/1.png must not get its rating."""
+OTHERS = [
+    "a/1.png",
+    "/data/a/1.png",
+    "C:\\\\me\\\\a\\\\1.png",
+    "https://host/a/1.png",
+    "1.png",
+    "b/1.PNG",
+    "20240101-1.png",
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_two_names_never_share_a_photograph(tmp_path, other):
+    """Only b/1.png is there: it must not get the rating of another name."""
     images(tmp_path, *(f"b/{n}.png" for n in range(30)))
     rows = [("b/" + f"{n}.png", n % 3) for n in range(30)]
-    write(tmp_path / "a.csv", lines([*rows, (f"{before}a/1.png", 2)]))
+    write(tmp_path / "a.csv", lines([*rows, (other, 2)]))
     assert own(tmp_path, "a.csv", "--allow-missing") == 0
     assert labels(tmp_path)["b/1.png"][0] == "1" and len(labels(tmp_path)) == 30
-    assert "a/1.png" in (tmp_path / "out/quarantine/a.csv").read_text().replace("\\", "/").replace("//", "/")
+    assert other in (tmp_path / "out/quarantine/a.csv").read_text()
 
 
 def test_images_that_only_their_names_find_are_counted(tmp_path, capsys):
@@ -83,7 +94,7 @@ def test_images_that_only_their_names_find_are_counted(tmp_path, capsys):
 
 def test_the_letters_that_label_studio_puts_before_a_name(tmp_path):
     images(tmp_path, *(f"p{n}.png" for n in range(20)))
-    write(tmp_path / "a.csv", lines([(f"/data/upload/1/{n:08x}-p{n}.png", n % 3) for n in range(20)]))
+    write(tmp_path / "a.csv", lines([(f"/data/upload/1/{n:04x}abcd-p{n}.png", n % 3) for n in range(20)]))
     assert own(tmp_path, "a.csv") == 0
     assert labels(tmp_path)["p5.png"][0] == "2"
 
@@ -123,25 +134,36 @@ def test_rows_of_other_sheets_are_not_lost(tmp_path, capsys):
     assert own(tmp_path, "a.xlsx", "--sheet", "tset") == 1 and "train, test" in capsys.readouterr().err
 
 
-def test_merged_subjects_are_refused(tmp_path, capsys):
+def test_merged_cells_count_for_each_row(tmp_path, capsys):
     images(tmp_path, *(f"{n}.png" for n in range(20)))
     rows = [["image", "rating", "subject"], *([f"{n}.png", n % 3, f"s{n // 4}"] for n in range(20))]
     book = workbook(tmp_path / "a.xlsx", ratings=rows)
     book["ratings"].merge_cells("C2:C5")
     book.save(tmp_path / "a.xlsx")
-    assert "C2:C5" in refused(tmp_path, capsys, "a.xlsx")
+    assert own(tmp_path, "a.xlsx") == 0
+    assert {labels(tmp_path)[f"{n}.png"][1] for n in range(4)} == {"s0"}
+    assert "C2:C5" in capsys.readouterr().out
 
 
 def test_dates_and_percents_of_excel(tmp_path, capsys):
     images(tmp_path, *(f"{n}.png" for n in range(20)))
-    workbook(tmp_path / "a.xlsx", ratings=[*rated(0, 19), ["19.png", date(2024, 9, 3)]])
-    assert "B21" in refused(tmp_path, capsys, "a.xlsx")
+    head, *rows = rated(0, 20)
+    workbook(tmp_path / "a.xlsx", ratings=[head, *rows[:19], ["19.png", date(2024, 9, 3)]])
+    assert "(a date of Excel)" in refused(tmp_path, capsys, "a.xlsx", "--levels", "0,1,2")
+    when = [["when", *head], *([date(2024, 9, 3), *row] for row in rows)]  # as forms of Google have it
+    workbook(tmp_path / "form.xlsx", ratings=when)
+    assert own(tmp_path, "form.xlsx") == 0 and len(labels(tmp_path)) == 20
+
+
+@pytest.mark.parametrize(("form", "level"), [("0%", "2"), ('0.0"%"', "0"), ("0.00\\\\%", "0")])
+def test_a_percent_is_what_excel_shows(tmp_path, form, level):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
     book = workbook(tmp_path / "b.xlsx", ratings=[["image", "rating"], *([f"{n}.png", n / 19] for n in range(20))])
     for row in range(2, 22):
-        book["ratings"].cell(row, 2).number_format = "0%"
+        book["ratings"].cell(row, 2).number_format = form
     book.save(tmp_path / "b.xlsx")
-    assert own(tmp_path, "b.xlsx", "--levels", "4", "--range", "0,100") == 0
-    assert labels(tmp_path)["10.png"][0] == "2"  # 52.6%
+    assert own(tmp_path, "b.xlsx", "--levels", "4", "--range", "0,100", "--allow-empty-levels") == 0
+    assert labels(tmp_path)["10.png"][0] == level  # 0.526
 
 
 # Names of classes beside their numbers.
@@ -191,8 +213,9 @@ def numbers(folder: Path, cells: list[str]) -> str:
 @pytest.mark.parametrize("scale", [("--levels", "3", "--by", "quantiles"), ("--levels", "3", "--range", "0,1500")])
 def test_thousands_beside_plain_numbers_are_refused(tmp_path, capsys, scale):
     cells = ["1,200", "850", "430", "1,100"] * 6
-    error = refused(tmp_path, capsys, numbers(tmp_path, cells), *scale)
-    assert "1,200" in error and "850" in error
+    assert "1,200" in refused(tmp_path, capsys, numbers(tmp_path, cells), *scale)
+    cells = ["1,200", "2,850", "4,430", "9,100"] * 6
+    assert "1,200" in refused(tmp_path, capsys, numbers(tmp_path, cells), *scale)
 
 
 def test_where_thousands_are_off_the_scale_the_comma_is_for_decimals(tmp_path):
@@ -212,6 +235,56 @@ def test_cells_without_a_value_are_dropped_and_counted(tmp_path, capsys):
     name = numbers(tmp_path, [*["0", "1", "2"] * 7, "NA", "nan", "n/a"])
     assert own(tmp_path, name) == 0
     assert len(labels(tmp_path)) == 21 and "rating is empty" in capsys.readouterr().out
+
+
+# Raters and records.
+
+
+def test_raters_in_files_of_their_own(tmp_path):
+    """In each file, no image has two rows."""
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    for rater, more in (("anna", 0), ("ben", 2)):
+        write(
+            tmp_path / f"{rater}.csv",
+            lines([(f"{n}.png", n % 3 + more, rater) for n in range(20)], "image,rating,rater"),
+        )
+    assert own(tmp_path, "anna.csv", "ben.csv", "--levels", "5", "--range", "0,4") == 0
+    assert [labels(tmp_path)[f"{n}.png"][0] for n in range(3)] == ["1", "2", "3"]
+
+
+def test_the_majority_is_of_levels(tmp_path):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    votes = (1, 1.3, 1.5, 4.2, 4.2)
+    rows = [(f"{n}.png", vote, f"r{r}") for n in range(20) for r, vote in enumerate(votes)]
+    write(tmp_path / "a.csv", lines(rows, "image,rating,rater"))
+    scale = ("--levels", "5", "--range", "1,5", "--by", "equal-width", "--raters", "majority", "--allow-empty-levels")
+    assert own(tmp_path, "a.csv", *scale) == 0 and {label for label, _ in labels(tmp_path).values()} == {"0"}
+
+
+def test_a_person_may_be_called_nan_and_a_level_na(tmp_path):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    rows = [(f"{n}.png", ("NA", "low", "high")[n % 3], "Nan" if n < 8 else f"s{n}") for n in range(20)]
+    write(tmp_path / "a.csv", lines(rows, "image,rating,subject"))
+    assert own(tmp_path, "a.csv", "--levels", "NA,low,high") == 0
+    assert labels(tmp_path)["3.png"] == ("0", "Nan")
+
+
+def test_several_choices_and_keys_are_not_one(tmp_path, capsys):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    tasks = [
+        {"data": {"image": f"{n}.png"}, "annotations": [{"result": [{"value": {"choices": ["Bad", "Good"]}}]}]}
+        for n in range(20)
+    ]
+    write(tmp_path / "a.json", json.dumps(tasks))
+    assert "Bad and Good" in refused(tmp_path, capsys, "a.json", "--levels", "Bad,Good")
+    write(tmp_path / "a.jsonl", "".join(f'{{"image": "{n}.png", "rating": 1, "rating": 2}}\n' for n in range(20)))
+    assert "line 1" in refused(tmp_path, capsys, "a.jsonl")
+
+
+def test_a_path_of_another_machine_may_have_dev_or_test_in_it(tmp_path):
+    images(tmp_path, *(f"train/{n}.png" for n in range(20)))
+    write(tmp_path / "a.csv", lines([(f"/home/dev/test/train/{n}.png", n % 3) for n in range(20)]))
+    assert own(tmp_path, "a.csv") == 0 and len(labels(tmp_path)) == 20
 
 
 # Columns.
