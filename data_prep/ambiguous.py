@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 
 from data_prep.own_rows import Rating
-from storm.levels import NUMBER, PERCENT
+from storm.levels import NUMBER, NUMBERED, PERCENT, OwnScale, spelled
 
+NUMBERS = '--levels "Bad,Good" --range 1,2'
 THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
@@ -29,3 +30,32 @@ def refuse_ambiguous(rows: Sequence[Rating], highest: float | None = None) -> No
 
 def _point(cell: str) -> str:
     return cell.replace(",", ".")
+
+
+def refuse_two_orders(rows: Sequence[Rating], scale: OwnScale) -> None:
+    """Raises ValueError for a list of words whose ratings count in two ways: a number with two words, plain numbers
+    beside words, or one above the last place, as of ratings from 1."""
+    if not scale.listed:
+        return
+    places = [row for row in rows if NUMBER.fullmatch(row.rating)]
+    words = {spelled(level.word) for level in scale.scale.fine}
+    named = (row for row in rows if not NUMBER.fullmatch(row.rating) and _word(row.rating) in words)
+    spoken = next(named, None)
+    if places and spoken:
+        what = f"{places[0].place} has {places[0].rating}, and {spoken.place} has {spoken.rating}"
+        raise ValueError(f"{what}: is the number a place, from 0 or from 1? Give each word its rating, as in {NUMBERS}")
+    numbered: dict[str, Rating] = {}
+    for row in rows:
+        if match := NUMBERED.fullmatch(row.rating):
+            other = numbered.setdefault(match["number"], row)
+            if _word(other.rating) != _word(row.rating):
+                raise ValueError(f"{other.place} has {other.rating}, and {row.place} has {row.rating}; correct one")
+    above = [row for row in places if float(_point(row.rating)) == len(scale.ranges)]
+    if above and not all(NUMBER.fullmatch(level.word) for level in scale.scale.fine):
+        raise ValueError(f"{above[0].place} has {above[0].rating}; {scale.hint(['1', str(len(scale.ranges))])}")
+
+
+def _word(cell: str) -> str:
+    """The word in a cell, without a number before it, for comparing."""
+    match = NUMBERED.fullmatch(cell)
+    return spelled(match["word"] if match else cell)

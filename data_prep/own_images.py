@@ -3,15 +3,18 @@
 A name must fit exactly one file, else it fits none.
 """
 
+import os
+import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from itertools import count
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from data_prep.downloads import Files, folded, stem
-from data_prep.parts import part_of
+from data_prep.parts import folder_part
 from storm.images import suffixes
 from storm.text import printable
 
@@ -21,22 +24,32 @@ STUDIO = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the n
 ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")  # an absolute path, of another machine if it is not here
 
 
+class Wanted(NamedTuple):
+    """An image as a row names it. folder: that of the rating file, below the root. part: that the row is for."""
+
+    name: str
+    folder: str = ""
+    part: str = ""
+
+
 class Found(NamedTuple):
-    """The path of a file below the root, and, if there is none, why. by_name: only its name was compared, not all of
-    its folders."""
+    """The path of a file below the root, and, if there is none, why. missing: folders of the name that were not
+    compared, or do not agree. agree: those that do."""
 
     path: str | None
     why: str = ""
-    by_name: bool = False
+    missing: int = 0
+    agree: int = 0
 
 
-def finder(files: Files) -> Callable[[str], Found]:
+def finder(files: Files) -> Callable[[Wanted], Found]:
     """A function from a name in a rating file to its Found.
 
-    First the very path counts, from the root or absolute. Then the files of the same name, in any case; of a name
-    without an extension of an image, with any; if several fit, those whose folders agree for longest. The folders may
-    not contradict: a file in val/ is not the train/1.jpg of a list, and b/1.jpg is not a/1.jpg; of absolute paths of
-    another machine and of URLs, only train, val and test must agree. Label Studio's letters before an upload's name go.
+    First the very path counts: from the file's folder, from the root, absolute. Then the files of the same name, in
+    any case; of a name without an extension of an image, with any; if several fit, those whose folders agree for
+    longest, or that lie in the folder of the row's part. The folders may not contradict: a file in val/ is not the
+    train/1.jpg of a list, and b/1.jpg is not a/1.jpg; of absolute paths of another machine and of URLs, only train, val
+    and test must agree. Label Studio's letters before an upload's name go.
     """
     by_name: dict[str, list[str]] = defaultdict(list)
     by_stem: dict[str, list[str]] = defaultdict(list)
@@ -48,28 +61,37 @@ def finder(files: Files) -> Callable[[str], Found]:
     def named_so(last: str) -> list[str]:
         return by_name.get(last) or ([] if last.endswith(suffixes()) else by_stem.get(last, []))
 
-    def find(name: str) -> Found:
+    def find(wanted: Wanted) -> Found:
+        name = wanted.name
         if not name:
             return Found(None, "no image is named")
+        url, elsewhere = URL.match(name), bool(ELSEWHERE.match(name))
+        if wanted.folder and not url and not elsewhere and (here := files.exact(f"{wanted.folder}/{name}")):
+            return Found(here)
         if exact := files.exact(name):
             return Found(exact)
-        url = URL.match(name)
-        parts = [part for part in re.split(r"[/\\]", name.partition("?")[0] if url else name) if part not in ("", ".")]
+        if elsewhere and os.path.isfile(name):
+            return Found(None, f"lies outside of {files.root}; --media {os.path.dirname(name)} names its folder")
+        served = name.partition("?d=")[2]  # as Label Studio serves local files
+        plain = unquote(name.partition("?")[0]) if url else served or name
+        parts = [part for part in re.split(r"[/\\]", plain) if part not in ("", ".")]
         if ".." in parts or not parts:
-            return Found(None, f"leads out of {files.root}")
+            return Found(None, f"leads out of {files.root}; --media names a folder that holds the file, too")
         last = folded(parts[-1])
         named, studio = named_so(last), False
         if not named and "upload" in parts and STUDIO.match(last):
             named, studio = named_so(STUDIO.sub("", last)), True
-        folders, elsewhere = [folded(part) for part in parts[:-1]], bool(url or ELSEWHERE.match(name))
+        folders = [folded(part) for part in parts[:-1]]
         agree = {path: _common(folders, folded(path).split("/")[:-1]) for path in named}
-        paths = [path for path in named if elsewhere or agree[path] in (len(folders), path.count("/"))]
-        part = _part(folders)
-        paths = [path for path in paths if part in ("", _part(path.split("/")[:-1]) or part)]
+        paths = [path for path in named if url or elsewhere or agree[path] in (len(folders), path.count("/"))]
+        part = folder_part(folders)
+        paths = [path for path in paths if part in ("", folder_part(path.split("/")[:-1]) or part)]
         most = max((agree[path] for path in paths), default=0)
         best = [path for path in paths if agree[path] == most]
+        if len(best) > 1 and wanted.part:
+            best = [path for path in best if folder_part(path.split("/")[:-1]) == wanted.part] or best
         if len(best) == 1:
-            return Found(best[0], by_name=studio or agree[best[0]] < len(folders))
+            return Found(best[0], missing=len(folders) - most + studio, agree=most)
         if best:
             return Found(None, f"{len(best)} files are named so ({printable(', '.join(best[:3]))})")
         if named:
@@ -94,27 +116,27 @@ def _common(one: list[str], other: list[str]) -> int:
     return same
 
 
-def _part(folders: Sequence[str]) -> str:
-    """The part that the folder next to the file says, of those that say one."""
-    return next((part for folder in reversed(folders) if (part := part_of(folder))), "")
-
-
-def images_of(names: Iterable[str], files: Files, notes: list[str]) -> dict[str, Found]:
-    """Name -> its image. Of several names that lead to one file, only its very path counts: the others are of files
-    that are not there. Adds to `notes` how many images were found without all of their folders."""
+def images_of(wanted: Iterable[Wanted], files: Files, notes: list[str]) -> dict[Wanted, Found]:
+    """Each image with its file. Of several names that lead to one file, only its very path counts: the others are of
+    files that are not there; so is a name of which no folder agrees, while folders of others do. Adds to `notes` how
+    many images were found without all of their folders."""
     find = finder(files)
-    images = {name: find(name) for name in dict.fromkeys(names)}
-    by_path: dict[str, list[str]] = defaultdict(list)
-    for name, found in images.items():
-        if found.path:
-            by_path[found.path].append(name)
+    images = {one: find(one) for one in dict.fromkeys(wanted)}
+    by_path: dict[str, list[Wanted]] = defaultdict(list)
+    agree = max((found.agree for found in images.values() if found.path and found.missing), default=0)
+    for one, found in images.items():
+        if found.path and "/" in found.path and found.missing and not found.agree and agree:
+            images[one] = Found(None, f"only {printable(found.path)} has this name, in another folder")
+        elif found.path:
+            by_path[found.path].append(one)
     for path, several in by_path.items():
-        for name in several if len(several) > 1 else ():
-            if files.exact(name) != path:
-                other = next(twin for twin in several if twin != name)
-                images[name] = Found(None, f"{printable(path)} fits its name, and {printable(other)} names it, too")
-    loose = [name for name, found in images.items() if found.by_name]
+        names = {posixpath.normpath(f"{one.folder}/{one.name}".lstrip("/")) for one in several}
+        for one in several if len(names) > 1 else ():
+            if path not in (files.exact(one.name), files.exact(f"{one.folder}/{one.name}")):
+                other = next(twin for twin in several if twin != one)
+                images[one] = Found(None, f"{printable(path)} fits its name, and {printable(other.name)} names it, too")
+    loose = [one for one, found in images.items() if found.missing]
     if loose:
-        first = f"{printable(loose[0])} is {printable(images[loose[0]].path)}"
+        first = f"{printable(loose[0].name)} is {printable(images[loose[0]].path)}"
         notes.append(f"images found by the file's name, without all of their folders: {len(loose):,}; {first}")
     return images

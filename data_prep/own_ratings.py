@@ -6,6 +6,7 @@ rating_columns.py finds them. SCALE.yaml says what the ratings mean (storm/custo
 examples/product_photos/); --levels and --years make one (own_scale.py). Also called csv, as before.
 """
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from data_prep.build import Built, Refused, prepare
 from data_prep.finish import write_and_report
 from data_prep.options import Options, add_options, add_strictness, need_file, options, share
 from data_prep.own_reader import dataset
-from data_prep.own_rows import read_all
+from data_prep.own_rows import Reading, read_all
 from data_prep.own_scale import add_levels, asked_of, scale_text
 from data_prep.own_split import Shares
 from data_prep.own_table import own_levels_table
@@ -53,7 +54,7 @@ def arguments() -> Parser:
     add("--raters", type=one_of(COMBINE), default="mean", metavar="HOW", help=text)
     add("--no-header", action="store_true", help="the first row is data; columns are called 1, 2, 3 ...")
     add("--sheet", metavar="NAME", help="sheet of an Excel workbook in which several have rows")
-    text = "image root that image names start from (default: the folder of the first SOURCE)"
+    text = "image root that image names start from (default: that of the SOURCE; of several, the one around them)"
     add("--media", type=Path, help=text)
     add("--out", type=Path, help="where the rows are written (default: data/ and the scale's name)")
     add("--allow-off-scale", action="store_true", help="drop ratings that the scale does not have, however many")
@@ -73,7 +74,9 @@ def main(argv: list[str]) -> int:
     parser = arguments()
     args = parser.parse_args(argv)
     first = args.sources[0]
-    args.media = args.media or (first if first.is_dir() else first.parent)
+    folders = {source if source.is_dir() else source.parent for source in args.sources}
+    around = folders.pop() if len(folders) == 1 else Path(os.path.commonpath(map(os.path.abspath, folders)))
+    args.media = args.media or around
     if args.sheet and not any(source.suffix.lower() == ".xlsx" for source in args.sources):
         parser.error("--sheet is of an Excel workbook (.xlsx)")
     for source in args.sources:
@@ -85,7 +88,7 @@ def main(argv: list[str]) -> int:
     need_file(args.media, "--media is the folder that image names start from")
     asked = {role: [name] for role in USUAL if (name := getattr(args, f"{role}_column", None))}
     notes: list[str] = []
-    rows = read_all(args.sources, asked, not args.no_header, notes, args.sheet or "")
+    rows = read_all(args.sources, Reading(asked, not args.no_header, args.sheet or "", args.media), notes)
     print(*notes, sep="\n")
     if args.scale:
         need_file(args.scale, f"write one as {EXAMPLE}/scale.yaml")

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_prep.ambiguous import refuse_ambiguous
+from data_prep.ambiguous import refuse_ambiguous, refuse_two_orders
 from data_prep.downloads import Files
-from data_prep.own_images import images_of
+from data_prep.own_images import Wanted, images_of
 from data_prep.own_rows import EMPTY, Rating
 from data_prep.raters import Vote, about, combined
 from data_prep.source import Drop, Items, Reader, Row
@@ -30,6 +30,7 @@ def dataset(
     empty = EMPTY - {spelled(level.word) for level in scale.scale.fine}
     rows = [row._replace(rating="") if row.rating.lower() in empty else row for row in rows]
     refuse_ambiguous(rows, max(end for _, end in scale.ranges))
+    refuse_two_orders(rows, scale)
     faults = [(row, fault) for row in rows if row.rating and (fault := fault_of(scale.score, row.rating))]
     if len(faults) > OFF_SCALE * len(rows) and not off_scale:
         row, fault = faults[0]
@@ -40,10 +41,10 @@ def dataset(
 
     def read(files: Files) -> Items:
         files.label_paths += [source.name for source in sources]
-        images, firsts = images_of((row.image for row in rows), files, files.notes), {}
+        images, firsts = images_of(map(_wanted, rows), files, files.notes), {}
         votes: list[Vote] = []
         for row in rows:
-            path, why, _ = images[row.image]
+            path, why = images[_wanted(row)][:2]
             if not row.rating:
                 yield Drop(row.image, row.place, "rule", "rating is empty")
             elif fault := fault_of(scale.score, row.rating):
@@ -82,6 +83,10 @@ def dataset(
         test=None,
     )
     return facts, read
+
+
+def _wanted(row: Rating) -> Wanted:
+    return Wanted(row.image, row.folder, row.split)
 
 
 def _about(row: Rating) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from data_prep.own_rows import EMPTY, Rating
 from data_prep.parts import part_of
 from data_prep.raters import COMBINE
 from storm.custom_scale import LEVELS
-from storm.levels import NUMBER
+from storm.levels import DIGITS, NUMBER
 from storm.options import Parser, one_of
 from storm.text import printable
 
@@ -124,7 +124,8 @@ def _levels(asked: Asked, rows: Sequence[Rating]) -> tuple[list[str] | dict, str
             words = words if "," in asked.levels else [str(value) for value in ordered]
             return dict(zip(words, ordered)), "each whole number is a level; a mean of raters is rounded, a half up"
         width = (high - low) / count
-        cuts, how = [round(low + width * level, 6) for level in range(count)] + [high], "all levels are equally wide"
+        cuts = [round(low + width * level, DIGITS) for level in range(count)] + [high]
+        how = "all levels are equally wide"
     ranges = [[start, end] for start, end in zip(cuts, cuts[1:])]
     return dict(zip(words, ranges[::-1] if asked.order == "descending" else ranges)), how
 

@@ -1,6 +1,7 @@
 """The parts of a split by the words that people have for them, in split columns, folders and names of files."""
 
 import re
+from collections.abc import Sequence
 
 PARTS = ("train", "val", "test")
 WORDS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}  # other names
@@ -18,3 +19,8 @@ def part_in(name: str) -> str:
     words = re.split(r"[^a-z]+", name.lower())
     parts = {part for word in words if (part := "train" if word == "trainval" else part_of(word))}
     return parts.pop() if len(parts) == 1 else ""
+
+
+def folder_part(folders: Sequence[str]) -> str:
+    """The part that the folder next to a file says, of those of its path that say one."""
+    return next((part for folder in reversed(folders) if (part := part_of(folder))), "")

@@ -1,8 +1,10 @@
 """Which column of a table of ratings is what: by the names that people give, or as the options say."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_prep.parts import part_of
 from data_prep.rating_files import Ratings
 from data_prep.tables import plain
 from storm.images import suffixes
@@ -17,6 +19,7 @@ USUAL = {
     "split": ("split", "set", "fold"),
     "rater": ("rater", "rater_id", "user", "user_id", "worker", "worker_id", "annotator"),
 }
+INDEX = re.compile(r"|Unnamed: 0|__index_level_0__")  # of pandas
 NEEDED = ("image", "rating")
 ALIKE = 0.9  # our choice: a column in which so many cells end like image files holds the images
 PAIRS = ({"left", "right"}, {"imagea", "imageb"}, {"image1", "image2"}, {"img1", "img2"}, {"winner"}, {"preferred"})
@@ -37,11 +40,11 @@ def columns_of(
     chosen = {
         role: [_named(path, ratings, role, part) for name in names for part in _parts(ratings, role, name)]
         for role, names in asked.items()
-        if names
+        if names and (role, *names) != ("split", "none")
     }
     taken = {place for places in chosen.values() for place in places}
     for role, usual in USUAL.items():
-        if role in chosen:
+        if role in chosen or (role == "split" and role in asked):
             continue
         known = {plain(name) for name in usual}
         places = [n for n, name in enumerate(ratings.columns) if plain(name) in known and n not in taken]
@@ -58,8 +61,11 @@ def columns_of(
     if "image" not in chosen:
         chosen["image"] = [_by_cells(path, ratings, taken)]
         taken |= set(chosen["image"])
+    if "split" not in chosen and "split" not in asked and (places := _parts_in_cells(ratings, taken)):
+        chosen["split"] = places
+        taken |= set(places)
     if "rating" not in chosen:
-        rest = [place for place in range(len(ratings.columns)) if place not in taken]
+        rest = [n for n, name in enumerate(ratings.columns) if n not in taken and not INDEX.fullmatch(name)]
         if len(rest) != 1:
             raise ValueError(f"{path}: which column is the rating? --rating-column names it ({_have(ratings)})")
         chosen["rating"] = rest
@@ -87,6 +93,16 @@ def _named(path: Path, ratings: Ratings, role: str, name: str) -> int:
 
 def _have(ratings: Ratings) -> str:
     return f"there are: {printable(', '.join(ratings.columns))[:300]}"
+
+
+def _parts_in_cells(ratings: Ratings, taken: set[int]) -> list[int]:
+    """The one column whose cells all say a part, and not all the same; none of several."""
+    places = []
+    for place in range(len(ratings.columns)):
+        cells = {cells[place] for _, cells in ratings.rows}
+        if place not in taken and len(cells) > 1 and all(map(part_of, cells)):
+            places.append(place)
+    return places if len(places) == 1 else []
 
 
 def _by_cells(path: Path, ratings: Ratings, taken: set[int]) -> int:

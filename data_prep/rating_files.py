@@ -56,6 +56,10 @@ def _table(path: Path, header: bool, lines: Iterable[tuple[int, list[str]]]) -> 
     rows = [(line, cells) for line, cells in lines if any(cells)]
     if rows and max(len(cells) for _, cells in rows) == 1 and len(rows[0][1][0].split()) > 1:
         rows = [(line, cells[0].split()) for line, cells in rows]  # "a.jpg 1.5", as SCUT-FBP5500 has it
+        width = len(rows[0][1])
+        if short := next(((line, cells) for line, cells in rows if len(cells) < width), None):
+            what = f"{len(short[1])} cells for {width} columns ({_short(short[1])})"
+            raise ValueError(f"{path}, line {short[0]}: {what}; with blanks between columns, no cell may be empty")
     if not rows:
         raise ValueError(f"{path}: no rows; download or save it again")
     first = rows[0][1]
@@ -112,7 +116,7 @@ def _looks_like_json(path: Path) -> bool:
 
 
 def _records(path: Path, records: Iterable[tuple[str, dict]]) -> Ratings:
-    """Records as a table. Values that are lists or objects are left out, with their columns."""
+    """Records as a table. Columns of which all values are lists or objects are left out."""
     rows = list(records)
     columns = list(dict.fromkeys(key for _, record in rows for key, value in record.items() if _plain(value)))
     if not rows or not columns:
@@ -125,19 +129,21 @@ def _plain(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    if value is None or not _plain(value) or value != value:  # NaN, as pandas has an empty cell
+    if value is None or value != value:  # NaN, as pandas has an empty cell
         return ""
-    return str(value).strip()
+    return str(value).strip() if _plain(value) else json.dumps(value, default=str)  # which is not a rating
 
 
 def _parquet(path: Path) -> Ratings:
     """A table of Parquet; an image column of Hugging Face's datasets (bytes and path) counts by its path."""
+    import numpy as np
     import pyarrow
     from pyarrow import parquet
 
     try:
         with open_regular(path) as file:
             table = parquet.read_table(file)
+            single = {field.name for field in table.schema if field.type in (pyarrow.float16(), pyarrow.float32())}
             rows, names = table.to_pylist(), _class_names(table.schema.metadata or {})
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(
@@ -149,8 +155,10 @@ def _parquet(path: Path) -> Ratings:
                 if value["bytes"] and not value["path"]:
                     raise ValueError(f"{path}: column {name!r} holds the images themselves; save them as files first")
                 row[name] = value["path"]
-            elif name in names and isinstance(value, int):
-                row[name] = names[name][value] if 0 <= value < len(names[name]) else ""
+            elif name in names and value is not None and value == int(value):
+                row[name] = names[name][int(value)] if 0 <= value < len(names[name]) else ""
+            elif name in single and value is not None:
+                row[name] = float(str(np.float32(value)))  # 2.6, not 2.5999999046325684
     return _records(path, ((f"{path.name}, row {number}", row) for number, row in enumerate(rows, start=1)))
 
 

@@ -10,6 +10,10 @@ from typing import Any
 from data_prep.tables import decoded
 from storm.text import printable
 
+# Of images and annotations of COCO.
+NOT_RATINGS = ("id", "image_id", "bbox", "area", "iscrowd", "width", "height", "license", "date_captured")
+NOT_RATINGS += ("coco_url", "flickr_url", "file_name")
+
 
 def json_records(path: Path) -> Iterator[tuple[str, dict]]:
     """(place, record) of a JSON file: a list of records, a Label Studio export, COCO, or a rating for each name."""
@@ -30,6 +34,18 @@ def json_records(path: Path) -> Iterator[tuple[str, dict]]:
             data = [{"image": name, "rating": value} for name, value in data.items()]
     if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
         raise ValueError(f'{path}: JSON, but not a list of records such as {{"image": ..., "rating": ...}}')
+    asked = {
+        item.get("from_name")
+        for task in data
+        if isinstance(task.get("annotations"), list)
+        for done in task["annotations"]
+        if isinstance(done, dict)
+        for item in done.get("result") or ()
+        if isinstance(item, dict) and _rated(item.get("value") or {}) is not None
+    }
+    if len(asked) > 1:
+        names = printable(", ".join(sorted(map(str, asked))))
+        raise ValueError(f"{path}: ratings of several questions ({names}); export one question only")
     studio = all(isinstance(task.get("data"), dict) and "annotations" in task for task in data)
     for number, record in enumerate(data, start=1):
         yield from _tasks(path, number, record) if studio and data else [(f"{path.name}, record {number}", record)]
@@ -63,8 +79,12 @@ def _with_class_names(record: dict) -> dict:
     named = dict(record)
     for key, facts in record.items():
         label = key.removesuffix("-metadata")
-        if label != key and label in record and isinstance(facts, dict) and isinstance(facts.get("class-name"), str):
-            named[label] = facts["class-name"]
+        if label == key or label not in record or not isinstance(facts, dict):
+            continue
+        classes = facts.get("class-map")
+        name = classes.get(str(record[label])) if isinstance(classes, dict) else None
+        name = facts.get("class-name", name)
+        named[label] = name if isinstance(name, str) else record[label]
     return named
 
 
@@ -105,10 +125,12 @@ def _coco(path: Path, data: dict) -> Iterator[tuple[str, dict]]:
         if image is None:
             raise ValueError(f"{path}, annotation {number}: no image has the id {annotation.get('image_id')!r}")
         attributes = annotation.get("attributes")
-        record = annotation | (attributes if isinstance(attributes, dict) else {})
-        record = {
-            key: value for key, value in record.items() if key not in ("id", "image_id", "bbox", "area", "iscrowd")
-        }
+        facts = {key: value for key, value in image.items() if not isinstance(value, (list, dict))}
+        record = facts | annotation | (attributes if isinstance(attributes, dict) else {})
+        record = {key: value for key, value in record.items() if key not in NOT_RATINGS}
+        if "score" in annotation and record.get("category_id") in names:
+            what = "a score and a category, which may both be the rating"
+            raise ValueError(f"{path}, annotation {number}: {what}; write a csv with image and rating")
         if record.get("category_id") in names:  # the number says no order
             record["category"] = names[record.pop("category_id")]
         yield f"{path.name}, annotation {number}", record | {"file_name": image.get("file_name", "")}

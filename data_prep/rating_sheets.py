@@ -13,6 +13,7 @@ from storm.text import printable
 
 if TYPE_CHECKING:
     from openpyxl.cell import Cell
+    from openpyxl.worksheet.worksheet import Worksheet
 
 
 def sheet_rows(path: Path, notes: list[str], name: str = "") -> list[tuple[int, list[str]]]:
@@ -39,6 +40,8 @@ def sheet_rows(path: Path, notes: list[str], name: str = "") -> list[tuple[int, 
     if not filled:
         return []
     sheet = filled[name] if name else next(iter(filled.values()))
+    if any(cell is None for row in sheet.values for cell in row):
+        _refuse_formulas(path, sheet)
     merged = {}
     for area in sheet.merged_cells.ranges:
         if area.max_row > area.min_row:
@@ -51,6 +54,18 @@ def sheet_rows(path: Path, notes: list[str], name: str = "") -> list[tuple[int, 
         if rows or any(cells):
             rows.append((row[0].row, cells))
     return rows
+
+
+def _refuse_formulas(path: Path, sheet: "Worksheet") -> None:
+    """Raises ValueError naming a formula without a value: a program wrote it, and nothing computed it."""
+    from openpyxl import load_workbook
+
+    with open_regular(path) as file:
+        formulas = load_workbook(file)[sheet.title]
+    for row in formulas.iter_rows():
+        for cell in row:
+            if cell.data_type == "f" and sheet[cell.coordinate].value is None:
+                raise ValueError(f"{path}: cell {cell.coordinate} is a formula without a value; save it in Excel")
 
 
 def _text(cell: "Cell") -> str:

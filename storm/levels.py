@@ -8,6 +8,7 @@ from functools import cached_property
 
 from storm.scales import Scale
 
+DIGITS = 9  # behind the point, of ratings and the ends of levels
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 SCIENTIFIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<number>\d+)\s*[-:._)]?\s*(?P<word>[^\W\d].*)")  # "1 - Bad", "0Normal"
@@ -40,7 +41,11 @@ class OwnScale:
         return [(level, *self.ranges[level], start > self.ranges[level][1]) for level, start in zip(order, nexts)]
 
     def label(self, score: float) -> int:
-        """The label of a rating. Raises ValueError if it falls between or beyond the levels."""
+        """The label of a rating, of which DIGITS count: 2.5999999999999996 is 2.6.
+
+        Raises ValueError if it falls between or beyond the levels.
+        """
+        score = round(score, DIGITS)
         for level, lo, hi, closed in self._rising:
             if lo <= score < hi or score == lo or (score == hi and closed):
                 return self.scale.lo + level

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.downloads import Files
-from data_prep.own_images import images_of
+from data_prep.own_images import Wanted, images_of
 from data_prep.rating_columns import ALIKE, USUAL
 from data_prep.rating_files import TEXT, Ratings, read_ratings
 from data_prep.rating_sheets import sheet_rows
@@ -81,11 +81,11 @@ def _listed(path: Path, root: Path) -> Unrated:
     """The images of a list: names as people have them, see data_prep/own_images.py. One that fits no file stays."""
     notes: list[str] = []
     places = _names(path, notes)
-    images = images_of((name for _, name in places if name), Files(root), notes)
+    images = images_of((Wanted(name) for _, name in places if name), Files(root), notes)
     named: dict[str, str] = {}
     missing = []
     for place, name in places:
-        found = images.get(name)
+        found = images.get(Wanted(name))
         if found and not found.path:
             missing.append(f"{place}: {printable(name)}: {found.why}")
         named.setdefault((found and found.path) or name, place)

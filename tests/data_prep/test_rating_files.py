@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from data_prep.__main__ import main
-from data_prep.own_rows import read_all
+from data_prep.own_rows import Reading, read_all
 from data_prep.parts import part_in
 from data_prep.rating_files import read_ratings
 from tests.helpers.downloads import write
@@ -254,7 +254,7 @@ def test_votes_with_equals_signs_between_the_columns(tmp_path):
     """As the votes of EVA."""
     path = tmp_path / "votes.csv"
     path.write_text("user_id=image_id=score\nu1=7=3\nu2=7=5\n")
-    assert [(row.image, row.rating, row.rater) for row in read_all([path], {}, True, [])] == [
+    assert [(row.image, row.rating, row.rater) for row in read_all([path], Reading({}), [])] == [
         ("7", "3", "u1"),
         ("7", "5", "u2"),
     ]
