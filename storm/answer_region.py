@@ -10,16 +10,21 @@ from collections import deque
 from typing import NamedTuple
 
 KEYS = ("answer", "final_answer", "rating", "rate", "score", "level", "grade", "stage", "phase", "decade", "age")
-KEYS += ("predicted_age", "group", "label")
+KEYS += ("predicted_age", "label")
 TOKENS = re.compile(r"<\|[^<>|]{1,40}\|>|</?s>|<(?:eos|bos|pad|end_of_turn)>")
-OBJECT = re.compile(r"\{[^{}]{1,2000}\}")
-# Behind "Coarse answer:" stands no answer.
-MARKER = re.compile(
+BRACES = 50  # our choice: so many beginnings of JSON are tried
+# Behind "Coarse answer:" stands no answer. What says that it is the final one goes before the others.
+_END = r"[*_` ]*(?: is| to be|[:=：])[*_` ]*"
+FINAL = re.compile(
     r"(?<!coarse )(?<!coarse_)\b(?:final (?:answer|prediction|age prediction|rating|grade|decision)|answer"
-    r"|predicted (?:age|phase|grade|level|rate|rating|stage|group)|(?:my |overall |the )?(?:rating|grade)"
-    r"|(?:estimated |the )?age)[*_` ]*(?: is| to be|[:=：])[*_` ]*",
+    rf"|predicted (?:age|phase|grade|level|rate|rating|stage|group)){_END}",
     re.IGNORECASE,
 )
+MARKER = re.compile(
+    rf"(?<!coarse )\b(?:(?:my |overall |the )?(?:rating|grade)|(?:estimated |the )?age){_END}", re.IGNORECASE
+)
+SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?\n]+|$)")
+DOUBT = re.compile(r"\b(?:not|never|cannot|whether|unsure|unclear|doubt|another)\b|n['’]t\b", re.IGNORECASE)
 
 
 class Region(NamedTuple):
@@ -32,7 +37,8 @@ class Region(NamedTuple):
     why: str = ""
 
 
-def region(text: str) -> Region:
+def region(text: str, noun: str = "") -> Region:
+    """noun: of the scale, which is a key of JSON, too."""
     text = TOKENS.sub(" ", unicodedata.normalize("NFKC", text)).strip()
     opened, closed = text.casefold().rfind("<think>"), text.casefold().rfind("</think>")
     if opened > closed:
@@ -41,7 +47,9 @@ def region(text: str) -> Region:
         text = text[closed + len("</think>") :].strip()
     if not text:
         return Region("", why="empty")
-    places = [place for place in (_tagged(text), _boxed(text), _in_json(text), _behind_marker(text)) if place]
+    text = "".join(part for part in SENTENCE.findall(text) if not _doubts(part))
+    found = _tagged(text), _boxed(text), _in_json(text, {*KEYS, noun}), _behind_marker(text)
+    places = [place for place in found if place]
     if not places:
         return Region(text)
     start, inside, key = max(places)
@@ -70,26 +78,46 @@ def _boxed(text: str) -> Place:
     return None
 
 
-def _in_json(text: str) -> Place:
-    """The value of the last object that names a rating."""
-    last = None
-    for match in OBJECT.finditer(text):
-        if found := _rated(match[0]):
-            last = match.start(), *found
+def _in_json(text: str, keys: set[str]) -> Place:
+    """The value of the last object, not inside of another one, that names a rating."""
+    last, decoder, start = None, json.JSONDecoder(), 0
+    for _ in range(BRACES):
+        begins = [place for place in (text.find("{", start), text.find("[", start)) if place >= 0]
+        if not begins:
+            break
+        start = min(begins)
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            start += 1
+            continue
+        if found := _rated(value, keys):
+            last = start, *found
+        start = end
     return last
 
 
-def _behind_marker(text: str) -> Place:
-    matches = deque(MARKER.finditer(text), maxlen=1)
-    return (matches[0].start(), text[matches[0].end() :], "") if matches else None
-
-
-def _rated(text: str) -> tuple[str, str] | None:
-    """(value, key) of a JSON object's key that names a rating, None if it has none, or several values."""
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return None
-    keys = {key: key.casefold().replace(" ", "_") for key in record}
-    values = {str(record[key]): name for key, name in keys.items() if name in KEYS and record[key] not in (None, "")}
+def _rated(value: object, keys: set[str]) -> tuple[str, str] | None:
+    """(value, key) of an object's key that names a rating; of a list, of its objects. None for none, or several."""
+    records = value if isinstance(value, list) else [value]
+    values = {}
+    for record in records:
+        for key, said in record.items() if isinstance(record, dict) else ():
+            name = key.casefold().replace(" ", "_")
+            if name in keys and said not in (None, "") and not isinstance(said, (dict, list, bool)):
+                values[str(int(said) if isinstance(said, float) and said.is_integer() else said)] = name
     return next(iter(values.items())) if len(values) == 1 else None
+
+
+def _behind_marker(text: str) -> Place:
+    """What stands behind the last marker of a final answer, or, without one, of a rating."""
+    for pattern in (FINAL, MARKER):
+        if matches := deque(pattern.finditer(text), maxlen=1):
+            return matches[0].start(), text[matches[0].end() :], ""
+    return None
+
+
+def _doubts(sentence: str) -> bool:
+    """Whether a sentence doubts or denies its marker: "I cannot tell whether the age is 40"."""
+    match = FINAL.search(sentence) or MARKER.search(sentence)
+    return match is not None and DOUBT.search(sentence, 0, match.start()) is not None

@@ -17,14 +17,21 @@ from storm.scales import Scale
 # long as no new clause begins; or directly before it: a bound ("over 30"), or a prefix that a hyphen ties to it.
 _CLAUSE = "and|but|so|thus|hence|therefore|yet|then|because|which|that|this|it|its|is|are|was|were|with|i"
 _NEGATED = re.compile(
-    r"(?:\b(?:no|not|non|never|nor|neither|hardly|cannot|without|than|(?:absence|lack|free) (?:of|from)|far from"
+    r"(?:\b(?:anything but|(?:just )?short of|fails? to"
+    r"|no|not|non|never|nor|neither|hardly|cannot|without|than|(?:absence|lack|free) (?:of|from)|far from"
     r"|rul(?:e|es|ed|ing) out|negative for|(?:is|are|was|were|do|does|did|ca|could|wo|would|should|has|have|had)nt)"
     rf"(?! (?:a )?doubt)(?: so| that)?(?:[ -](?!(?:{_CLAUSE})\b)[a-z]+){{0,4}}[ -]"
     r"|\b(?:over|under|above|below|beyond|before|after|until|at least|at most|up to) (?:the |an? )?(?:age (?:of )?)?"
+    r"|(?<!no )(?<!without )\bdoubt (?:that )?(?:it|this)(?:s| is)? (?:rated |an? )?"
     r"|[a-z]-)$"
 )
 _TAKEN_BACK = re.compile(
-    r" ?(?:(?:is|was|are|were|can be|could be|has been) )?(?:ruled out|excluded|absent|unlikely|not\b)"
+    r" ?(?:(?:is|was|are|were|can be|could be|has been|would be) )?"
+    r"(?:ruled out|excluded|absent|unlikely|not\b|out of the question|too (?:high|low|much|good|bad))"
+    # A bound, or years of something else than an age.
+    r"| (?:old )?or (?:less|fewer|more|under|over|below|above|higher|lower|better|worse|younger|older|at most)\b"
+    r"| (?:old )?and (?:under|over|below|above|younger|older)\b"
+    r"| (?:ago|apart|younger|earlier|later|of (?!age\b))| (?:old )?(?:older|younger) than\b"
     r"| (?:is|was)nt\b| ?[:?] ?no(?: ?[.,;!]|$)"
 )
 _OFF = frozenset({("fine", -1)})  # something that is not on the scale was said
@@ -165,11 +172,13 @@ def grammar_of(scale: Scale, strategy: str) -> Grammar:
         # rate3/5, rate3.5, rate3333, and rate3- at the end; but "phase: 1930s" is fine
         patterns.append(rf"(?P<broken>{n}\d+(?!\d|s))")
     if spans:
-        patterns.append(rf"(?P<span>(?<![\d.]){number} ?(?:(?:-|to) ?{number}|\+)(?: {unit}s?(?: old)?)?(?!\d|\.\d))")
+        years = rf" {unit}s?(?: old)?(?!\d|\.\d)"
+        bare = r"(?= ?(?:$|[.,;:!)])| (?:age|range|group|bracket|in the)\b)"  # not 25-32 kg
+        patterns.append(rf"(?P<span>(?<![\d.]){number} ?(?:(?:-|to) ?{number}|\+)(?:{years}|{bare}))")
     if scale.counted:
         units = f"{unit}s?" + ("|yrs?|yo|y/o|y" if unit == "year" else "")
         no_more = rf"(?![\da-z]| ?[/%]|\.\d|-(?!{unit})| ?(?:percent|{other})\b| ?(?:to|or|-)$)"
         patterns.append(rf"(?P<age>(?<![\d.+/-]){number}(?: ?(?:{units})\b(?: old)?)?{no_more})")
         patterns.append(r"(?P<broken>\d)")  # 30.5, 3/4, -5, 30s, 30%, 18 months
-    bare = bool(noun) and not spans
-    return Grammar(re.compile("|".join(patterns)), noun, words, indices, spans, scale.lo, scale.hi, bare)
+    digits = bool(noun) and not spans
+    return Grammar(re.compile("|".join(patterns)), noun, words, indices, spans, scale.lo, scale.hi, digits)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from storm.answer_region import Region, region
+from storm.clauses import REACH, describes, is_a_clause, label_of, stands_alone, without_lists
 from storm.mentions import Grammar, Mention, clean, grammar_of, key, mentions_in
 from storm.prompts import STRATEGIES, answers
 from storm.scales import Scale
@@ -19,6 +20,7 @@ _NAMED = re.compile(
 )
 _YEARS = (
     (r"\b\d{1,3}(?:\.\d{1,3})? ?(?:%|percent\b)", ""),  # how sure somebody is
+    (r"\b(?:an?|one|\d{1,3}) years? and \d{1,3} months?\b", ""),
     (r"\bage (?:group|range|bracket)\b", "age"),
     (r"\b(\d{1,3})-years?-old", r"\1 years old"),
     (r"(?<!\d)(\d{1,3}) ?岁", r"\1 years old"),
@@ -30,22 +32,10 @@ _TOLERANCE = re.compile(
     r"[,;]? ?(?:give or take|plus or minus|plus/minus|\+/-|±) ?\d+(?: years?)?"
     r"|,? ?\(?\brange:? \d+ ?(?:-|to) ?\d+(?: years?)?\)?"
 )
-# What may stand before a number or word that is the answer.
-_WORDS = (
-    "the this my i id ill would will can it its he she his her they that there a an as at to be of in around about "
-    "roughly approximately probably likely is are was am say rate give rating ratings estimate estimated guess "
-    "think believe predict predicted prediction answer final overall fine coarse category level grade score stage "
-    "phase decade age aged group quality aesthetic aesthetics image picture photo photograph fundus person man "
-    "woman face look looks appear appears seem seems from rated patient class classified show shows has taken eye "
-    "retina so therefore thus hence us lets"
-)
-_LEAD = re.compile(rf"(?:\W*(?:\b(?:{'|'.join(_WORDS.split())})\b)?)*\W*")
 _JOINED = re.compile(r"[ ,-]*(?:[-/~&|]|\b(?:or|and|to|versus|vs)\b)[ -]*(?:(?:maybe|perhaps|possibly|even|an?|the) )?")
 # The parts of the age and decade answers; models use the words with the other scales, too.
 _PART = re.compile(r"\b(?:(?P<coarse>coarse (?:answer|classification))|predict\w*|final\w*|fine answer)\b")
 
-# An answer must begin within so many characters: several times the longest valid one, and noise is longer.
-REACH = 500
 LONGEST = 8_000  # letters of a region; our choice: reasoning without a mark where the answer begins is not one
 
 
@@ -75,7 +65,7 @@ def read(scale: Scale, strategy: str, text: str) -> Reading:
     trained = _trained(scale, strategy)
     if exact := trained.get(_one_case(text)):
         return Reading(*exact, "exact")
-    part = region(text)
+    part = region(text, grammar_of(scale, strategy).noun)
     if part.why:
         return Reading(None, None, part.why)
     if exact := trained.get(_one_case(part.text.strip(" \n.*"))):
@@ -112,11 +102,12 @@ def _read_region(scale: Scale, strategy: str, part: Region) -> Reading:
     mentions = mentions_in(grammar, text)
     if mentions is None:
         return Reading(None, None, "two readings")
-    mentions = _without_lists(grammar, text, mentions)
-    coarse = {index for m in mentions for kind, index in m.names if kind == "coarse" and len(m.names) == 1}
-    fine = [m for m in mentions if _label(m) is not None]
+    mentions = without_lists(grammar, text, mentions)
+    thoughts = [m for m, following in zip(mentions, [*mentions[1:], None]) if not describes(text, m, following)]
+    coarse = {index for m in thoughts for kind, index in m.names if kind == "coarse" and len(m.names) == 1}
+    fine = [m for m in mentions if label_of(m) is not None]
     for left, right in zip(fine, fine[1:]):
-        if _label(left) != _label(right) and _JOINED.fullmatch(text, left.end, right.start):
+        if label_of(left) != label_of(right) and _JOINED.fullmatch(text, left.end, right.start):
             return Reading(None, None, "two readings")  # rate2 or rate3
     if any(found["coarse"] for found in _PART.finditer(text)):
         thoughts = [m for m in mentions if _in_coarse_part(text, m)]
@@ -124,18 +115,19 @@ def _read_region(scale: Scale, strategy: str, part: Region) -> Reading:
         fine = [m for m in fine if m not in thoughts]
     # The answer's format puts the coarse thought first; "Fair" or "rate2" there is the group, not the level.
     elif row.coarse and fine and fine[0] is mentions[0] and len(fine[0].names) == 2:
+        if len(fine) == 1 and (digit := re.fullmatch(r" ?, ?(\d{1,2})\.?", text[fine[0].end :])) and grammar.bare:
+            return _digit(grammar, int(digit[1]), row.form == "word")  # rate2, 3
         if len(fine) == 1 and _cut_off(grammar, text, fine[0].end):
             return Reading(None, None, "cut off")
         if len(fine) > 1:
             coarse |= {index for kind, index in fine.pop(0).names if kind == "coarse"}
     # A number and its word, a number with its unit, a range of years: anywhere. Another number then contradicts it.
     whole = [m for m in fine if len(m.forms) > 1 or m.forms == {"span"}]
-    kept = whole or [m for m in fine if _stands_alone(text, m, mentions, part.marked)]
-    labels = {_label(m) for m in kept}
+    kept = whole or [m for m in fine if stands_alone(text, m, mentions, part.marked)]
+    labels = {label_of(m) for m in kept}
     if kept:
-        labels |= {
-            _label(m) for m in fine if m.forms == {"index" if whole else min(kept[0].forms - {"word"}, default="")}
-        }
+        other = {"index"} if whole else kept[0].forms - {"word"}
+        labels |= {label_of(m) for m in fine if m.forms == other or (not whole and is_a_clause(text, m))}
     if len(labels) != 1 or (kept[0].start > REACH and not part.marked):
         return Reading(None, None, "two readings" if len(labels) > 1 else "prose" if fine else "no rating")
     label = labels.pop()
@@ -169,36 +161,6 @@ def _rule(mention: Mention) -> str:
     return "word" if mention.forms == {"word"} else "number"
 
 
-def _stands_alone(text: str, mention: Mention, mentions: list[Mention], marked: bool) -> bool:
-    """Whether a number or a word alone is the answer: it is all of the region, or of its first clause, beside the
-    coarse prediction and a few words such as "the rating is". In prose, neither is a rating."""
-    if mention.start > REACH:
-        return False
-    before = text[: mention.start]
-    for other in reversed([m for m in mentions if m.end <= mention.start]):
-        if any(kind == "coarse" for kind, _ in other.names):
-            before = before[: other.start] + before[other.end :]
-    after, number = text[mention.end :], mention.forms == {"age"}
-    ends = r" ?(?:$|[,;(!]| (?:years?\b|because\b|but\b|with\b|as\b|since\b|without\b|is present\b|due to\b|- )"
-    ends += r"|\.$)" if number and not marked else r"|[.:]|\n)"
-    return bool(_LEAD.fullmatch(before)) and bool(re.match(ends, after))
-
-
-def _without_lists(grammar: Grammar, text: str, mentions: list[Mention]) -> list[Mention]:
-    """Without the levels of a list that names all of them, in order: the question again, not an answer."""
-    count = grammar.hi - grammar.lo + 1
-    if count > 50:
-        return mentions
-    for start in range(len(mentions) - count + 1):
-        run = mentions[start : start + count]
-        between = [text[one.end : other.start] for one, other in zip(run, run[1:])]
-        if [_label(m) for m in run] == list(range(grammar.lo, grammar.hi + 1)) and all(
-            re.fullmatch(r"[ ,;/]*(?:and|or)?[ ,]*", gap) for gap in between
-        ):
-            return _without_lists(grammar, text, mentions[:start] + mentions[start + count :])
-    return mentions
-
-
 def _coarse_before(scale: Scale, strategy: str, text: str) -> int | None:
     """The coarse prediction that stands before the answer, None if there is none or several."""
     named = {name for m in mentions_in(grammar_of(scale, strategy), clean(text)) or () for name in m.names}
@@ -217,12 +179,6 @@ def _trained(scale: Scale, strategy: str) -> dict[str, Rating]:
 
 def _one_case(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def _label(mention: Mention) -> int | None:
-    """The label it names, or None if it names none, or several."""
-    labels = [label for kind, label in mention.names if kind == "fine"]
-    return labels[0] if len(labels) == 1 else None
 
 
 def _in_coarse_part(text: str, mention: Mention) -> bool:

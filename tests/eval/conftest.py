@@ -1,4 +1,4 @@
-"""What the tests of the report share."""
+"""What the tests of the report and of rating photographs share."""
 
 from pathlib import Path
 

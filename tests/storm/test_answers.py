@@ -5,6 +5,7 @@ import time
 import pytest
 
 from storm.answer_region import region
+from storm.custom_scale import read as read_scale
 from storm.datasets import SCALES
 from storm.parse import read
 
@@ -109,6 +110,74 @@ CASES = [(*key, text, label) for key, texts in ANSWERS.items() for text, label i
 @pytest.mark.parametrize(("dataset", "strategy", "text", "label"), CASES)
 def test_an_answer_is_read_right_or_not_at_all(dataset, strategy, text, label):
     assert read(SCALES[dataset], strategy, text).label == label
+
+
+# Found by a reader who tried to have the parser read what is not said.
+PERHAPS = "name: perhaps\nrates: a photograph\nlevels: ['No', Perhaps, 'Yes']\n"
+LOW = "name: low\nrates: a photograph\nlevels: [Low, Medium, High]\n"
+MONTHS = "name: months\nrates: a baby\nunit: months\nrange: [0, 36]\n"
+OWN = {text.split("\n")[0].removeprefix("name: "): text for text in (PERHAPS, LOW, MONTHS)}
+TRAPS: dict[tuple[str, str], dict[str, int | None]] = {
+    ("spaq", "direct"): {
+        "The image quality:\n\n" + "-" * 400 + "\nSharpness: Good": None,
+        "The rating is " + "." * 400 + " hard to say, good": None,
+        "| --- " * 60 + "| noise | good |": None,
+        "rate3(Good). I considered whether the rating is rate4(Excellent) but no.": 3,
+        "I would not say the answer is rate4(Excellent).": None,
+        "It isn't clear that the rating is 4": None,
+        "Good. Excellent.": None,
+        "Excellent! I'd be happy to rate this image, which is very blurry.": None,
+        "Good, let me think about this image": None,
+        "anything but rate4(Excellent)": None,
+        "just short of rate4(Excellent)": None,
+        "fails to reach rate4(Excellent)": None,
+        "I doubt it is rate4(Excellent)": None,
+        "rate0(Bad) is out of the question": None,
+        "rate3 (Good) or higher": None,
+        '{"rating": 3, "scale": {"answer": 4}}': 3,
+        '[{"rating": 1}, {"rating": 3}]': None,
+        'rate1(Poor)\n{"group": 3}': 1,
+        '{"rating": 3.0}': 3,
+    },
+    ("spaq", "cot"): {
+        "Final answer: rate3-4(Above Fair), rate3(Good)\n\nNote: another rating is possible, but the grade is 2": 3,
+        "rate2(Fair), 4": 4,
+    },
+    ("spaq", "num"): {"rate2, 3": 3, "rate2, 4": 4},
+    ("spaq", "text"): {"Fair, 3": 3},
+    ("aptos", "num"): {"stage0, 1": 1},
+    ("morph", "direct"): {
+        "Predicted Age: 30 years old. I cannot tell whether the age is 40": 30,
+        "The photo was taken 20 years ago": None,
+        "The person has 20 years of experience": None,
+        "Age: about 30 years younger than 60": None,
+        "30 years old or younger": None,
+        "30 years old or less": None,
+        "30 years of age": 30,
+        "The person is 45 years old and more serious than most": 45,
+    },
+    ("adience", "direct"): {
+        "The person is 25-32 kg": None,
+        "38-43 cm": None,
+        "infants. No, preschoolers": None,
+    },
+    ("perhaps", "direct"): {"No, wait, yes": None, "Yes, I can rate the image. It is blurry": None},
+    ("low", "direct"): {"Quality: High. Noise: Low.": None},
+    ("months", "direct"): {"a year and 3 months": None, "3 months": 3},
+}
+TRAP_CASES = [(*key, text, label) for key, texts in TRAPS.items() for text, label in texts.items()]
+
+
+@pytest.mark.parametrize(("scale", "strategy", "text", "label"), TRAP_CASES)
+def test_what_is_not_said_is_not_read(scale, strategy, text, label):
+    start = time.perf_counter()
+    known = SCALES[scale] if scale in SCALES else read_scale(OWN[scale]).scale
+    assert read(known, strategy, text).label == label and time.perf_counter() - start < 2
+
+
+def test_a_late_decade_is_not_the_late_ones():
+    assert read(SCALES["hci"], "text", "late 1940s")[:2] == (1, None)
+    assert read(SCALES["morph"], "cot", "Adult (30 years old)")[:2] == (30, 1)
 
 
 PLACES = {
