@@ -77,7 +77,7 @@ saves/demo/train_results.json: recipes/demo.yaml data/demo/demo_test.jsonl saves
 	python -m train.launch saves/demo -- llamafactory-cli train recipes/demo.yaml $$(cat saves/demo.args)
 # Predictions of an earlier model, or of an earlier version, are made again; interrupted ones go on.
 saves/demo_predict/done: saves/demo/train_results.json
-	@[ saves/demo_predict/provenance.json -nt $< ] || rm -rf saves/demo_predict
+	@[ -e saves/demo_predict/provenance.json ] && ! [ $< -nt saves/demo_predict/provenance.json ] || rm -rf saves/demo_predict
 	python eval/predict.py --model saves/demo --data data/demo/demo_test.jsonl --media data/demo --out saves/demo_predict \
 	  --decode generate --image-max-pixels 12544 --max-new-tokens 24 --batch-size 32
 	@touch $@
