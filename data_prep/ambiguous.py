@@ -8,12 +8,13 @@ from storm.levels import NUMBER, NUMBERED, PERCENT, OwnScale, spelled
 
 NUMBERS = '--levels "Bad,Good" --range 1,2'
 THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
+POINTS = re.compile(r"[1-9]\d{0,2}\.\d{3}")  # of thousands in German and other languages, or of decimals
 
 
 def refuse_ambiguous(rows: Sequence[Rating], highest: float | None = None) -> None:
-    """Raises ValueError naming rows that can be read in two ways: 20% beside 0.5, or 1,200.
+    """Raises ValueError naming rows that can be read in two ways: 20% beside 0.5, or 1,200, or 1.200 beside 850.
 
-    highest: rating of the scale, None if it is not known. Up to 999, 1,200 can only be 1.2.
+    highest: rating of the scale, None if it is not known. Up to 999, 1,200 and 1.200 can only be 1.2.
     """
     marked = next((row for row in rows if PERCENT.fullmatch(row.rating)), None)
     plain = next((row for row in rows if NUMBER.fullmatch(row.rating) and float(_point(row.rating))), None)
@@ -21,11 +22,18 @@ def refuse_ambiguous(rows: Sequence[Rating], highest: float | None = None) -> No
         what = f"{marked.place} has {marked.rating}, and {plain.place} has {plain.rating}, without %"
         raise ValueError(f"{what}; write all ratings in one way")
     thousands = next((row for row in rows if THOUSANDS.fullmatch(row.rating)), None)
-    if not thousands or (highest is not None and highest < 1000):
+    if highest is not None and highest < 1000:
         return
-    if not any("," in row.rating and not THOUSANDS.fullmatch(row.rating) for row in rows):
+    if thousands and not any("," in row.rating and not THOUSANDS.fullmatch(row.rating) for row in rows):
         what = f"{thousands.place} has {thousands.rating}: is the comma for thousands or for decimals?"
         raise ValueError(f"{what} Write 1200, or 1.2, in all rows")
+    pointed = next((row for row in rows if POINTS.fullmatch(row.rating)), None)
+    whole = max((row for row in rows if row.rating.isdecimal()), key=lambda row: float(row.rating), default=None)
+    if not pointed or not whole or (highest is None and float(whole.rating) < 100):
+        return
+    if not any("." in row.rating and not POINTS.fullmatch(row.rating) for row in rows):
+        what = f"{pointed.place} has {pointed.rating}, and {whole.place} has {whole.rating}"
+        raise ValueError(f"{what}: is the point for thousands or for decimals? Write 1200, or 1.2, in all rows")
 
 
 def _point(cell: str) -> str:

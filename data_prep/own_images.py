@@ -6,8 +6,8 @@ A name must fit exactly one file, else it fits none.
 import os
 import posixpath
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from itertools import count
 from typing import NamedTuple
@@ -25,7 +25,8 @@ ELSEWHERE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")  # an absolute path, of another 
 
 
 class Wanted(NamedTuple):
-    """An image as a row names it. folder: that of the rating file, below the root. part: that the row is for."""
+    """An image as a row names it. folder: that of the rating file, below the root. part: that the row is for, or that
+    the name of the rating file says."""
 
     name: str
     folder: str = ""
@@ -34,12 +35,13 @@ class Wanted(NamedTuple):
 
 class Found(NamedTuple):
     """The path of a file below the root, and, if there is none, why. missing: folders of the name that were not
-    compared, or do not agree. agree: those that do."""
+    compared, or do not agree. agree: those that do. exact: it is the very path that the row names."""
 
     path: str | None
     why: str = ""
     missing: int = 0
     agree: int = 0
+    exact: bool = False
 
 
 def finder(files: Files) -> Callable[[Wanted], Found]:
@@ -67,9 +69,9 @@ def finder(files: Files) -> Callable[[Wanted], Found]:
             return Found(None, "no image is named")
         url, elsewhere = URL.match(name), bool(ELSEWHERE.match(name))
         if wanted.folder and not url and not elsewhere and (here := files.exact(f"{wanted.folder}/{name}")):
-            return Found(here)
+            return Found(here, exact=True)
         if exact := files.exact(name):
-            return Found(exact)
+            return Found(exact, exact=True)
         if elsewhere and os.path.isfile(name):
             return Found(None, f"lies outside of {files.root}; --media {os.path.dirname(name)} names its folder")
         served = name.partition("?d=")[2]  # as Label Studio serves local files
@@ -118,8 +120,9 @@ def _common(one: list[str], other: list[str]) -> int:
 
 def images_of(wanted: Iterable[Wanted], files: Files, notes: list[str]) -> dict[Wanted, Found]:
     """Each image with its file. Of several names that lead to one file, only its very path counts: the others are of
-    files that are not there; so is a name of which no folder agrees, while folders of others do. Adds to `notes` how
-    many images were found without all of their folders."""
+    files that are not there; so is a name of which no folder agrees, while folders of others do, and a bare name whose
+    file lies apart from those of the rating file's other rows (_apart). Adds to `notes` how many images were found
+    without all of their folders, and in which folders those are that are named without any."""
     find = finder(files)
     images = {one: find(one) for one in dict.fromkeys(wanted)}
     by_path: dict[str, list[Wanted]] = defaultdict(list)
@@ -127,7 +130,9 @@ def images_of(wanted: Iterable[Wanted], files: Files, notes: list[str]) -> dict[
     for one, found in images.items():
         if found.path and "/" in found.path and found.missing and not found.agree and agree:
             images[one] = Found(None, f"only {printable(found.path)} has this name, in another folder")
-        elif found.path:
+    images |= _apart(images)
+    for one, found in images.items():
+        if found.path:
             by_path[found.path].append(one)
     for path, several in by_path.items():
         names = {posixpath.normpath(f"{one.folder}/{one.name}".lstrip("/")) for one in several}
@@ -139,4 +144,31 @@ def images_of(wanted: Iterable[Wanted], files: Files, notes: list[str]) -> dict[
     if loose:
         first = f"{printable(loose[0].name)} is {printable(images[loose[0]].path)}"
         notes.append(f"images found by the file's name, without all of their folders: {len(loose):,}; {first}")
+    bare = Counter(posixpath.dirname(found.path) for found in images.values() if found.path and not found.exact)
+    if len(bare) > 1:
+        places = ", ".join(f"{printable(folder) or '.'} ({count:,})" for folder, count in bare.most_common(5))
+        notes.append(f"images found by the file's name lie in {len(bare):,} folders: {places}")
     return images
+
+
+def _apart(images: Mapping[Wanted, Found]) -> dict[Wanted, Found]:
+    """The images whose file is of other rows: in test/ though the row is for training, while the files of other such
+    rows are in train/; or beside another rating file, while others lie beside their own. They are not there."""
+    beside = {one.folder for one, found in images.items() if found.path and found.exact and one.folder}
+    in_part = {one.part for one, found in images.items() if found.path and one.part and _part(found) == one.part}
+    apart = {}
+    for one, found in images.items():
+        if not found.path or found.exact:
+            continue
+        if one.part in in_part and _part(found) not in ("", one.part):
+            why = f"only {printable(found.path)} has this name, and it is of {_part(found)}; the row is of {one.part}"
+        elif one.folder in beside and not found.path.startswith(f"{one.folder}/"):
+            why = f"only {printable(found.path)} has this name; the other images lie beside their rating file"
+        else:
+            continue
+        apart[one] = Found(None, why)
+    return apart
+
+
+def _part(found: Found) -> str:
+    return folder_part(found.path.split("/")[:-1])

@@ -86,7 +86,7 @@ def dataset(
 
 
 def _wanted(row: Rating) -> Wanted:
-    return Wanted(row.image, row.folder, row.split)
+    return Wanted(row.image, row.folder, row.split or row.named)
 
 
 def _about(row: Rating) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from data_prep.own_rows import EMPTY, Rating
 from data_prep.parts import part_of
 from data_prep.raters import COMBINE
 from storm.custom_scale import LEVELS
+from storm.datasets import BY_SCALE_NAME, SCALES
 from storm.levels import DIGITS, NUMBER
 from storm.options import Parser, one_of
 from storm.text import printable
@@ -170,7 +171,8 @@ def _found(asked: Asked, rows: Sequence[Rating]) -> tuple[dict, str]:
         ends += " --by equal-width" * any(number != int(number) for number in numbers)
         raise ValueError(f"{what} --levels 5 --range {ends} (they are {len(numbers):,} numbers; these are their ends)")
     if 2 <= len(cells) <= LEVELS:
-        raise ValueError(f'{what}, in order from the lowest level: --levels "{printable(",".join(cells))}"')
+        words = printable(", ".join(cells))
+        raise ValueError(f'{what} --levels "WORST,...,BEST", in your order; the words are: {words}')
     raise ValueError(f"{what} --levels WORDS and --range LOWEST,HIGHEST")
 
 
@@ -185,4 +187,6 @@ def plain_name(text: str) -> str:
         name = name.rpartition("_")[0]
     if not name and path.parent.name:
         return plain_name(path.parent.name)
+    if name in SCALES or name in BY_SCALE_NAME:  # koniq.csv: its rows are not the paper's
+        name = f"my_{name}"
     return name if name[:1].isalpha() else f"ratings_{name}".rstrip("_")

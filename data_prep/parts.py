@@ -22,5 +22,5 @@ def part_in(name: str) -> str:
 
 
 def folder_part(folders: Sequence[str]) -> str:
-    """The part that the folder next to a file says, of those of its path that say one."""
-    return next((part for folder in reversed(folders) if (part := part_of(folder))), "")
+    """The part that the folder next to a file says, of those of its path that say one: test of "b. Testing Set"."""
+    return next((part for folder in reversed(folders) if (part := part_in(folder))), "")

@@ -57,7 +57,9 @@ def about(votes: Sequence[Vote], how: str) -> list[str]:
     spread = math.sqrt(fmean(fmean((s - fmean(scores)) ** 2 for s in scores) for scores in several)) if several else 0
     raters = sorted({vote.rater for vote in votes})
     ratings = f"{len(votes):,} ratings of {len(by_image):,} images by {len(raters):,} raters"
-    lines = [f"{ratings}; the {how} counts; standard deviation within an image {spread:.2f}"]
+    twice = sum(count > 1 for count in Counter((vote.image, vote.rater) for vote in votes).values())
+    lines = [f"{twice:,} times a rater rated an image more than once; each of these ratings counts"] * bool(twice)
+    lines += [f"{ratings}; the {how} counts; standard deviation within an image {spread:.2f}"]
     pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)  # rater -> (own mean, mean of the others) by image
     for of_image in by_image.values():
         of_rater: dict[str, list[float]] = defaultdict(list)

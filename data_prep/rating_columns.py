@@ -15,10 +15,11 @@ USUAL = {
     "image": ("image", "filename", "file", "path", "img", "name", "image_name", "image_path", "img_path", "source-ref")
     + ("image_id", "img_id", "full_path"),
     "rating": ("rating", "score", "mos", "label", "grade", "level", "age", "dmos"),
-    "subject": ("subject", "person", "patient", "identity", "subject_id", "person_id", "patient_id"),
-    "split": ("split", "set", "fold"),
+    "subject": ("subject", "person", "patient", "identity", "subject_id", "person_id", "patient_id", "participant"),
+    "split": ("split", "set", "fold", "usage"),
     "rater": ("rater", "rater_id", "user", "user_id", "worker", "worker_id", "annotator"),
 }
+ONE_PART = ("istrain", "isval", "istest", "intest", "testset", "trainset")  # columns that say yes or no
 INDEX = re.compile(r"|Unnamed: 0|__index_level_0__")  # of pandas
 NEEDED = ("image", "rating")
 ALIKE = 0.9  # our choice: a column in which so many cells end like image files holds the images
@@ -69,13 +70,29 @@ def columns_of(
         if len(rest) != 1:
             raise ValueError(f"{path}: which column is the rating? --rating-column names it ({_have(ratings)})")
         chosen["rating"] = rest
+    _refuse_one_part(path, ratings, chosen, asked)
+    rest = [name for place, name in enumerate(ratings.columns) if name and place not in sum(chosen.values(), [])]
+    rest = [printable(name) for name in rest if not INDEX.fullmatch(name)]
     said = (
         f"{role}: {', '.join(repr(printable(ratings.columns[n])) for n in chosen[role])}"
         for role in USUAL
         if role in chosen
     )
-    notes.append(f"{path.name}: {', '.join(said)}")
+    more = f" and {len(rest) - 8:,} more" if len(rest) > 8 else ""
+    notes.append(f"{path.name}: {', '.join(said)}" + f"; not used: {', '.join(rest[:8])}{more}" * bool(rest))
+    if plain(ratings.columns[chosen["rating"][0]]) == "dmos":
+        notes.append(f"{path.name}: a high dmos is taken for good; if it is bad, add --order descending")
     return chosen
+
+
+def _refuse_one_part(
+    path: Path, ratings: Ratings, chosen: Mapping[str, Sequence[int]], asked: Mapping[str, Sequence[str]]
+) -> None:
+    """Raises ValueError for a column such as is_test, which a draw of another split would contradict."""
+    name = next((name for name in ratings.columns if plain(name) in ONE_PART), "")
+    if name and "split" not in chosen and "split" not in asked:
+        fix = "write train, val or test in each row of a column split, or --split-column none draws another split"
+        raise ValueError(f"{path}: column {printable(name)!r} says yes or no for one part; {fix}")
 
 
 def _parts(ratings: Ratings, role: str, name: str) -> list[str]:

@@ -13,6 +13,8 @@ from storm.text import printable
 # Of images and annotations of COCO.
 NOT_RATINGS = ("id", "image_id", "bbox", "area", "iscrowd", "width", "height", "license", "date_captured")
 NOT_RATINGS += ("coco_url", "flickr_url", "file_name")
+# Keys that tell columns from names of images.
+COLUMNS = ("image", "filename", "file", "path", "img", "name", "rating", "score", "mos", "label", "grade", "age")
 
 
 def json_records(path: Path) -> Iterator[tuple[str, dict]]:
@@ -30,6 +32,8 @@ def json_records(path: Path) -> Iterator[tuple[str, dict]]:
         lists = [value for value in data.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
         if len(lists) == 1:
             data = lists[0]
+        elif (rows := _of_columns(data)) is not None:
+            data = rows
         elif data and all(isinstance(value, (str, int, float)) for value in data.values()):
             data = [{"image": name, "rating": value} for name, value in data.items()]
     if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
@@ -49,6 +53,21 @@ def json_records(path: Path) -> Iterator[tuple[str, dict]]:
     studio = all(isinstance(task.get("data"), dict) and "annotations" in task for task in data)
     for number, record in enumerate(data, start=1):
         yield from _tasks(path, number, record) if studio and data else [(f"{path.name}, record {number}", record)]
+
+
+def _of_columns(data: dict) -> list[dict] | None:
+    """The records of a table as pandas writes it: {column: {row: cell}}, {column: [cells]}, or {image: {column: cell}};
+    None of another object."""
+    inner = list(data.values())
+    kind = next((kind for kind in (list, dict) if all(isinstance(column, kind) for column in inner)), None)
+    same = kind and len(inner) > 1 and len(set(map(len, inner))) == 1
+    if same and kind is list:
+        return [dict(zip(data, cells)) for cells in zip(*inner)]
+    if not same or any(column.keys() != inner[0].keys() for column in inner):
+        return None
+    if not any(name.lower() in COLUMNS for name in data):
+        return [{"image": name, **row} for name, row in data.items()]
+    return [{name: column[row] for name, column in data.items()} for row in inner[0]]
 
 
 def _unique(path: Path | str, pairs: list[tuple[str, Any]]) -> dict:

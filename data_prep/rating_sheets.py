@@ -48,6 +48,8 @@ def sheet_rows(path: Path, notes: list[str], name: str = "") -> list[tuple[int, 
             first = _text(sheet.cell(area.min_row, area.min_col))
             merged |= {(row, area.min_col): first for row in range(area.min_row, area.max_row + 1)}
             notes.append(f"{path.name}: the merged cells {area.coord} count as {printable(first)!r} in each row")
+    if hidden := [number for number, shape in sheet.row_dimensions.items() if shape.hidden]:
+        notes.append(f"{path.name}: rows that Excel hides are read, too: {len(hidden):,}, the first is {min(hidden)}")
     rows = []
     for row in sheet.iter_rows():
         cells = [merged.get((cell.row, cell.column), _text(cell)) for cell in row]

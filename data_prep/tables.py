@@ -150,21 +150,26 @@ def _text(path: Path, data: bytes, notes: list[str] | None) -> str:
 
 def _text_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """(line, stripped cells) of each row, the header first. Raises ValueError for a quote that does not end."""
+    csv.field_size_limit(BYTES)  # of a cell; that of Python, 131,072, would be reported as a quote that never ends
     first, _, _ = text.partition("\n")
+    line = 1
+    if said := re.match(r"\ufeff?sep=(.)\r?\n", text):  # what Excel reads and writes to name the delimiter
+        first, line = said[1] * 9, 2
+        text = text[said.end() :]
     delimiter = max(DELIMITERS, key=first.count)
     if not first.count(delimiter) and first.count("=") > 1:  # as the votes of EVA
         delimiter = "="
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+    before = line - 1  # lines above those of the reader
     try:
         for cells in reader:
-            if reader.line_num > line:
+            if reader.line_num + before > line:
                 raise ValueError(
-                    f"{path}, line {line}: a quote opens here and ends on line {reader.line_num}; "
+                    f"{path}, line {line}: a quote opens here and ends on line {reader.line_num + before}; "
                     "close it, or put the cell on one line"
                 )
             yield line, [cell.strip() for cell in cells]
-            line = reader.line_num + 1
+            line = reader.line_num + before + 1
     except csv.Error as error:
         if "unexpected end" in str(error) or "field larger" in str(error):
             raise ValueError(f"{path}, line {line}: a quote opens here and never ends; close or remove it") from None

@@ -7,6 +7,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 LOCK = "lock"  # the name of the lock file in an output folder
 UNFINISHED = ".part"  # how the names of files end that are being written
+LONGEST_LINE = 16 << 20  # bytes of a JSONL line; rows have 1 to 10 kB
 
 
 class Line(NamedTuple):
@@ -131,16 +133,25 @@ def read_jsonl(path: Path) -> Iterator[Line]:
 
     Takes a byte order mark. Raises OSError if the file cannot be read.
     """
-    unfinished = False
-
-    def lines(file: IO[bytes]) -> Iterator[bytes]:
-        nonlocal unfinished
-        for line in file:
-            unfinished = not line.endswith(b"\n")
-            yield line
-
     # The host's predictions have lines of 10 kB; a large buffer saves an eighth of the time to score them.
-    with open_regular(path, 1 << 20) as file, jsonlines.Reader(lines(file), loads=orjson.loads) as reader:
+    with open_regular(path, 1 << 20) as file:
+        yield from json_lines(file)
+
+
+def json_lines(file: IO[bytes], loads: Callable[[str], Any] = orjson.loads) -> Iterator[Line]:
+    """read_jsonl of an open file. loads: what reads one line."""
+    unfinished = too_long = False
+
+    def lines() -> Iterator[bytes]:
+        nonlocal unfinished, too_long
+        while line := file.readline(LONGEST_LINE):
+            rest, too_long = line, len(line) == LONGEST_LINE and not line.endswith(b"\n")
+            while too_long and rest and not rest.endswith(b"\n"):  # read over it, a piece at a time
+                rest = file.readline(LONGEST_LINE)
+            unfinished = not (rest or line).endswith(b"\n")
+            yield b"{" if too_long else line
+
+    with jsonlines.Reader(lines(), loads=loads) as reader:
         number = 0
         while True:
             number += 1
@@ -149,7 +160,9 @@ def read_jsonl(path: Path) -> Iterator[Line]:
             except EOFError:
                 return
             except jsonlines.InvalidLineError as error:
-                if error.line.strip():
+                if too_long:
+                    yield Line(number, None, f"a line of more than {LONGEST_LINE >> 20} MB, which no row has")
+                elif error.line.strip():
                     yield Line(number, None, _fault(error) + "; cut off (truncated file?)" * unfinished)
 
 
@@ -157,9 +170,9 @@ def _fault(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8: {error.line[:60]!r}"
-    if not isinstance(cause, orjson.JSONDecodeError):  # jsonlines does not take null for a row
-        return "not a row: null"
-    return f"not JSON: {cause.msg} at character {cause.pos + 1}"
+    if isinstance(cause, JSONDecodeError):
+        return f"not JSON: {cause.msg} at character {cause.pos + 1}"
+    return f"not JSON: {cause}" if cause else "not a row: null"  # jsonlines does not take null for a row
 
 
 def write_jsonl(path: Path, rows: Iterable[dict]) -> int:

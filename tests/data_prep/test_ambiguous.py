@@ -1,5 +1,6 @@
 """Ratings and columns that can be read in two ways are refused, or read in the one right way."""
 
+import pandas
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -115,3 +116,69 @@ def test_a_number_with_its_fraction_is_the_same_subject(tmp_path):
         lines([(f"{n}.png", n % 3, f"{n // 2}{'.0' * (n % 2)}") for n in range(20)], "image,rating,subject"),
     )
     assert own(tmp_path, "a.csv") == 0 and labels(tmp_path)["7.png"][1] == labels(tmp_path)["6.png"][1] == "3"
+
+
+@pytest.mark.parametrize("cells", [["150", "500", "900", "1.300", "1.900"], ["50", "70", "1.200", "1.100", "90"]])
+def test_points_of_thousands_beside_plain_numbers_are_refused(tmp_path, capsys, cells):
+    scale = ("--levels", "low,high", "--range", "0,2000")
+    first = next(cell for cell in cells if "." in cell)
+    assert first in refused(tmp_path, capsys, numbers(tmp_path, cells * 6), *scale)
+
+
+def test_three_decimals_are_decimals_where_thousands_cannot_be(tmp_path):
+    cells = ["1.333", "4.667", "3", "2.500"] * 6
+    assert own(tmp_path, numbers(tmp_path, cells), "--levels", "2", "--range", "1,5", "--by", "equal-width") == 0
+    assert [labels(tmp_path)[f"{n}.png"][0] for n in range(4)] == ["0", "1", "1", "0"]
+
+
+def test_columns_that_are_not_used_are_named_and_half_a_split_is_refused(tmp_path, capsys):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    write(tmp_path / "a.csv", lines([(f"{n}.png", n % 3, 1) for n in range(20)], "image,rating,sd"))
+    assert own(tmp_path, "a.csv") == 0 and "not used: sd" in capsys.readouterr().out
+    for name, cells in (("is_test", "True False"), ("Usage", "PublicTest Training")):
+        rows = [(f"{n}.png", n % 3, cells.split()[n % 2]) for n in range(20)]
+        write(tmp_path / "b.csv", lines(rows, f"image,rating,{name}"))
+        assert own(tmp_path, "b.csv") == 1 and "--split-column none" in capsys.readouterr().err
+        assert own(tmp_path, "b.csv", "--split-column", "none", "--name", "a") == 0
+
+
+def test_subjects_that_differ_in_case_are_one(tmp_path, capsys):
+    images(tmp_path, *(f"{n}.png" for n in range(40)))
+    rows = [(f"{n}.png", n % 2, f"{'Pp'[n // 8 % 2]}{n % 8}") for n in range(40)]
+    write(tmp_path / "a.csv", lines(rows, "image,rating,subject"))
+    assert own(tmp_path, "a.csv") == 0
+    assert len({subject for _, subject in labels(tmp_path).values()}) == 8
+    assert "differ only in case" in capsys.readouterr().out
+
+
+def test_the_line_of_excel_that_names_the_delimiter(tmp_path):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    write(tmp_path / "a.csv", "sep=;\n" + lines([(f"{n}.png", n % 3) for n in range(20)]).replace(",", ";"))
+    assert own(tmp_path, "a.csv") == 0 and labels(tmp_path)["4.png"][0] == "1"
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "list"])
+def test_the_json_of_pandas(tmp_path, orient):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    table = pandas.DataFrame({"image": [f"{n}.png" for n in range(20)], "rating": [n % 3 for n in range(20)]})
+    if orient == "list":
+        write(tmp_path / "a.json", str(table.to_dict("list")).replace("'", '"'))
+    else:
+        (table.set_index("image").assign(sd=1) if orient == "index" else table).to_json(
+            tmp_path / "a.json", orient=orient
+        )
+    assert own(tmp_path, "a.json", *(["--rating-column", "rating"] if orient == "index" else [])) == 0
+    assert labels(tmp_path)["4.png"][0] == "1" and len(labels(tmp_path)) == 20
+
+
+def test_a_file_called_as_a_dataset_of_the_paper_gets_another_name(tmp_path):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    write(tmp_path / "koniq.csv", lines([(f"{n}.png", n % 3) for n in range(20)]))
+    assert own(tmp_path, "koniq.csv") == 0
+    assert (tmp_path / "out/cot/my_koniq_train.jsonl").is_file()
+
+
+def test_a_long_cell_is_not_taken_for_a_quote_that_never_ends(tmp_path):
+    images(tmp_path, *(f"{n}.png" for n in range(20)))
+    write(tmp_path / "a.csv", lines([(f"{n}.png", n % 3, "x" * 140_000) for n in range(20)], "image,rating,note"))
+    assert own(tmp_path, "a.csv") == 0

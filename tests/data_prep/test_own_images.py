@@ -121,3 +121,45 @@ def test_a_column_called_set_need_not_be_a_split(tmp_path, capsys):
     write(tmp_path / "a.csv", lines([(f"{n}.png", n % 3, f"album {n % 4}") for n in range(20)], "image,rating,set"))
     assert "--split-column none" in refused(tmp_path, capsys, "a.csv")
     assert own(tmp_path, "a.csv", "--split-column", "none") == 0 and len(labels(tmp_path)) == 20
+
+
+def test_a_file_of_the_test_photographs_is_not_the_missing_one_of_train(tmp_path):
+    """Bare names: the part that the rating file is for, or that its name says, must be that of the folder."""
+    images(tmp_path, *(f"train/{n}.png" for n in range(30) if n != 5), "test/5.png")
+    images(tmp_path, *(f"test/{n}.png" for n in range(30, 42)))
+    write(tmp_path / "train.csv", lines([(f"{n}.png", n % 3) for n in range(30)]))
+    write(tmp_path / "test.csv", lines([(f"{n}.png", n % 3) for n in range(30, 42)]))
+    sources = [str(tmp_path / name) for name in ("train.csv", "test.csv")]
+    assert (
+        main(["own", *sources, "--out", str(tmp_path / "out"), "--workers", "1", "--allow-missing", "--name", "a"]) == 0
+    )
+    found = labels(tmp_path)
+    assert "test/5.png" not in found and len(found) == 41
+    write(tmp_path / "train_labels.csv", lines([(f"{n}.png", n % 3) for n in range(30)]))
+    assert own(tmp_path, "train_labels.csv", "--allow-missing", "--name", "a") == 0
+    assert "test/5.png" not in labels(tmp_path)
+
+
+def test_folders_whose_names_say_a_part_in_words(tmp_path):
+    images(tmp_path, *(f"a. Training Set/{n}.png" for n in range(30) if n != 5), "b. Testing Set/5.png")
+    write(tmp_path / "a. Training Labels.csv", lines([(f"{n}.png", n % 3) for n in range(30)]))
+    assert own(tmp_path, "a. Training Labels.csv", "--allow-missing") == 0
+    assert len(labels(tmp_path)) == 29 and not any("Testing" in name for name in labels(tmp_path))
+
+
+def test_a_photograph_beside_another_rating_file_is_not_the_missing_one(tmp_path):
+    for site, there in (("A", set(range(20)) - {5}), ("B", {5, *range(20, 40)})):
+        images(tmp_path, *(f"site{site}/{n}.png" for n in there))
+        write(
+            tmp_path / f"site{site}/r.csv",
+            lines([(f"{n}.png", n % 3) for n in sorted(there | {5}) if n != 5 or site == "A"]),
+        )
+    assert own(tmp_path, "siteA/r.csv", "siteB/r.csv", "--allow-missing", "--name", "r") == 0
+    assert "siteB/5.png" not in labels(tmp_path) and len(labels(tmp_path)) == 39
+
+
+def test_the_folders_of_bare_names_are_said(tmp_path, capsys):
+    images(tmp_path, *(f"part{n % 2}/{n}.png" for n in range(20)))
+    write(tmp_path / "a.csv", lines([(f"{n}.png", n % 3) for n in range(20)]))
+    assert own(tmp_path, "a.csv") == 0
+    assert "part0 (10), part1 (10)" in capsys.readouterr().out

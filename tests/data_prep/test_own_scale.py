@@ -143,7 +143,7 @@ def test_ratings_that_are_a_few_whole_numbers_need_no_scale():
     [
         (("1", "2", "4"), "--range 1,4"),  # is 3 a level?
         (("1.5", "2.25", "4"), "--range 1.5,4"),
-        (("good", "bad"), '--levels "bad,good"'),
+        (("good", "bad"), '--levels "WORST,...,BEST"'),
         (("a.jpg",), "--levels WORDS"),
     ],
 )
