@@ -72,7 +72,7 @@ def columns_of(
         chosen["rating"] = rest
     _refuse_one_part(path, ratings, chosen, asked)
     rest = [name for place, name in enumerate(ratings.columns) if name and place not in sum(chosen.values(), [])]
-    rest = [printable(name) for name in rest if not INDEX.fullmatch(name)]
+    rest = [printable(name)[:30] for name in rest if not INDEX.fullmatch(name)]
     said = (
         f"{role}: {', '.join(repr(printable(ratings.columns[n])) for n in chosen[role])}"
         for role in USUAL

@@ -75,9 +75,9 @@ class OwnScale:
         if (percent := PERCENT.fullmatch(cell)) and highest == 100:
             cell = percent[1]
         if not NUMBER.fullmatch(cell) and not SCIENTIFIC.fullmatch(cell):
-            raise ValueError(f"rating {cell!r} is neither a number nor one of {self._words}")
+            raise ValueError(f"rating {cell[:60]!r} is neither a number nor one of {self._words}")
         if self._numbers:
-            raise ValueError(f"rating {cell!r} is not one of {self._words}")
+            raise ValueError(f"rating {cell[:60]!r} is not one of {self._words}")
         score = float(cell.replace(",", "."))
         self.label(score)
         return score
