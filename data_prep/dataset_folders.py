@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_prep.downloads import ARCHIVE, folded
+from data_prep.downloads import ARCHIVE
 from storm.datasets import DATASETS, DatasetFacts
-from storm.text import printable
+from storm.text import folded, printable
 
 SHORT = 3  # letters; a shorter part of a name says nothing
 LONG = 6  # letters; of a longer name, it may be the beginning of an alias

@@ -14,16 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storm.images import suffixes
-from storm.text import printable
+from storm.text import folded, printable
 
 ARCHIVE = re.compile(r"\.(zip|z\d\d|7z|rar|tar|tgz|tar\.gz|gz|7z\.\d+|zip\.\d+)$")
 TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".mat", ".json")
 SAVED_AS = (".xlsx", ".csv", ".tsv", ".xls")  # what people save a table as
-
-
-def folded(name: str) -> str:
-    """A name for comparing: one Unicode form (tar files of CACD hold two), one case."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def stem(path: str) -> str:

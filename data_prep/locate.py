@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from os.path import commonprefix
 
-from data_prep.downloads import Files, Match, folded
+from data_prep.downloads import Files, Match
 from data_prep.source import FULL, Drop, Row
-from storm.text import printable
+from storm.text import folded, printable
 
 ALIKE = 0.05  # our choice: folders that share more of the smaller one's rows than this are alternatives
 MADE = ("augment", "mask", "heatmap", "saliency", "segment", "vessel", "flip")  # in names of folders of made images

@@ -13,10 +13,10 @@ from itertools import count
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from data_prep.downloads import Files, folded, stem
+from data_prep.downloads import Files, stem
 from data_prep.parts import folder_part
 from storm.images import suffixes
-from storm.text import printable
+from storm.text import folded, printable
 
 NEAR = 20  # misses whose nearest names are looked for
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)

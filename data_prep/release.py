@@ -7,7 +7,6 @@ label is read from the response. Nothing is guessed: a row without a label, or w
 quarantine/<dataset>.csv; a row whose path does not name one dataset, to quarantine/no_dataset.csv.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,23 +15,20 @@ from pathlib import Path
 
 from data_prep.build import Built
 from data_prep.dataset_folders import folders
-from data_prep.downloads import Files, folded
+from data_prep.downloads import Files
 from data_prep.finish import write_and_report
 from data_prep.images import check
 from data_prep.options import Options, add_folders, add_options, need_file, options
 from data_prep.source import Drop
 from data_prep.split import Rated, Split
 from data_prep.write import quarantine
-from storm.datasets import DATASETS, SCALES
+from storm.datasets import SCALES, dataset_in
 from storm.files import locked, read_jsonl, whole_files
 from storm.options import Parser, one_of
 from storm.parse import parse
 from storm.prompts import STRATEGIES
 from storm.rows import PARTS
 from storm.text import printable
-
-# Words in image paths that name a dataset: its name here and the owners' folder names.
-ALIASES = {alias: row.name for row in DATASETS.values() for alias in (row.name, *row.aliases)}
 
 
 @dataclass
@@ -41,17 +37,6 @@ class Release:
 
     parts: dict[str, dict[str, Rated]] = field(default_factory=lambda: defaultdict(dict))  # train, ... -> id -> row
     drops: list[Drop] = field(default_factory=list)
-
-
-def dataset_of(image: str) -> str:
-    """The dataset that one folder of the path names. Raises ValueError if none or several do."""
-    names = set()
-    for part in image.replace("\\", "/").split("/")[:-1]:
-        words = [re.sub(r"[^a-z0-9]", "", folded(part)), *re.split(r"[^a-z0-9]+", folded(part))]
-        names |= {ALIASES[word] for word in words if word in ALIASES}
-    if len(names) != 1:
-        raise ValueError("no one dataset in the path")
-    return names.pop()
 
 
 def part_of(path: Path) -> str:
@@ -105,7 +90,7 @@ def rows(path: Path, media: Path, files_of: Callable[[str], Files | None]) -> It
             if line.fault or not isinstance(line.row, dict):
                 raise ValueError(line.fault or "not an object")
             text, image = text_and_image(line.row)
-            name = dataset_of(image)
+            name = dataset_in(image)
             label = label_of(name, text)
         except ValueError as error:
             yield name, Drop(place, image, "rule", str(error))
@@ -114,7 +99,8 @@ def rows(path: Path, media: Path, files_of: Callable[[str], Files | None]) -> It
         matches = files.find(*("/".join(ends[i:]) for i in range(len(ends)))) if files else []
         if matches:
             end = min((one.rank, one.path.count("/"), one.path) for one in matches)[-1]
-            yield name, Rated(end.rpartition(".")[0], f"{files.root.name}/{end}", label, float(label), "", "")
+            facts = end.rpartition(".")[0], f"{files.root.name}/{end}", label, float(label), "", ""
+            yield name, Rated(*facts, release=f"{path.name}:{line.number}")
         else:
             yield name, Drop(place, image, "missing", f"no such image below {media / name}")
 

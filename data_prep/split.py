@@ -31,6 +31,7 @@ class Rated(NamedTuple):
     subject: str
     part: str
     votes: tuple[float, ...] = ()  # shares of the levels, () if unknown
+    release: str = ""  # "FILE.jsonl:LINE" of the authors' data release, "" of another source
 
 
 class Split(NamedTuple):

@@ -47,6 +47,7 @@ def _lines(built: Built, strategy: str, rows: list[Rated]) -> Iterator[dict]:
         shared[label] = row | {"conversations": orjson.Fragment(orjson.dumps(row["conversations"]))}
     for row in rows:
         facts = {"images": [row.image], "id": row.id, "score": row.score, "subject": row.subject}
+        facts |= {"release": row.release} if row.release else {}
         yield shared[row.label] | facts | ({"votes": row.votes} if row.votes else {})
 
 

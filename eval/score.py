@@ -8,10 +8,13 @@ run differs from --baseline, and the paper's tables with ours below. Exit code 0
 
 import signal
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from storm.files import write_json
 from storm.options import Parser, describe, one_of, print_errors
+
+KEYS = ("predict", "label", "id", "image", "question")  # what --keys names
 
 
 def arguments() -> Parser:
@@ -31,9 +34,21 @@ def arguments() -> Parser:
     )
     text = "which texts are read: strict (all that say one rating), exact (only those written as trained)"
     add("--parser", type=one_of(("strict", "exact")), default="strict", metavar="strict|exact", help=text)
+    add("--keys", type=keys, metavar="predict=KEY,label=KEY", help="what the keys of other files are called")
+    text = "rows without a label, id and image are those of the test file, in its order"
+    add("--by-position", action="store_true", help=text)
     text = "fit a temperature to these predictions of validation rows, which the model was not trained on, and apply it"
     add("--calibrate", type=Path, metavar="PREDICTIONS", help=text)
     return parser
+
+
+def keys(text: str) -> dict[str, str]:
+    """ "predict=response,label=gt" as a dict. Raises argparse's error for what is none."""
+    pairs = dict(part.partition("=")[::2] for part in text.split(","))
+    wrong = next((name for name, key in pairs.items() if name not in KEYS or not key), None)
+    if wrong is not None:
+        raise ArgumentTypeError(f"{wrong!r}: predict=KEY,label=KEY, and if needed {', '.join(KEYS[2:])}")
+    return pairs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,12 +57,13 @@ def main(argv: list[str] | None = None) -> int:
     from eval.scoring.calibrate import calibrated, unknown_training
     from eval.scoring.compare import compare_runs
     from eval.scoring.next_command import after_score
-    from eval.scoring.runs import load
+    from eval.scoring.runs import Options, load
     from eval.scoring.scores import averages, score
     from eval.scoring.testsets import scales_and_test_files
 
     scales, tests, errors = scales_and_test_files(args.scale, args.data)
-    runs, more_errors = load(args.paths, scales, tests, args.parser)
+    how = Options(args.parser, args.keys, args.by_position)
+    runs, more_errors = load(args.paths, scales, tests, how)
     errors += more_errors
     held_out = []
     if args.calibrate:
@@ -55,18 +71,20 @@ def main(argv: list[str] | None = None) -> int:
         errors += more_errors or calibrated(runs, held_out)
     compared = {}
     if args.baseline:
-        baseline, more_errors = load([args.baseline], scales, tests, args.parser)
+        baseline, more_errors = load([args.baseline], scales, tests, how)
         compared, unpaired = compare_runs(runs, baseline) if baseline else ({}, [])
         errors += more_errors + unpaired
     scores = [score(predictions) for predictions in runs]
     results = scores, averages(scores), compared, str(args.baseline)
     for text in printout.everything(*results, args.table) if scores else ():
         print(text)
+    if text := printout.files_table(runs):
+        print(f"\n{text}")
     if text := readings.rules_table(runs):
         print(f"\n{text}")
     if args.readings:
         try:
-            readings.write(args.readings, runs, bool(args.readings_only))
+            readings.write(args.readings, runs, bool(args.readings_only), args.keys)
         except OSError as error:
             errors.append(f"--readings {describe(error)}")
     if text := printout.note(runs):

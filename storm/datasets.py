@@ -5,10 +5,12 @@ Sources of the numbers: the paper's Tables 1, 6 and 7, unless a row says "our ch
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from storm.scales import AGE_GROUPS, HDE, IAA, IQA, MDG, Scale, years
+from storm.text import folded
 
 CARVE = " --val 0.1"  # the option of data_prep that takes validation rows out of train
 
@@ -213,4 +215,17 @@ _ROWS = (
 # fmt: on
 DATASETS = {row.name: row for row in _ROWS}
 SCALES = {row.name: row.scale for row in _ROWS}  # dataset -> scale
+ALIASES = {alias: row.name for row in _ROWS for alias in (row.name, *row.aliases)}  # a word in a path -> dataset
 BY_SCALE_NAME = {row.scale.name: row.scale for row in _ROWS}  # a row's "scale" -> scale
+
+
+def dataset_in(path: str) -> str:
+    """The dataset that one folder of an image's path names. Raises ValueError if none or several do."""
+    names = set()
+    for part in path.replace("\\", "/").split("/")[:-1]:
+        part = folded(part)
+        words = [re.sub(r"[^a-z0-9]", "", part), *re.split(r"[^a-z0-9]+", part)]
+        names |= {ALIASES[word] for word in words if word in ALIASES}
+    if len(names) != 1:
+        raise ValueError("no one dataset in the path")
+    return names.pop()

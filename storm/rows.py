@@ -2,7 +2,7 @@
 
     {"conversations": [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": ANSWER}], "images": [PATH],
      "id": ..., "dataset": ..., "scale": ..., "strategy": ..., "label": ..., "score": ..., "subject": ...,
-     "votes": [share of each level], where the owner publishes votes}
+     "votes": [share of each level], where the owner publishes votes, "release": "FILE.jsonl:LINE", of the authors'}
 
 LLaMA-Factory reads the first two keys (ShareGPT form) and ignores the others, which predictions and scores need.
 Files that were built before rows said their scale and strategy are recognized by their question.
@@ -35,6 +35,7 @@ class Example(NamedTuple):
     subject: str = ""  # the person or patient, "" if unknown
     file: Path | None = None  # the built file it was read from
     score: float | None = None  # the raw rating, None if the row has none
+    release: str = ""  # "FILE.jsonl:LINE" of the authors' data release
 
     @property
     def question(self) -> str:
@@ -142,7 +143,8 @@ def _example(row: dict, by_name: dict, by_question: dict) -> Example:
     score = row.get("score")
     if type(score) not in (int, float) or not math.isfinite(score):
         score = None
-    return Example(id, dataset, image, label, form.scale, form.strategy, subject, score=score)
+    release = str(row.get("release", ""))
+    return Example(id, dataset, image, label, form.scale, form.strategy, subject, score=score, release=release)
 
 
 def _form(row: dict, human: str, by_name: dict, by_question: dict) -> _Form:

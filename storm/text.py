@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import unicodedata
 from collections.abc import Sequence
 
 import tabulate
@@ -64,3 +65,8 @@ def _quoted(word: str) -> str:
 
 def _code(letter: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
+
+
+def folded(name: str) -> str:
+    """A name for comparing: one Unicode form (tar files of CACD hold two), one case."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()

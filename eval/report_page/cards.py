@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from eval.report_page.sampling import Pick
 from eval.report_page.sections import label_groups
+from eval.scoring.forms import answers
 from eval.scoring.metrics import CLOSE, UNPARSED
 from eval.scoring.runs import Predictions
-from storm.files import read_jsonl
 from storm.images import ImageFault, as_rgb, locate, read_bytes
 from storm.prompts import STRATEGIES, question, shown
 from storm.rows import read_examples
@@ -107,7 +107,7 @@ def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]
     rows = {
         (path, line.number): line.row
         for path, numbers in lines.items()
-        for line in read_jsonl(path)
+        for line in answers(path)
         if line.number in numbers
     }
     images = {
@@ -119,12 +119,10 @@ def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]
     sources = []
     for run, at in picks:
         row = rows[run.path, int(run.line[at])]
-        image = images.get((run.data, run.id[at])) if run.data else row.get("image")
-        text, prompt = row.get("predict", row.get("answer")), row.get("prompt")
-        prompt = prompt if isinstance(prompt, str) else question(run.scale, run.strategy)
+        image = images.get((run.data, run.id[at])) if run.data else row.image
+        prompt = row.question if isinstance(row.question, str) else question(run.scale, run.strategy)
         prompt = re.sub(r"(<\|?image(?:_pad)?\|?>)\1+", r"\1 …", prompt)  # a place for each of hundreds of patches
-        text = text[0] if isinstance(text, list) else text
-        sources.append(Source(_cut(text, CUT), _cut(prompt, CUT_PROMPT), image if isinstance(image, str) else None))
+        sources.append(Source(_cut(row.text, CUT), _cut(prompt, CUT_PROMPT), image))
     return sources
 
 

@@ -1,68 +1,83 @@
-"""Reads predictions files, row by row, and tells which dataset, scale and prompt strategy a row belongs to.
+"""Which files below a folder hold predictions, and which dataset and run the name of a file says."""
 
-Our rows say it. Rows of LLaMA-Factory and of the authors' scripts do not: for them, the text of the label and the names
-of the file and its folder decide.
-"""
-
+import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import stat
+from collections.abc import Collection, Mapping
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
+from eval.scoring.forms import answers
 from storm import provenance
-from storm.datasets import SCALES
-from storm.files import Line, read_jsonl
-from storm.options import did_you_mean
-from storm.prompts import STRATEGIES, answers
-from storm.scales import Scale
+from storm.datasets import ALIASES
 
 HOST_NAME = "generated_predictions"  # LLaMA-Factory's predictions file, in a folder of its own
 HEAD = 5  # lines of a file that tell whether it holds predictions; the first may be damaged
 WORD = re.compile(r"[^a-z0-9]+")
-NAME_IT = "a scale of your own: --scale SCALE.yaml"
+# The authors' test scripts: test_DR.py writes DR_answer.jsonl, of APTOS.
+AUTHORS = {"dr": "aptos"}
+READINGS = {"run", "dataset", "line", "id", "text", "label", "prediction", "coarse prediction", "rule"}  # of --readings
 
 
-class Row(NamedTuple):
-    dataset: str
-    scale: Scale
-    strategy: str
-    label: int
-    predict: str  # the model's text
-    probs: tuple[float, ...] | None = None  # of every level from the lowest, if eval/predict.py computed them
-    id: str | None = None  # None where LLaMA-Factory wrote it
-    error: str = ""  # why eval/predict.py could not read the image
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".parquet")  # that a folder is searched for
+PACKED = (".gz", ".zst")
 
 
-class Meaning(NamedTuple):
-    """What a label text stands for in one dataset and strategy."""
+def prediction_files(path: Path, keys: Mapping[str, str] | None = None) -> tuple[list[Path], list[str]]:
+    """The predictions files that a path names: itself, or those below a folder, sorted; and a line for each entry of
+    the folder that has the name of one and cannot be read.
 
-    dataset: str
-    scale: Scale
-    strategy: str
-    label: int
-
-
-Lookup = Callable[[str, str | None, str | None, str], Meaning]  # (dataset, scale, strategy, label text)
-
-
-def prediction_files(path: Path) -> list[Path]:
-    """The predictions files that a path names: itself, or those below a folder, sorted.
-
-    These are LLaMA-Factory's generated_predictions.jsonl, what eval/predict.py writes, and any other *.jsonl that
-    begins with a label and an answer. FileNotFoundError, naming the path, if there is none.
+    These are LLaMA-Factory's generated_predictions.jsonl, what eval/predict.py writes, and any other file whose first
+    rows have a label and an answer, or are answers of a server. FileNotFoundError, naming the path, if there is none.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; python eval/predict.py writes predictions")
     if not path.is_dir():
-        return [path]
-    ours, files = cache(_holds_our_predictions), sorted(path.rglob("*.jsonl"))
-    files = [f for f in files if f.stem == HOST_NAME or ours(f.parent) or _begins_with_a_prediction(f)]
-    if not files:
+        return [path], []
+    files, errors, ours = [], [], cache(_holds_our_predictions)
+    for file in _named_so(path):
+        fault = _irregular(file)
+        if not fault and not (file.stem == HOST_NAME or (ours(file.parent) and file.suffix == ".jsonl")):
+            try:
+                if not _begins_with_a_prediction(file, keys):
+                    continue
+            except OSError as error:
+                fault = error.strerror or str(error)
+        if fault:
+            errors.append(f"{file}: {fault}; left out")
+        else:
+            files.append(file)
+    if not files and not errors:
         fix = "python eval/predict.py writes them"
         raise FileNotFoundError(f"{path}: no {HOST_NAME}.jsonl or other predictions; {fix}")
-    return files
+    return files, errors
+
+
+def _named_so(folder: Path) -> list[Path]:
+    """Everything below a folder that has the name of a file that may hold predictions, sorted."""
+    found = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in (*folders, *names):
+            suffixes = Path(name.lower()).suffixes
+            last = suffixes[-2:-1] if suffixes and suffixes[-1] in PACKED else suffixes[-1:]
+            if last and last[0] in SUFFIXES and not name.startswith("."):
+                found.append(Path(root, name))
+    return sorted(found)
+
+
+def _irregular(path: Path) -> str:
+    """Why something is not a file that can be read, "" if it is one."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing"
+    except OSError as error:
+        return error.strerror or str(error)
+    if stat.S_ISDIR(mode):
+        return "a folder, not a file"
+    return "" if stat.S_ISREG(mode) else "not a regular file (a FIFO, socket or device)"
 
 
 def _holds_our_predictions(folder: Path) -> bool:
@@ -73,107 +88,36 @@ def _holds_our_predictions(folder: Path) -> bool:
         return False
 
 
-def _begins_with_a_prediction(path: Path) -> bool:
-    """Whether one of the first lines is a prediction. A built test file and a trainer's log have none."""
+def _begins_with_a_prediction(path: Path, keys: Mapping[str, str] | None) -> bool:
+    """Whether one of the first rows is a prediction with a label, or an answer of a server. A built test file, a
+    trainer's log and our lists of readings have none. Raises OSError."""
     try:
-        rows = [line.row for line in islice(read_jsonl(path), HEAD)]
-    except OSError:
+        rows = [line.row for line in islice(answers(path, keys), HEAD)]
+    except ValueError:
         return False
-    return any(isinstance(row, dict) and "label" in row and ("predict" in row or "answer" in row) for row in rows)
-
-
-def read(path: Path, scales: Mapping[str, Scale] = SCALES, datasets: Iterable[str] = ()) -> Iterator[Line]:
-    """The lines of a predictions file, each with a Row, or the fault for which it cannot be scored.
-
-    Three kinds, which may be mixed: eval/predict.py's, LLaMA-Factory's {prompt, predict, label} (do_predict and
-    vllm_infer), and the {label, answer} of the authors' test scripts, whose answer may be a list of one text.
-    datasets: names that a file's name may hold besides the scales'. Raises OSError.
-    """
-    named, meaning = dataset_of(path, {*scales, *datasets}), _meanings(scales)
-    for line in read_jsonl(path):
-        try:
-            if line.fault:
-                raise ValueError(line.fault)
-            yield Line(line.number, _row(line.row, named, meaning))
-        except ValueError as error:
-            yield Line(line.number, None, str(error))
-
-
-def _row(row: object, named: str, meaning: Lookup) -> Row:
-    """Raises ValueError, in one line."""
-    if not isinstance(row, dict):
-        raise ValueError(f"not an object with keys but {str(row)[:60]!r}")
-    if "predict" not in row and "answer" in row:
-        answer = row["answer"]
-        row["predict"] = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
-    for key in ("predict", "label"):
-        if not isinstance(row.get(key), str):
-            fault = f"is {row[key]!r}, not a text" if key in row else f"is missing (keys: {', '.join(row) or 'none'})"
-            raise ValueError(f"key {key!r} {fault}")
-    dataset, scale, strategy = str(row.get("dataset") or named), row.get("scale"), row.get("strategy")
-    if not dataset.isprintable():
-        raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
-    if not (isinstance(scale, str) and isinstance(strategy, str)):
-        scale = strategy = None
-    _, *facts = meaning(dataset, scale, strategy, row["label"].strip())
-    probs = _probs(row["probs"], facts[0]) if "probs" in row else None
-    id = None if row.get("id") is None else str(row["id"])
-    return Row(dataset, *facts, row["predict"], probs, id, str(row.get("error", "")))
-
-
-def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
-    """The distribution in a row. Raises ValueError if it is not one over the scale's levels."""
-    levels = scale.hi - scale.lo + 1
-    if not isinstance(probs, list) or len(probs) != levels:
-        raise ValueError(f"key 'probs' does not hold {levels} numbers, one for each level")
-    if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > 1e-3:
-        raise ValueError(f"key 'probs': not probabilities that sum to one: {str(probs)[:60]}")
-    return tuple(probs)
-
-
-def _meanings(scales: Mapping[str, Scale]) -> Lookup:
-    """The function that tells what a row means. It raises ValueError for no meaning, or several."""
-    texts: dict[str, list[Meaning]] = {}
-    for dataset, scale in scales.items():
-        for strategy in STRATEGIES:
-            for text, label in answers(scale, strategy).items():
-                texts.setdefault(text, []).append(Meaning(dataset, scale, strategy, label))
-    by_name = {scale.name: scale for scale in scales.values()}
-
-    @cache
-    def meaning(dataset: str, scale: str | None, strategy: str | None, text: str) -> Meaning:
-        if scale is not None and scale not in by_name:
-            raise ValueError(f"scale {scale!r} is not known; {did_you_mean(scale, by_name)} ({NAME_IT})")
-        if strategy is not None and strategy not in STRATEGIES:
-            raise ValueError(f"strategy {strategy!r} is not known; {did_you_mean(strategy, STRATEGIES)}")
-        if scale is not None and scales.get(dataset, by_name[scale]).name != scale:
-            raise ValueError(f"dataset {dataset} is of scale {scales[dataset].name}, but the row says {scale!r}")
-        fits = [
-            fit
-            for fit in texts.get(text, ())
-            if (dataset not in scales or fit.dataset == dataset)
-            and (scale is None or (fit.scale.name, fit.strategy) == (scale, strategy))
-        ]
-        if not fits:
-            which = f"the scale of {dataset}" if dataset in scales else f"any known scale ({NAME_IT})"
-            which = f"scale {scale}, strategy {strategy}" if scale else which
-            raise ValueError(f"label {text[:80]!r} is not an answer of {which}")
-        if len({(fit.scale.name, fit.strategy) for fit in fits}) > 1:
-            names = ", ".join(fit.dataset for fit in fits)
-            raise ValueError(f"label {text[:80]!r} fits {names}: name the folder after the dataset")
-        return fits[0]
-
-    return meaning
+    return any(row and (row.label is not None or row.server) and set(row.facts) != READINGS for row in rows)
 
 
 def dataset_of(path: Path, datasets: Collection[str]) -> str:
-    """The dataset that a file's or its folder's name holds as a word (storm_lite_spaq), else the folder's name."""
-    names = (path.stem, path.resolve().parent.name)
+    """The dataset that a file's or its folder's name holds as a word (storm_lite_spaq, Aesthetic_answer), else the
+    folder's or file's name."""
+    stem = name_of(path)
+    names = (stem, path.resolve().parent.name)
     for name in names:
-        for word in (name, *WORD.split(name.lower())):
+        words = [name, *WORD.split(name.lower())]
+        for word in words:
             if word in datasets:
                 return word
-    return names[1] if path.stem == HOST_NAME else names[0]
+        if len(named := {ALIASES[word] for word in words if word in ALIASES}) == 1:
+            return named.pop()
+        if words[-1] == "answer" and words[1] in AUTHORS:
+            return AUTHORS[words[1]]
+    return names[1] if stem == HOST_NAME else names[0]
+
+
+def name_of(path: Path) -> str:
+    """The name of a file without its extensions: spaq of spaq.jsonl.gz."""
+    return (path.with_suffix("") if path.suffix in PACKED else path).stem
 
 
 def run_of(path: Path, datasets: Collection[str]) -> Path:
@@ -182,8 +126,10 @@ def run_of(path: Path, datasets: Collection[str]) -> Path:
     saves/predict/storm_lite/spaq/generated_predictions.jsonl, saves/storm_lite_spaq/generated_predictions.jsonl,
     saves/storm_lite/spaq_test.jsonl and saves/spaq/storm_lite.jsonl are of .../storm_lite.
     """
-    parts = path.parts[:-1] if path.stem in (HOST_NAME, *datasets) else (*path.parts[:-1], path.stem)
-    built = re.fullmatch(r"(.+)_(test|train|lite)(_[a-z]+)?", path.stem)
+    stem = name_of(path)
+    datasets = {*datasets, *ALIASES, *(AUTHORS if stem.lower().endswith("_answer") else ())}
+    parts = path.parts[:-1] if stem in (HOST_NAME, *datasets) else (*path.parts[:-1], stem)
+    built = re.fullmatch(r"(.+)_(test|train|lite)(_[a-z]+)?", stem)
     if len(parts) == len(path.parts) and built and (built[1] in datasets or _holds_our_predictions(path.parent)):
         parts = parts[:-1]  # eval/predict.py names its files after the data's
     if len(parts) > 1 and parts[-2] in datasets and not any(word in datasets for word in WORD.split(parts[-1].lower())):

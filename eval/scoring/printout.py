@@ -1,10 +1,12 @@
 """Scores as text: what eval/score.py prints and writes as JSON."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 
 from eval.inference.posterior import diagram
 from eval.scoring.compare import Comparison
+from eval.scoring.forms import OWN
 from eval.scoring.metrics import METRICS
 from eval.scoring.paper import DOMAINS
 from eval.scoring.paper_tables import AVERAGE, NUMBERS, paper_table
@@ -22,6 +24,7 @@ SIZES = {  # more attributes -> what they are, "" if intervals say it
     "unparsed": "texts without a rating",
     "temperature": "",
 }
+MOST_FILES = 20  # that are listed one by one
 BESIDE_SIZES, IN_A_TABLE = 3, 5  # how many metrics stand beside the sizes, and in each table below
 LEGEND = """\
 In brackets: 95% intervals by the bootstrap, which draws subjects (persons or patients; in the demo, photographs) where
@@ -122,6 +125,19 @@ def side_by_side(table_number: str, scores: Sequence[Score], averages: Sequence[
             cells[column] = number(average.values[metric], average.intervals[metric])
         texts.append(paper_table(name, metric, ours))
     return "\n\n".join(texts)
+
+
+def files_table(runs: Sequence[Predictions]) -> str:
+    """The files that are not of this repository, and what each was taken for; then which reading of a file was taken
+    where several are possible. "" if there is nothing to say."""
+    rows = [[str(run.path), run.dataset, len(run.label), run.form] for run in runs if run.form not in ("", OWN)]
+    lines = [f"note: {note}" for note in dict.fromkeys(note for run in runs for note in run.notes)]
+    if len(rows) > MOST_FILES:
+        counts = Counter(form for *_, form in rows)
+        sizes = {name: sum(n for _, _, n, form in rows if form == name) for name in counts}
+        rows = [[f"{count:,} files", "", sizes[name], name] for name, count in counts.items()]
+    head = ["file", "dataset", "rows", "taken for"]
+    return "\n".join([table([head, *rows])] * bool(rows) + [printable(line) for line in lines])
 
 
 def note(runs: Sequence[Predictions]) -> str:

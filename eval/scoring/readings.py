@@ -3,12 +3,13 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from eval.scoring.forms import answers
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.runs import Predictions
-from storm.files import read_jsonl, write_text
+from storm.files import write_text
 from storm.prompts import shown
 from storm.text import table
 
@@ -16,29 +17,28 @@ HEAD = ("run", "dataset", "line", "id", "text", "label", "prediction", "coarse p
 FEW = 0.01  # of the texts: with more that are not as trained, the table is printed. Our choice.
 
 
-def write(path: Path, runs: Sequence[Predictions], irregular: bool) -> None:
-    """Write a row for each text, or only for those that are not as trained. Raises OSError."""
+def write(path: Path, runs: Sequence[Predictions], irregular: bool, keys: Mapping[str, str] | None = None) -> None:
+    """Write a row for each text, or only for those that are not as trained. keys: of --keys. Raises OSError."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEAD)
     for run in runs:
-        writer.writerows(_rows(run, irregular))
+        writer.writerows(_rows(run, irregular, keys))
     write_text(path, file.getvalue())
 
 
-def _rows(run: Predictions, irregular: bool) -> Iterator[list]:
-    texts = {line.number: line.row for line in read_jsonl(run.path)}
+def _rows(run: Predictions, irregular: bool, keys: Mapping[str, str] | None) -> Iterator[list]:
+    wanted = set(run.line.tolist())
+    texts = {line.number: line.row.text for line in answers(run.path, keys) if line.row and line.number in wanted}
     fine, coarse = ([shown(level, run.strategy) for level in levels] for levels in (run.scale.fine, run.scale.coarse))
     for at, rule in enumerate(run.rule or ()):
         if irregular and rule == "exact":
             continue
         line, pred, group = int(run.line[at]), int(run.pred[at]), int(run.coarse_pred[at])
-        row = texts[line]
-        text = row.get("predict", row.get("answer"))
         names = [fine[run.label[at] - run.scale.lo], "" if pred == UNPARSED else fine[pred - run.scale.lo]]
         names.append("" if group == UNPARSED else coarse[group])
         id = run.id[at] if run.id else ""
-        yield [run.run, run.dataset, line, id, text[0] if isinstance(text, list) else text, *names, rule]
+        yield [run.run, run.dataset, line, id, texts[line], *names, rule]
 
 
 def rules_table(runs: Sequence[Predictions]) -> str:

@@ -1,9 +1,9 @@
 """Predictions of a run for one or several test sets, as arrays that scores, intervals and the report share."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +12,15 @@ import numpy as np
 
 from eval.inference import posterior
 from eval.scoring import testsets
+from eval.scoring.file_rows import Group, Placed, settle
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.paper import DATASETS as PAPER
-from eval.scoring.prediction_files import Row, prediction_files, read, run_of
+from eval.scoring.predicted_rows import Row, read
+from eval.scoring.prediction_files import prediction_files, run_of
 from storm.datasets import SCALES
 from storm.options import describe
 from storm.parse import Reading, read_exact
 from storm.parse import read as read_answer
-from storm.rows import read_examples
 from storm.scales import Scale
 
 
@@ -45,6 +46,8 @@ class Predictions:
     temperature: float | None = None  # by which probs were flattened
     first_unparsed: dict | None = None  # "line" and "predict" of it
     rule: list[str] | None = None  # by which each text was read, or why not (storm/parse.py)
+    form: str = ""  # of the file: the tool that writes such rows (forms.py)
+    notes: list[str] = field(default_factory=list)  # which of several readings of the file was taken
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -101,26 +104,38 @@ class Kept(NamedTuple):
     rating: Reading
 
 
+class Options(NamedTuple):
+    """How predictions files are read. parser: a key of PARSERS. keys: of --keys, our name -> the file's. by_position:
+    rows without a label are those of the test file, in its order."""
+
+    parser: str = "strict"
+    keys: Mapping[str, str] | None = None
+    by_position: bool = False
+
+
 def load(
     paths: Iterable[Path],
     scales: Mapping[str, Scale] = SCALES,
     tests: testsets.Index | None = None,
-    parser: str = "strict",
+    options: Options = Options(),  # noqa: B008 - a NamedTuple cannot change
 ) -> tuple[list[Predictions], list[str]]:
     """All predictions below the paths, and a line for each row, file or dataset that cannot be used.
 
-    parser: a key of PARSERS. Runs come in the order of the paths, datasets of a run in the paper's.
+    Runs come in the order of the paths, datasets of a run in the paper's.
     """
+    from tqdm import tqdm
+
     loaded: dict[tuple, Predictions] = {}
     errors: list[str] = []
     for path in paths:
         try:
-            files = prediction_files(path)
+            files, more_errors = prediction_files(path, options.keys)
         except OSError as error:
             errors.append(describe(error))
             continue
-        for file in files:
-            parts, more_errors = read_file(file, scales, tests or {}, parser)
+        errors += more_errors
+        for file in tqdm(files, path.name, unit="file", disable=None, leave=False, delay=1):
+            parts, more_errors = read_file(file, scales, tests or {}, options)
             errors += more_errors
             for part in parts:
                 key = (*part.key, part.dataset)
@@ -128,76 +143,129 @@ def load(
                     errors.append(f"{file}: {part.dataset} of the same run is in {loaded[key].path}, too; left out")
                 else:
                     loaded[key] = part
-    runs, places = list(dict.fromkeys(part.run for part in loaded.values())), {name: i for i, name in enumerate(PAPER)}
-    in_order = sorted(loaded.values(), key=lambda p: (runs.index(p.run), places.get(p.dataset, len(places))))
+    runs = {run: place for place, run in enumerate(dict.fromkeys(part.run for part in loaded.values()))}
+    places = {name: i for i, name in enumerate(PAPER)}
+    in_order = sorted(loaded.values(), key=lambda p: (runs[p.run], places.get(p.dataset, len(places))))
     return in_order, errors
 
 
 def read_file(
-    path: Path, scales: Mapping[str, Scale], tests: testsets.Index, parser: str = "strict"
+    path: Path,
+    scales: Mapping[str, Scale],
+    tests: testsets.Index,
+    options: Options = Options(),  # noqa: B008
 ) -> tuple[list[Predictions], list[str]]:
     """The datasets of a file that can be trusted, and a line for what cannot: bad rows, reruns, other data."""
-    datasets: dict[tuple[str, Scale, str], list[Kept]] = defaultdict(list)
+    rows: list[Placed] = []
     loaded, errors, bad, place = [], [], [], -1
-    read_rating = lru_cache(maxsize=100_000)(PARSERS[parser])
     try:
-        for place, (number, row, fault) in enumerate(read(path, scales, {dataset for dataset, *_ in tests})):
+        for place, (number, row, fault) in enumerate(
+            read(path, scales, {dataset for dataset, *_ in tests}, options.keys)
+        ):
             if fault:
                 bad.append(f"line {number}: {fault}")
-                continue
-            rating = read_rating(row.scale, row.strategy, row.predict)
-            datasets[row.dataset, row.scale, row.strategy].append(Kept(number, place, row, rating))
+            else:
+                rows.append(Placed(number, place, row))
     except OSError as error:
         return [], [describe(error)]
+    except ValueError as error:  # the file is damaged; what was read before counts
+        errors.append(str(error))
     if bad:
         more = f" and {len(bad) - 1:,} more" if len(bad) > 1 else ""
         errors.append(f"{path}, {bad[0]}; this row{more} left out")
-    elif place < 0:
+    elif place < 0 and not errors:
         errors.append(f"{path}: the file is empty")
-    for (dataset, _, strategy), rows in datasets.items():
+    try:
+        settled = settle(path, rows, scales, tests, options.by_position)
+    except (OSError, ValueError) as error:  # of a test file
+        return [], [*errors, str(error)]
+    errors += settled.errors
+    for group in settled.groups:
         try:
-            predictions = _predictions(path, run_of(path, scales), rows)
-            if file := testsets.file_of(tests, dataset, strategy, path):
-                _join(predictions, rows, file, scales)
+            loaded += _of_group(path, group, scales, tests, options)
         except ValueError as error:
-            errors.append(f"{path}: {error}; {dataset} left out")
+            errors.append(f"{path}: {error}; {group.dataset} left out")
             continue
-        loaded.append(predictions)
-        if unread := [f"line {part.line}: {part.row.error}" for part in rows if part.row.error]:
+        if unread := [f"line {one.line}: {one.row.error}" for one in group.rows if one.row.error]:
             what = f"{len(unread):,} images could not be read, which counts as unparsed ({unread[0]})"
             errors.append(f"{path}: {what}; the same eval/predict.py command tries them again")
+    if loaded:
+        loaded[0].notes = settled.notes
     return loaded, errors
 
 
-def _predictions(path: Path, run: Path, rows: Sequence[Kept]) -> Predictions:
+def _of_group(
+    path: Path, group: Group, scales: Mapping[str, Scale], tests: testsets.Index, options: Options
+) -> list[Predictions]:
+    """The predictions of a group: of rows with probabilities and of rows of text, apart. Raises ValueError."""
+    reader = lru_cache(maxsize=100_000)(PARSERS[options.parser])
+    kept = [
+        Kept(
+            *one,
+            Reading(None, None, one.row.none)
+            if one.row.none
+            else reader(one.row.scale, group.strategy, one.row.predict),
+        )
+        for one in group.rows
+    ]
+    exact = [one for one in kept if one.row.probs or one.row.error]
+    text = [one for one in kept if not one.row.probs and not one.row.error]
+    if not any(one.row.probs for one in exact):
+        exact, text = [], kept
+    loaded = []
+    for rows in filter(None, (exact, text)):
+        predictions = _predictions(path, run_of(path, scales), group, rows)
+        if file := testsets.file_of(tests, group.dataset, group.strategy, path):
+            _join(predictions, rows, file, scales, options.by_position)
+        loaded.append(predictions)
+    if len(loaded) > 1:
+        what = f"{len(exact):,} rows have probabilities and {len(text):,} have only texts; they are scored apart"
+        loaded[0].notes = [f"{path}: {group.dataset}: {what}"]
+    return loaded
+
+
+def _predictions(path: Path, run: Path, group: Group, rows: Sequence[Kept]) -> Predictions:
     """Raises ValueError for an id that is there twice."""
-    (dataset, scale, strategy, *_), ids = rows[0].row, [part.row.id for part in rows]
+    scale, ids = group.scale, [part.row.id or part.row.image for part in rows]
     if None in ids:
         ids = None
     elif len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
-        lines = [str(part.line) for part in rows if part.row.id == twice]
+        lines = [str(part.line) for part in rows if twice in (part.row.id, part.row.image)]
         raise ValueError(f"id {twice!r} is in lines {' and '.join(lines[:2])}: an appended rerun")
     label, line = np.array([(part.row.label, part.line) for part in rows]).T
     ratings = [part.rating[:2] if part.rating.label is not None else (UNPARSED, UNPARSED) for part in rows]
     pred, coarse_pred = np.array(ratings, float).T
     pred, coarse_pred = pred.astype(int), np.nan_to_num(coarse_pred, nan=UNPARSED).astype(int)  # None is nan
+    if any(part.row.scale != scale for part in rows):  # ages, of which only the words of the groups are the same
+        words = [group.word for group in scale.coarse]
+        coarse_pred = np.array(
+            [UNPARSED if at < 0 else words.index(part.row.scale.coarse[at].word) for part, at in zip(rows, coarse_pred)]
+        )
     probs, unparsed = None, next((part for part in rows if part.rating.label is None), None)
     if any(part.row.probs for part in rows):
         none = [math.nan] * (scale.hi - scale.lo + 1)
         probs = np.array([part.row.probs or none for part in rows], np.float32)
         probs /= probs.sum(1, keepdims=True)  # to one, whatever digits the file has
         pred = np.where(np.isnan(probs[:, 0]), UNPARSED, np.argmax(probs, 1) + scale.lo)
-    first_unparsed = unparsed and {"line": unparsed.line, "predict": unparsed.row.predict[:200]}
+    text = unparsed and (unparsed.row.predict[:200] or unparsed.row.none)
+    first_unparsed = unparsed and {"line": unparsed.line, "predict": text}
     arrays = (label, pred, coarse_pred, line, probs)
     rule = [part.rating.rule for part in rows]
-    return Predictions(run, path, dataset, scale, strategy, *arrays, id=ids, first_unparsed=first_unparsed, rule=rule)
+    forms = ", ".join(dict.fromkeys(part.row.form for part in rows))
+    more = {"id": ids, "first_unparsed": first_unparsed, "rule": rule, "form": forms}
+    return Predictions(run, path, group.dataset, scale, group.strategy, *arrays, **more)
 
 
-def _join(predictions: Predictions, kept: Sequence[Kept], file: Path, scales: Mapping[str, Scale]) -> None:
+def _join(
+    predictions: Predictions, kept: Sequence[Kept], file: Path, scales: Mapping[str, Scale], by_position: bool
+) -> None:
     """Adds what the test file knows. Raises ValueError, naming the line, where they differ."""
-    examples = list(read_examples(file, scales))
-    rows = testsets.join(file, examples, kept)
+    examples = testsets.examples_in(file, scales)
+    rows, by_key = testsets.join(file, examples, kept, by_position)
+    if not by_key and predictions.id is not None:
+        what = f"no id is one of {file}, so rows are joined by their position, and all labels agree"
+        predictions.notes = [*predictions.notes, f"{predictions.path}: {what}"]
     predictions.id, predictions.data, predictions.n_test = [examples[row].id for row in rows], file, len(examples)
     if predictions.scale.rated and None not in (scores := [examples[row].score for row in rows]):
         predictions.score = np.array(scores, float)

@@ -1,12 +1,13 @@
 """The test files that predictions are about: which there are, and which of their rows each prediction is of.
 
 LLaMA-Factory and the authors' scripts write no ids, only rows in order. A prediction is joined to its test file by id
-if it has one, else by position, and never where a label disagrees: that would be another data build.
+or image if it has one, else by position, and never where a label disagrees: that would be another data build.
 """
 
 import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,22 +85,122 @@ def part_of(file: Path) -> str:
 
 
 def file_of(tests: Index, dataset: str, strategy: str, predictions: Path) -> Path | None:
-    """The file that predictions are about: of the part that their name says; if it says none, test rows go first."""
+    """The file that predictions are about: of the part that their name says; if it says none, test rows go first. Of
+    this strategy, or of another: rows, labels and subjects are the same."""
+    return next(iter(files_of(tests, dataset, predictions, strategy)), None)
+
+
+def files_of(tests: Index, dataset: str, predictions: Path, strategy: str = "") -> list[Path]:
+    """The files of a dataset that predictions can be about, the most likely first."""
     said = dataset_and_part(predictions.stem)[1]
     parts = [said] if said in PARTS else PARTS
-    return next((tests[key] for part in parts if (key := (dataset, strategy, part)) in tests), None)
+    keys = [key for part in parts for key in tests if key[0] == dataset and key[2] == part]
+    return [tests[key] for key in sorted(keys, key=lambda key: (parts.index(key[2]), key[1] != strategy))]
 
 
-def join(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> list[int]:
-    """Of each prediction, the position of its row in a test file. Raises ValueError where they differ."""
-    position, positions = {example.id: number for number, example in enumerate(examples)}, []
-    for line, place, row, _ in rows:
-        at = place if row.id is None else position.get(row.id)
+@lru_cache(maxsize=2)
+def _examples(file: Path, scales: tuple[tuple[str, Scale], ...]) -> list[Example]:
+    return list(read_examples(file, dict(scales)))
+
+
+def examples_in(file: Path, scales: Mapping[str, Scale]) -> list[Example]:
+    """The rows of a test file. Raises OSError or ValueError naming file and line."""
+    return _examples(file, tuple(scales.items()))
+
+
+def by_release_line(tests: Index, scales: Mapping[str, Scale]) -> dict[str, dict[int, Example]]:
+    """File of the authors' release -> line in it -> row of the test files made of it."""
+    lines: dict[str, dict[int, Example]] = {}
+    for file in _one_strategy(tests):
+        first = next(read_examples(file, scales), None)
+        for example in examples_in(file, scales) if first and first.release else ():
+            name, _, line = example.release.rpartition(":")
+            lines.setdefault(name, {})[int(line)] = example
+    return lines
+
+
+def _one_strategy(tests: Index) -> list[Path]:
+    """A file of each dataset and part: those of other strategies have the same rows."""
+    return list({(dataset, part): file for (dataset, _, part), file in tests.items()}.values())
+
+
+class Places:
+    """All rows of the test files by id and by image, for rows that name no dataset. Files are read when first asked."""
+
+    def __init__(self, tests: Index, scales: Mapping[str, Scale]):
+        self._tests, self._scales = tests, scales
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Example]]:
+        """The rows by id, and by the name of the image without its folders."""
+        named: dict[str, list[Example]] = {}
+        for file in _one_strategy(self._tests):
+            for example in examples_in(file, self._scales):
+                for key in {example.id, f"{example.dataset}:{example.id}", _last(example.image)}:
+                    named.setdefault(key, []).append(example)
+        return named
+
+    def find(self, id: str | None, image: str | None, dataset: str | None = None) -> Example | None:
+        """The one row with this id or image, None if there is none or several. id: it may be a path, too."""
+        for key in filter(None, (id, image)):
+            found = [row for row in self._by_name.get(key, ()) if key in (row.id, f"{row.dataset}:{row.id}")]
+            found = found or [row for row in self._by_name.get(_last(key), ()) if same_image(key, row.image)]
+            found = [row for row in found if dataset in (None, row.dataset)]
+            if len(found) == 1:
+                return found[0]
+        return None
+
+
+def _last(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def same_image(one: str, other: str) -> bool:
+    """Whether one path is the end of the other: /data/spaq/TestImage/1.jpg and TestImage/1.jpg."""
+    paths = [[part for part in path.replace("\\", "/").split("/") if part] for path in (one, other)]
+    short = min(map(len, paths))
+    return short > 0 and paths[0][-short:] == paths[1][-short:]
+
+
+def join(
+    path: Path, examples: Sequence[Example], rows: Sequence["Kept"], by_position: bool = False
+) -> tuple[list[int], bool]:
+    """Of each prediction, the position of its row in a test file, and whether it was found by id or image; else by its
+    position in the predictions, if the rows name none, count only (index 0, 1 ...), or if that is asked for.
+
+    Raises ValueError where they differ: an id that the file does not have, a row that is there twice, another label.
+    """
+    ids = {example.id: number for number, example in enumerate(examples)}
+    named: dict[str, list[int]] = {}
+    for number, example in (
+        enumerate(examples) if any(row.image or "/" in (row.id or "") for _, _, row, _ in rows) else ()
+    ):
+        named.setdefault(_last(example.image), []).append(number)
+
+    def found(row) -> int | None:
+        dataset = f"{examples[0].dataset}:"
+        for key in filter(None, (row.id, row.image)):
+            if (at := ids.get(key, ids.get(key.removeprefix(dataset)))) is not None:
+                return at
+            same = [at for at in named.get(_last(key), ()) if same_image(key, examples[at].image)]
+            if len(same) == 1:
+                return same[0]
+        return None
+
+    positions = [found(row) for _, _, row, _ in rows]
+    by_key = any(at is not None for at in positions) or (not by_position and any(row.key for _, _, row, _ in rows))
+    if not by_key:
+        positions = [place for _, place, _, _ in rows]
+    seen: dict[int, int] = {}
+    for (line, _, row, _), at in zip(rows, positions):
         if at is None:
-            raise ValueError(f"line {line}: {path} has no row with the id {row.id!r}: another data build?")
+            what = f"line {line}: {path} has no row with the id {row.id or row.image!r}: another data build?"
+            fix = "" if row.own else " If the rows are in the order of the test file: --by-position"
+            raise ValueError(what + fix)
         if at >= len(examples):
             raise ValueError(f"line {line}: {path} has only {len(examples):,} rows: an appended rerun?")
         if examples[at].label != row.label:
             raise ValueError(f"line {line}: label {row.label}, but {examples[at].label} in {path}, row {at + 1}")
-        positions.append(at)
-    return positions
+        if (other := seen.setdefault(at, line)) != line:
+            raise ValueError(f"id {examples[at].id!r} is in lines {other} and {line}: an appended rerun")
+    return positions, by_key

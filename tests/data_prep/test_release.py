@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from data_prep.__main__ import main
-from data_prep.release import dataset_of, part_of
+from data_prep.release import part_of
+from storm.datasets import dataset_in
 
 IMAGES = ("spaq/TestImage/00001.jpg", "spaq/TestImage/00002.jpg", "morph/Album2/009055_1M54.JPG", "hci/1950s/a.jpg")
 
@@ -220,10 +221,10 @@ def test_parts_by_file_name(name, part):
 )
 def test_the_path_tells_the_dataset_or_nothing(image, dataset):
     if dataset:
-        assert dataset_of(image) == dataset
+        assert dataset_in(image) == dataset
     else:
         with pytest.raises(ValueError):
-            dataset_of(image)
+            dataset_in(image)
 
 
 def test_nothing_usable_is_one_line(raw, tmp_path, capsys):

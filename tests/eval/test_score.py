@@ -107,8 +107,8 @@ BAD_ROWS = {
     "not json": ("{oops\n", "not JSON"),
     "not an object": ("[1, 2]\n", "not an object with keys but '[1, 2]'"),
     "no predict": (json.dumps({"label": "rate1-0, rate1"}) + "\n", "key 'predict' is missing (keys: label)"),
-    "no label": (json.dumps({"predict": "rate1"}) + "\n", "key 'label' is missing (keys: predict)"),
-    "a number": (json.dumps({"predict": 3, "label": "x"}) + "\n", "key 'predict' is 3, not a text"),
+    "no label": (json.dumps({"predict": "rate1"}) + "\n", "no label, and no test file (--data)"),
+    "not a text": (json.dumps({"predict": True, "label": "x"}) + "\n", "the prediction is True, not a text"),
     "unknown label": (json.dumps({"predict": "x", "label": "superb"}) + "\n", "label 'superb' is not an answer"),
     "other scale": (line("hci", 1, 1), "is not an answer of the scale of spaq"),
     "not utf-8": ("\udcff\n", "not UTF-8"),
@@ -150,10 +150,13 @@ def test_many_bad_rows_make_one_line(write, capsys):
     assert "and 999 more" in captured.err
 
 
-def test_ages_without_a_dataset_name_are_not_guessed(write, capsys):
-    assert run(write("predictions", line("cacd", 30, 30))) == 2
-    error = capsys.readouterr().err
-    assert "fits cacd, morph, utk" in error and ": name the folder after the dataset" in error
+def test_ages_of_no_known_dataset_are_scored_as_ages(write, capsys):
+    path = write("predictions", line("cacd", 30, 31), line("utk", 40, 40))
+    (score,), errors = scored(path)
+    assert (score["dataset"], score["mae"], score["acc"], errors) == ("ages", 0.5, None, [])
+    assert run(path) == 0 and "cacd or morph or utk" in capsys.readouterr().out
+    path = write("level_words", json.dumps({"predict": "Excellent", "label": "Excellent"}) + "\n")
+    assert run(path) == 2 and ": name the file or its folder after the dataset" in capsys.readouterr().err
 
 
 def test_missing_file_empty_folder_and_empty_file(write, tmp_path, capsys):

@@ -1,0 +1,284 @@
+"""The forms in which tools write predictions, one row each: which keys hold the answer, the label and the image.
+
+A row of a form that nobody here knows is read by the usual names of its keys (NAMES), or by those of --keys.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eval.scoring.records import records
+from storm.files import Line
+from storm.text import printable
+
+FIX = "name them: --keys predict=KEY,label=KEY,id=KEY"
+LONGEST = 1_000_000  # letters of an answer; our choice: longer ones are no answers, and would cost minutes to read
+OWN = "eval/predict.py"
+
+
+class Form(NamedTuple):
+    """How one tool writes a row. A name of a key is "" where the tool has none; "*" is the whole row."""
+
+    name: str  # as it is printed
+    has: tuple[frozenset[str], ...]  # the keys of which all are in its rows; one of several sets
+    predict: str  # the key of the answer
+    label: str = ""
+    id: str = ""
+    question: str = ""
+    image: str = ""
+    server: bool = False  # a row of a server, whose "id" is that of the request
+
+
+def _keys(*names: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(name.split()) for name in names)
+
+
+# The first that fits is taken. Sources: the tools' code, ms-swift 2 to 4 (infer), VLMEvalKit (VQA results), lmms-eval
+# 0.4 to 0.7 (--log_samples), OpenAI's Batch API and vLLM's run-batch, LLaVA (model_vqa), lmdeploy (Response).
+FORMS = (
+    Form(OWN, _keys("predict label scale strategy"), "predict", "label", "id"),
+    Form("LLaMA-Factory", _keys("prompt predict label"), "predict", "label", question="prompt"),
+    Form("OpenAI Batch or vLLM run-batch", _keys("custom_id response"), "response", id="custom_id", server=True),
+    Form("Anthropic batch", _keys("custom_id result"), "result", id="custom_id", server=True),
+    Form("ms-swift", _keys("response labels"), "response", "labels", "id", "messages"),
+    Form("ms-swift", _keys("response messages", "response history"), "response", "label", "id", "messages"),
+    Form("lmms-eval", _keys("doc_id target filtered_resps"), "filtered_resps", "target", "doc_id", "input"),
+    Form("lmms-eval", _keys("doc_id target resps"), "resps", "target", "doc_id", "input"),
+    Form("VLMEvalKit", _keys("index answer prediction", "question answer prediction"), "prediction", "answer", "index",
+         "question"),
+    Form("LLaVA", _keys("question_id text"), "text", "label", "question_id", "prompt"),
+    Form("lmdeploy", _keys("text generate_token_len", "text input_token_len"), "text", "label", "id"),
+    Form("chat completions", _keys("choices"), "*", "label", server=True),
+)  # fmt: skip
+
+# The usual names of keys, in small letters and without signs. A name of a later group counts where an earlier has none.
+NAMES = {
+    "predict": (
+        "predict prediction predicted pred predictions predictedtext predictiontext response output outputs outputtext "
+        "generatedtext generation generated modeloutput modelresponse modelanswer modelprediction completion "
+        "llmoutput llmresponse ypred rawresponse rawoutput",
+        "answer",
+        "text",
+    ),
+    "label": (
+        "label labels target targets gt groundtruth groundtruths gtanswer gtlabel reference references truelabel "
+        "ytrue truth expected expectedanswer gold solution",
+        "answer",
+    ),
+    "id": ("id customid questionid imageid sampleid uid key itemid", "index docid idx"),
+    "image": ("image images imagepath imgpath img imagefile imagefilename filename filepath file path imagename",),
+    "question": ("question prompt query messages instruction",),
+}
+AUTHORS = {"label", "answer"}  # keys of the files of the authors' test scripts
+TEXTS = ("text", "output_text", "message")  # types of the parts of a message that are the answer, not the reasoning
+# Where the answers of servers have their text, the outermost first.
+INSIDE = (
+    "body",
+    "result",
+    "response",
+    "choices",
+    "candidates",
+    "message",
+    "output",
+    "content",
+    "parts",
+    "text",
+    "generated_text",
+    "value",
+)
+SPECIAL = re.compile(r"<\|[\w ]{1,30}\|>|</?s>|<eos>|<pad>")  # tokens that are not left out
+EMPTY_THOUGHT = re.compile(r"\s*<think>\s*</think>\s*")
+FAILED = re.compile(r"failed to obtain answer via api|^(?:api )?error code: \d{3}\b", re.IGNORECASE)
+
+
+class Answer(NamedTuple):
+    """A row of any form."""
+
+    form: str
+    text: str  # the model's
+    none: str  # why there is no text: "no answer", "refusal" or "error"
+    label: str | None  # None: the row has none
+    id: str | None
+    image: str | None
+    question: Any
+    facts: Mapping  # what else the row says: dataset, scale, strategy, probs, error
+    server: bool = False  # the answer of a server, which says no label
+
+
+def known(row: Mapping) -> bool:
+    """Whether an object is a row of predictions, by its keys."""
+    try:
+        return bool(form_of(tuple(row)))
+    except (ValueError, TypeError):
+        return False
+
+
+def answers(path: Path, keys: Mapping[str, str] | None = None) -> Iterator[Line]:
+    """The rows of a predictions file, each with an Answer, or the fault for which it cannot be read.
+
+    keys: of --keys, our name -> the file's. Raises OSError, or ValueError naming the file.
+    """
+    chosen = tuple(sorted((keys or {}).items()))
+    for line in records(path, lambda row: bool(chosen) or known(row)):
+        try:
+            if line.fault:
+                raise ValueError(line.fault)
+            yield Line(line.number, answer_of(line.row, chosen))
+        except ValueError as error:
+            yield Line(line.number, None, str(error))
+
+
+def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """Raises ValueError, in one line."""
+    if not isinstance(row, dict):
+        raise ValueError(f"not an object with keys but {str(row)[:60]!r}")
+    form = form_of(tuple(row), chosen)
+    text, none = text_of(row if form.predict == "*" else _at(row, form.predict))
+    own = form.name == OWN
+    doc = row.get("doc")
+    facts = doc | row if isinstance(doc, dict) and not own else row  # lmms-eval hands our row through in "doc"
+    id = _at(facts, form.id) if form.id else None
+    if not own and not form.server and isinstance(facts.get("id"), str | int):
+        id = facts["id"]  # ours, which the tool handed through
+    label = _label_of(_at(row, form.label)) if form.label else None
+    image_key = form.image or (_usual("image", tuple(doc), ()) if isinstance(doc, dict) else "")
+    image = _image_of(_at(facts, image_key)) if image_key else None
+    question = _at(row, form.question) if form.question else None
+    return Answer(form.name, text, none, label, None if id is None else str(id), image, question, facts, form.server)
+
+
+@lru_cache(maxsize=1000)
+def form_of(keys: tuple[str, ...], chosen: tuple[tuple[str, str], ...] = ()) -> Form:
+    """The form of a row with these keys; chosen: what --keys says. Raises ValueError, with the fix, if the answer or
+    the label could be in several, or the answer in none."""
+    said = dict(chosen)
+    form = next((form for form in FORMS if any(has <= set(keys) for has in form.has)), None)
+    image = _usual("image", keys, ())
+    if form and not said:
+        return form._replace(image=image)
+    predict = said.get("predict") or (form.predict if form else _usual("predict", keys, ()))
+    if not predict:
+        have = printable(", ".join(map(str, keys)))[:200] or "none"
+        raise ValueError(f"key 'predict' is missing (keys: {have}); {FIX}")
+    known = {name: said.get(name) or (getattr(form, name) if form else "") for name in ("label", "id", "question")}
+    for name in known:
+        known[name] = known[name] or _usual(name, keys, (predict, *known.values()))
+    name = "the authors' test scripts" if set(keys) == AUTHORS else f"other (prediction: {printable(predict)})"
+    name = "--keys" if said else form.name if form else name
+    return Form(name, (), predict, image=said.get("image") or image, **known)
+
+
+def _usual(what: str, keys: tuple[str, ...], taken: tuple[str, ...]) -> str:
+    """The one key with a usual name, "" if there is none. Raises ValueError if there are several."""
+    plain = {key: re.sub(r"[^a-z0-9]", "", key.casefold()) for key in keys if isinstance(key, str) and key not in taken}
+    for names in NAMES[what]:
+        found = [key for key in plain if plain[key] in names.split()]
+        if len(found) > 1 and what in ("predict", "label"):
+            what = "prediction" if what == "predict" else what
+            raise ValueError(f"several keys may be the {what}: {printable(', '.join(found))}; {FIX}")
+        if found:
+            return found[0]
+    return ""
+
+
+def _at(row: Mapping, key: str) -> Any:
+    """The value of a key, or of a path of keys with points ("response.text"); None if there is none."""
+    if key in row or "." not in key:
+        return row.get(key)
+    value: Any = row
+    for part in key.split("."):
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def text_of(value: Any) -> tuple[str, str]:
+    """(the text of an answer, "" or why there is none), of a text, a number, a list of one, or what an API returns.
+
+    Raises ValueError for several answers, or for what is none.
+    """
+    if value is None or value != value:  # nan
+        return "", "no answer"
+    if isinstance(value, str):
+        return _plain_text(value)
+    if isinstance(value, bool):
+        raise ValueError(f"the prediction is {value}, not a text; {FIX}")
+    if isinstance(value, int | float):
+        return (str(int(value)) if value == int(value) else repr(value)) if abs(value) < 1e15 else repr(value), ""
+    if isinstance(value, list):
+        return _of_list(value)
+    if isinstance(value, dict):
+        return _of_response(value)
+    raise ValueError(f"the prediction is {str(value)[:60]!r}, not a text; {FIX}")
+
+
+def _plain_text(text: str) -> tuple[str, str]:
+    if len(text) > LONGEST:
+        return text[:200], "too long"
+    text = SPECIAL.sub("", text).strip() if "<" in text else text.strip()
+    if not text:
+        return "", "no answer"
+    text = text[:-2] if re.fullmatch(r"\d+\.0", text) else text  # as pandas writes a whole number
+    return ("", "error") if FAILED.match(text) else (text, "")
+
+
+def _of_list(values: list) -> tuple[str, str]:
+    """Of parts of a message, the text; of a conversation, the last turn of the model; else the one answer."""
+    if not values:
+        return "", "no answer"
+    if all(isinstance(part, dict) for part in values):
+        turns = [part for part in values if part.get("role") == "assistant" or part.get("from") in ("gpt", "assistant")]
+        if turns:
+            return text_of(turns[-1].get("content", turns[-1].get("value")))
+        if any("type" in part for part in values):
+            texts = [part.get("text", part.get("content")) for part in values if part["type"] in TEXTS]
+            if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+                return text_of(texts[0] if texts else None)
+            return _plain_text("".join(texts))
+    read = [text_of(value) for value in values]
+    if len(set(read)) > 1:
+        raise ValueError(f"{len(values)} answers ({printable(str(values))[:80]}); leave one in each row")
+    return read[0]
+
+
+def _of_response(row: Mapping) -> tuple[str, str]:
+    """Of an answer of a server: OpenAI (chat, responses, batch), vLLM, Anthropic, Gemini."""
+    status = row.get("status_code", 200)
+    if row.get("error") or row.get("type") == "error" or (isinstance(status, int) and status >= 400):
+        return "", "error"
+    if row.get("refusal"):
+        return "", "refusal"
+    for key in INSIDE:
+        if row.get(key) is not None:
+            return text_of(row[key])
+    if any(key in row for key in INSIDE):
+        return "", "refusal" if row.get("finish_reason") == "content_filter" else "no answer"
+    raise ValueError(f"the prediction is an object with the keys {printable(', '.join(map(str, row)))[:100]}; {FIX}")
+
+
+def _label_of(value: Any) -> str | None:
+    """A label as text, None if there is none. Raises ValueError for what is neither a text nor a whole number."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None or value != value:
+        return None
+    if isinstance(value, str):
+        value = EMPTY_THOUGHT.sub("", SPECIAL.sub("", value) if "<|" in value or "</s>" in value else value, 1)
+        value = value.strip()
+        return (value[:-2] if re.fullmatch(r"\d+\.0+", value) else value) or None
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15 and value == int(value):
+        return str(int(value))
+    raise ValueError(f"the label is {printable(str(value))[:60]!r}, neither a text nor a whole number; {FIX}")
+
+
+def _image_of(value: Any) -> str | None:
+    """The path of the one image: a text, or as datasets and ms-swift write it; None of several."""
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):
+        value = value.get("path") or value.get("url") or value.get("image_url")
+    return value if isinstance(value, str) and len(value) < 4096 else None

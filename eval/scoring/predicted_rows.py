@@ -1,0 +1,110 @@
+"""The rows of a predictions file of any form: the model's text, what is known of the label, and what the row is of."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eval.scoring.forms import OWN, Answer, answers
+from eval.scoring.label_texts import Meaning, meanings
+from eval.scoring.prediction_files import dataset_of
+from storm.datasets import SCALES, dataset_in
+from storm.files import Line
+from storm.scales import Scale
+
+
+class Row(NamedTuple):
+    dataset: str
+    predict: str  # the model's text, "" where `none` says why there is none
+    none: str  # "no answer", "refusal", "error" or "too long", else ""
+    fits: tuple[Meaning, ...]  # what the label may mean, several where the text leaves it open; (): no label
+    form: str  # of the row, as it is printed
+    probs: tuple[float, ...] | None = None  # of every level from the lowest, if eval/predict.py computed them
+    id: str | None = None  # None where LLaMA-Factory wrote it
+    image: str | None = None
+    question: Any = None  # the prompt
+    error: str = ""  # why eval/predict.py could not read the image
+
+    @property
+    def label(self) -> int:
+        """Of a row whose meaning is known."""
+        return self.fits[0].label
+
+    @property
+    def scale(self) -> Scale:
+        """That the row's own texts are of; the scale that it is scored on may hold more."""
+        return self.fits[0].scale
+
+    @property
+    def strategy(self) -> str:
+        return self.fits[0].strategy
+
+    @property
+    def own(self) -> bool:
+        return self.form == OWN
+
+    @property
+    def key(self) -> str | None:
+        """What names the row in the test file: its id, or the path of its image. A mere number may count the rows."""
+        return None if (self.id or "").isdecimal() and self.form != OWN else self.id or self.image
+
+
+def read(
+    path: Path,
+    scales: Mapping[str, Scale] = SCALES,
+    datasets: Iterable[str] = (),
+    keys: Mapping[str, str] | None = None,
+) -> Iterator[Line]:
+    """The lines of a predictions file, each with a Row, or the fault for which it cannot be scored.
+
+    datasets: names that a file's name may hold besides the scales'. keys: of --keys. Raises OSError, or ValueError
+    naming the file.
+    """
+    known = {*scales, *datasets}
+    named, meaning = dataset_of(path, known), meanings(scales)
+    for line in answers(path, keys):
+        try:
+            if line.fault:
+                raise ValueError(line.fault)
+            yield Line(line.number, _row(line.row, named, known, meaning, scales))
+        except ValueError as error:
+            yield Line(line.number, None, str(error))
+
+
+def _row(answer: Answer, named: str, known: set[str], meaning: Any, scales: Mapping[str, Scale]) -> Row:
+    """Raises ValueError, in one line."""
+    facts = answer.facts
+    dataset = str(facts.get("dataset") or named)
+    if dataset not in known and answer.image:
+        dataset = _in_path(answer.image) or dataset
+    if not dataset.isprintable():
+        raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
+    scale, strategy = facts.get("scale"), facts.get("strategy")
+    if not (isinstance(scale, str) and isinstance(strategy, str)):
+        scale = strategy = None
+    fits: tuple[Meaning, ...] = ()
+    if answer.label is not None:
+        fits = meaning(dataset, scale, strategy, answer.label)
+    elif answer.form == OWN or (answer.id is None and answer.image is None and answer.form == "LLaMA-Factory"):
+        raise ValueError(f"key 'label' is missing (keys: {', '.join(map(str, facts)) or 'none'})")
+    probs = _probs(facts["probs"], fits[0].scale) if "probs" in facts and fits else None
+    error = str(facts.get("error") or "") if "predict" in facts and not answer.text else ""
+    return Row(
+        dataset, answer.text, answer.none, fits, answer.form, probs, answer.id, answer.image, answer.question, error
+    )
+
+
+def _in_path(image: str) -> str:
+    try:
+        return dataset_in(image)
+    except ValueError:
+        return ""
+
+
+def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
+    """The distribution in a row. Raises ValueError if it is not one over the scale's levels."""
+    levels = scale.hi - scale.lo + 1
+    if not isinstance(probs, list) or len(probs) != levels:
+        raise ValueError(f"key 'probs' does not hold {levels} numbers, one for each level")
+    if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > 1e-3:
+        raise ValueError(f"key 'probs': not probabilities that sum to one: {str(probs)[:60]}")
+    return tuple(probs)

@@ -1,0 +1,268 @@
+"""A predictions file as records, whatever it is: JSON lines, JSON, csv, .xlsx, .parquet, gzip or zstd of these.
+
+The first bytes decide, not the name. What the records mean is the matter of forms.py.
+"""
+
+import csv
+import gzip
+import io
+import json
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from storm.files import Line, json_lines, open_regular
+from storm.text import printable
+
+HEAD = 1 << 20  # bytes that tell what a file is
+LINES = 5  # lines that tell whether a file is JSON lines; the first may be damaged
+MOST = 500_000_000  # bytes of a file that is read as a whole; 80,382 rows of JSON lines are read line by line
+LISTS = ("logs", "predictions", "results", "data", "rows", "samples", "responses", "items")  # keys of a list of rows
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+# How a file that holds no rows begins -> what it is and what to do.
+OTHERS = {
+    b"\xd0\xcf\x11\xe0": "an old Excel file; save it as .xlsx",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file; get it with: git lfs pull",
+    b"BZh": "a bzip2 file; unpack it with: bunzip2",
+    b"\xfd7zXZ": "an xz file; unpack it with: unxz",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a rar archive; unpack it",
+    b"\x80\x02": "a pickle, which can run programs and is never read; write JSON lines",
+    b"\x80\x03": "a pickle, which can run programs and is never read; write JSON lines",
+    b"\x80\x04": "a pickle, which can run programs and is never read; write JSON lines",
+    b"\x80\x05": "a pickle, which can run programs and is never read; write JSON lines",
+    b"\x93NUMPY": "a NumPy array; write JSON lines",
+    b"SQLite format 3": "a database; export the table as csv",
+    b"ARROW1": "an Arrow file; write it as .parquet",
+    b"\x89HDF": "an HDF5 file; write JSON lines",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"%PDF": "a PDF",
+    b"\x7fELF": "a program",
+}
+Known = Callable[[Mapping], bool]  # whether an object is a row
+
+
+def records(path: Path, known: Known) -> Iterator[Line]:
+    """The rows of a file: the line, or which row it is, from 1; an object; and why it cannot be read.
+
+    known: tells whether an object is a row of predictions; it decides between rows and what holds rows. Raises OSError
+    if the file cannot be read, ValueError naming the file, in one line, if it holds no rows or is damaged: what was
+    read before counts.
+    """
+    try:
+        yield from _records(path, known)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: a packed file that is damaged or cut off ({error}); write it again") from None
+
+
+def _records(path: Path, known: Known) -> Iterator[Line]:
+    with _opened(path) as file:
+        head = file.read(HEAD)
+    begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    what = next((what for start, what in OTHERS.items() if head.startswith(start)), "")
+    if head[257:262] == b"ustar":
+        what = "a tar archive; unpack it with: tar -xf"
+    if begins == b"<" and re.match(rb"\s*<(!doctype html|html)", head, re.IGNORECASE):
+        what = "a web page, perhaps of a login; download the file itself"
+    if what:
+        raise ValueError(f"{path}: {what}")
+    if head.startswith(b"PAR1"):
+        yield from _parquet(path)
+    elif head.startswith(b"PK\x03\x04"):
+        yield from _workbook(path)
+    elif encoding := _utf16(head):
+        yield from _of_text(path, _text(path, encoding), known)
+    elif _has_lines(path, head, begins, known):
+        with _opened(path) as file:
+            yield from json_lines(file, _loads)
+    elif b"\0" in head:
+        raise ValueError(f"{path}: a NUL byte, which no text has; write JSON lines, csv, .xlsx or .parquet")
+    elif head.strip():
+        yield from _of_text(path, _text(path, "utf-8-sig"), known)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked if gzip or zstd packed it. Raises OSError."""
+    with open_regular(path, HEAD) as file:
+        start = file.peek(4)[:4]
+        if start.startswith(GZIP):
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        elif start == ZSTD:
+            from pyarrow import CompressedInputStream, PythonFile
+
+            yield io.BufferedReader(CompressedInputStream(PythonFile(file, mode="r"), "zstd"), HEAD)
+        else:
+            yield file
+
+
+def _has_lines(path: Path, head: bytes, begins: bytes, known: Known) -> bool:
+    """Whether a text has a row on each line, rather than one JSON value over all lines, or a table."""
+    if begins not in (b"{", b"["):
+        return path.suffix.lower() in (".jsonl", ".ndjson")
+    lines = [line for line in head.split(b"\n", 100)[:100] if line.strip()][:LINES]
+    if len(head) == HEAD and b"\n" not in head:
+        return False
+    values = []
+    for line in lines:
+        try:
+            values.append(_loads(line))
+        except ValueError:  # damaged, or a part of a larger value
+            continue
+    if len(lines) == 1:  # one row, or all in one line
+        return bool(values) and isinstance(values[0], dict) and known(values[0])
+    return any(isinstance(value, dict) for value in values) or (begins == b"{" and _cut_off(path, lines))
+
+
+def _cut_off(path: Path, lines: list[bytes]) -> bool:
+    """Whether the first lines are damaged rows rather than the beginning of an indented value."""
+    return path.suffix.lower() in (".jsonl", ".ndjson") and lines[0].strip() != b"{"
+
+
+def _utf16(head: bytes) -> str:
+    """The name of the encoding if a text is UTF-16, with a byte order mark or without; else ""."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    zeros = [head[first:200:2].count(0) for first in (0, 1)]
+    least = len(head[:200]) // 2 - 2
+    if least > 4 and max(zeros) >= least and min(zeros) == 0:
+        return "utf-16-be" if zeros[0] else "utf-16-le"
+    return ""
+
+
+def _text(path: Path, encoding: str) -> str:
+    """Raises ValueError naming the file if it is too large or not of this encoding."""
+    with _opened(path) as file:
+        data = file.read(MOST + 1)
+    if len(data) > MOST:
+        raise ValueError(f"{path}: more than {MOST:,} bytes in one value or table; write a row on each line (.jsonl)")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise ValueError(f"{path}: not {name} at byte {error.start + 1:,}; save it as UTF-8") from None
+
+
+def _of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
+    """The rows of a text that is read as a whole: JSON, JSON lines in UTF-16, or a table."""
+    if text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
+        yield from _table(path, text.lstrip("\ufeff"))
+        return
+    try:
+        data = _loads(text.lstrip("\ufeff"))
+    except ValueError as error:
+        values = list(_values(text))
+        if len(values) < 2:
+            raise ValueError(f"{path}: not JSON ({error}); is it cut off? Write it again") from None
+        data = values
+    rows = data if isinstance(data, list) else [data] if known(data) else _held(data)
+    if rows is None:
+        raise ValueError(f"{path}: JSON without rows of predictions ({_keys(data)})")
+    for number, row in enumerate(rows, start=1):
+        yield Line(number, row)
+
+
+def _values(text: str) -> Iterator[Any]:
+    """JSON values that stand one behind the other, as far as they can be read."""
+    decoder, at = json.JSONDecoder(), 0
+    while match := re.compile(r"[\s,\ufeff]*(?=[{\[])").match(text, at):
+        try:
+            value, at = decoder.raw_decode(text, match.end())
+        except (ValueError, RecursionError):
+            return
+        yield value
+
+
+def _held(data: dict) -> list | None:
+    """The rows that an object holds: a list of them, columns (pandas), rows by their id, or texts by id."""
+    lists = [data[key] for key in LISTS if isinstance(data.get(key), list) and data[key]]
+    if isinstance(data.get("columns"), list) and lists:
+        return [dict(zip(data["columns"], row)) for row in lists[0] if isinstance(row, list)]
+    if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0]):
+        return lists[0]
+    inner = list(data.values())
+    if inner and all(isinstance(column, list) and len(column) == len(inner[0]) for column in inner):
+        return [dict(zip(data, cells)) for cells in zip(*inner)]
+    if inner and all(isinstance(column, dict) for column in inner):
+        by_column = [key for key in ("predict", "prediction", "response", "label", "answer", "output") if key in data]
+        if by_column:
+            places = dict.fromkeys(place for column in inner for place in column)
+            return [{name: column.get(place) for name, column in data.items()} for place in places]
+        return [{"id": id, **row} for id, row in data.items()]
+    if inner and all(isinstance(text, str) for text in inner):
+        return [{"id": id, "predict": text} for id, text in data.items()]
+    return None
+
+
+def _keys(data: Any) -> str:
+    return "keys: " + printable(", ".join(map(str, list(data)[:8]))) if isinstance(data, dict) else "a single value"
+
+
+def _table(path: Path, text: str) -> Iterator[Line]:
+    """The rows of csv, tsv and the like; the first names the columns. A cell may have several lines."""
+    first, _, _ = text.partition("\n")
+    delimiter = max(",;\t|", key=first.count)
+    csv.field_size_limit(sys.maxsize)  # images as text, which some tools keep in a column
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        if len(columns) < 2:
+            raise ValueError(f"{path}: neither JSON nor a table with a header: {printable(first[:60])}")
+        if twice := next((name for at, name in enumerate(columns) if name and name in columns[:at]), ""):
+            raise ValueError(f"{path}: column {printable(twice)!r} is there twice; rename one")
+        line = reader.line_num + 1
+        for cells in reader:
+            if any(cells):
+                fault = f"{len(cells)} cells for {len(columns)} columns" if len(cells) != len(columns) else ""
+                yield Line(line, None if fault else dict(zip(columns, (cell or None for cell in cells))), fault)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {line}: {error}; close or double the quote there") from None
+
+
+def _workbook(path: Path) -> Iterator[Line]:
+    """The rows of the one sheet of an .xlsx file. Raises ValueError for another archive."""
+    from zipfile import ZipFile, is_zipfile
+
+    from data_prep.rating_sheets import sheet_rows
+
+    if not is_zipfile(path) or "xl/workbook.xml" not in ZipFile(path).namelist():
+        raise ValueError(f"{path}: a zip archive; unpack it and name the file in it")
+    rows = iter(sheet_rows(path, []))
+    _, columns = next(rows, (0, []))
+    for number, cells in rows:
+        yield Line(number, dict(zip(columns, (cell or None for cell in cells))))
+
+
+def _parquet(path: Path) -> Iterator[Line]:
+    """The rows of a .parquet file, without columns of bytes (images). Raises ValueError if it is damaged."""
+    from pyarrow import ArrowException, types
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with open_regular(path) as opened, ParquetFile(opened) as file:
+            names = [field.name for field in file.schema_arrow if not types.is_binary(field.type)]
+            rows = (row for batch in file.iter_batches(columns=names) for row in batch.to_pylist())
+            for number, row in enumerate(rows, start=1):
+                yield Line(number, row)
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a readable .parquet file ({printable(str(error))[:100]})") from None
+
+
+def _loads(text: str | bytes) -> Any:
+    """JSON, with the NaN and Infinity that Python writes. Raises ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        if (b"NaN" if isinstance(text, bytes) else "NaN") not in text:
+            raise
+        return json.loads(text)
