@@ -117,8 +117,8 @@ def _has_lines(path: Path, head: bytes, begins: bytes, known: Known) -> bool:
             values.append(_loads(line))
         except ValueError:  # damaged, or a part of a larger value
             continue
-    if len(lines) == 1:  # one row, or all in one line
-        return bool(values) and isinstance(values[0], dict) and known(values[0])
+    if len(lines) == 1 and values:  # one row, or all in one line
+        return isinstance(values[0], dict) and known(values[0])
     return any(isinstance(value, dict) for value in values) or (begins == b"{" and _cut_off(path, lines))
 
 

@@ -187,7 +187,7 @@ def test_the_page_says_what_predict_says(world, url, browser, rater):
             cells = [[name, group, f"{chance:f}".rstrip("0").rstrip(".")] for name, group, chance in shown.levels]
             wait(page, lambda cells=cells: table(page, "levels")[:5] == cells[:5])  # of many, the first are drawn
             wait(page, lambda cells=cells: len(cells) > 5 or len(table(page, "levels")) == 5)
-            assert page.locator("#bars canvas").is_visible()
+            page.locator("#bars canvas").wait_for(state="visible")
         assert page.locator("#problem").count() == 0
 
 
