@@ -8,7 +8,8 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from eval.scoring.forms import answers
+from eval.scoring.forms import answers, known
+from eval.scoring.records import row_files
 from storm import provenance
 from storm.datasets import ALIASES
 
@@ -24,7 +25,9 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".parquet")  
 PACKED = (".gz", ".zst")
 
 
-def prediction_files(path: Path, keys: Mapping[str, str] | None = None) -> tuple[list[Path], list[str]]:
+def prediction_files(
+    path: Path, keys: Mapping[str, str] | None = None, by_position: bool = False
+) -> tuple[list[Path], list[str]]:
     """The predictions files that a path names: itself, or those below a folder, sorted; and a line for each entry of
     the folder that has the name of one and cannot be read.
 
@@ -36,11 +39,16 @@ def prediction_files(path: Path, keys: Mapping[str, str] | None = None) -> tuple
     if not path.is_dir():
         return [path], []
     files, errors, ours = [], [], cache(_holds_our_predictions)
+    row_files_in, seen = cache(lambda folder: set(row_files(folder, known))), set()
     for file in _named_so(path):
+        if file.suffix == ".json" and len(row_files_in(file.parent)) > 1 and file in row_files_in(file.parent):
+            files += [file.parent] if file.parent not in seen else []
+            seen.add(file.parent)
+            continue
         fault = _irregular(file)
         if not fault and not (file.stem == HOST_NAME or (ours(file.parent) and file.suffix == ".jsonl")):
             try:
-                if not _begins_with_a_prediction(file, keys):
+                if not _begins_with_a_prediction(file, keys, by_position):
                     continue
             except OSError as error:
                 fault = error.strerror or str(error)
@@ -88,14 +96,15 @@ def _holds_our_predictions(folder: Path) -> bool:
         return False
 
 
-def _begins_with_a_prediction(path: Path, keys: Mapping[str, str] | None) -> bool:
-    """Whether one of the first rows is a prediction with a label, or an answer of a server. A built test file, a
-    trainer's log and our lists of readings have none. Raises OSError."""
+def _begins_with_a_prediction(path: Path, keys: Mapping[str, str] | None, by_position: bool) -> bool:
+    """Whether one of the first rows is a prediction with a label, an id or an image, or an answer of a server. A built
+    test file, a trainer's log and our lists of readings have none. Raises OSError."""
     try:
         rows = [line.row for line in islice(answers(path, keys), HEAD)]
     except ValueError:
         return False
-    return any(row and (row.label is not None or row.server) and set(row.facts) != READINGS for row in rows)
+    rows = [row for row in rows if row and set(row.facts) != READINGS]
+    return any(by_position or row.label is not None or row.server or row.id or row.image for row in rows)
 
 
 def dataset_of(path: Path, datasets: Collection[str]) -> str:

@@ -1,4 +1,5 @@
-"""A predictions file as records, whatever it is: JSON lines, JSON, csv, .xlsx, .parquet, gzip or zstd of these.
+"""A predictions file as records, whatever it is: JSON lines, JSON, csv, .xlsx, .parquet, gzip or zstd of these, or a
+folder with a JSON file for each row.
 
 The first bytes decide, not the name. What the records mean is the matter of forms.py.
 """
@@ -17,7 +18,7 @@ from typing import IO, Any
 
 import orjson
 
-from storm.files import Line, json_lines, open_regular
+from storm.files import Line, json_lines, open_regular, read_json
 from storm.text import printable
 
 HEAD = 1 << 20  # bytes that tell what a file is
@@ -56,10 +57,37 @@ def records(path: Path, known: Known) -> Iterator[Line]:
     if the file cannot be read, ValueError naming the file, in one line, if it holds no rows or is damaged: what was
     read before counts.
     """
+    if path.is_dir():
+        yield from _of_folder(path, known)
+        return
     try:
         yield from _records(path, known)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: a packed file that is damaged or cut off ({error}); write it again") from None
+
+
+def row_files(folder: Path, known: Known) -> list[Path]:
+    """The .json files of a folder that are one row each, as dumps of requests are, sorted. Raises OSError."""
+    files = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if path.is_file() and path.stat().st_size < HEAD and _is_row(read_json(path), known):
+                files.append(path)
+        except ValueError:
+            continue  # not JSON: another kind of file
+    return files
+
+
+def _of_folder(folder: Path, known: Known) -> Iterator[Line]:
+    for number, path in enumerate(row_files(folder, known), start=1):
+        yield Line(number, read_json(path))
+
+
+def _is_row(data: Any, known: Known) -> bool:
+    """Whether a value is a row, rather than a table by columns, whose keys are those of a row."""
+    if not isinstance(data, dict) or not known(data):
+        return False
+    return len(data) < 2 or not any(all(isinstance(value, kind) for value in data.values()) for kind in (dict, list))
 
 
 def _records(path: Path, known: Known) -> Iterator[Line]:
@@ -118,7 +146,7 @@ def _has_lines(path: Path, head: bytes, begins: bytes, known: Known) -> bool:
         except ValueError:  # damaged, or a part of a larger value
             continue
     if len(lines) == 1 and values:  # one row, or all in one line
-        return isinstance(values[0], dict) and known(values[0])
+        return _is_row(values[0], known)
     return any(isinstance(value, dict) for value in values) or (begins == b"{" and _cut_off(path, lines))
 
 
@@ -163,7 +191,7 @@ def _of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
         if len(values) < 2:
             raise ValueError(f"{path}: not JSON ({error}); is it cut off? Write it again") from None
         data = values
-    rows = data if isinstance(data, list) else [data] if known(data) else _held(data)
+    rows = data if isinstance(data, list) else [data] if _is_row(data, known) else _held(data)
     if rows is None:
         raise ValueError(f"{path}: JSON without rows of predictions ({_keys(data)})")
     for number, row in enumerate(rows, start=1):

@@ -129,7 +129,7 @@ def load(
     errors: list[str] = []
     for path in paths:
         try:
-            files, more_errors = prediction_files(path, options.keys)
+            files, more_errors = prediction_files(path, options.keys, options.by_position)
         except OSError as error:
             errors.append(describe(error))
             continue
