@@ -93,15 +93,15 @@ def settings_of(parser: Parser, args: argparse.Namespace, tool: Tool) -> Setting
     return settings
 
 
-def built_file(dataset: str, strategy: str, part: str, folders: tuple[Path, ...]) -> Path:
-    """The file of built rows. Raises FileNotFoundError with the command that writes it, ValueError for several."""
+def built_file(dataset: str, strategy: str, part: str, folders: tuple[Path, ...], own: str) -> Path:
+    """The file of built rows. own: the name of the user's scale, "" without one. Raises FileNotFoundError with the command that writes it, ValueError for several."""
     names = (f"{strategy}/{dataset}_{part}.jsonl", f"{dataset}_{part}{STRATEGIES[strategy].suffix}.jsonl")
     files = [folder / name for folder in folders for name in names if (folder / name).is_file()]
     if len(files) > 1:
         raise ValueError(f"{dataset}: {' and '.join(map(str, files))}; name one folder with --data")
     if not files:
-        known = [*DATASETS, "demo"]
-        fix = build_command(dataset, strategy) if dataset in known else did_you_mean(dataset, known)
+        known = dataset in DATASETS or dataset in ("demo", own)
+        fix = build_command(dataset, strategy) if known else did_you_mean(dataset, [*DATASETS, "demo"])
         raise FileNotFoundError(f"{dataset}: no file {folders[0] / names[0]}; {fix}")
     return files[0]
 
@@ -120,13 +120,13 @@ def export(task: str, rows: list[Example], tool: Tool, settings: Settings, allow
     whose image cannot be used."""
     drops: list[Drop] = []
 
-    def usable() -> Iterator[tuple[Example, Picture]]:
-        embed = tool.embeds(settings)
-        for row, picture in tqdm(pictures(rows, settings.media, embed, settings.resize), task, len(rows), unit="image"):
-            if not picture.fault:
-                yield row, picture
-                continue
-            drops.append(Drop(row.id, row.image, "unreadable", picture.fault))
+    def usable() -> Iterator[tuple[int, Example, Picture]]:
+        found = pictures(rows, settings.media, tool.embeds(settings), settings.resize)
+        for place, row, picture in tqdm(found, task, len(rows), unit="image"):
+            if picture.fault:
+                drops.append(Drop(row.id, row.image, "unreadable", picture.fault))
+            else:
+                yield place, row, picture
 
     with whole_files() as open_:
         files = list(tool.write(task, usable(), settings, open_))
@@ -147,6 +147,10 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     tool = TOOLS[args.to]
     settings = settings_of(parser, args, tool)
+    if args.data and not args.data.is_dir():
+        parser.error(
+            f"--data {args.data}: not a folder; name the one that holds {args.strategy[0]}/, and datasets by name"
+        )
     own = load(args.scale).scale if args.scale else None
     scales = SCALES | ({own.name: own} if own else {})
     folders = (args.data,) if args.data else (args.scale.parent,) if own else PLACES
@@ -157,7 +161,7 @@ def main(argv: list[str]) -> int:
             for strategy in dict.fromkeys(args.strategy):
                 task = task_name(dataset, args.part, strategy)
                 try:
-                    file = built_file(dataset, strategy, args.part, folders)
+                    file = built_file(dataset, strategy, args.part, folders, own.name if own else "")
                     rows = read(file, dataset, strategy, scales)[: args.limit]
                     if not rows:
                         raise ValueError(f"{file}: no rows; {build_command(dataset, strategy)}")

@@ -26,8 +26,9 @@ class Picture(NamedTuple):
 
 def pictures(
     rows: Sequence[Example], media: Path, embed: bool, resize: int | None
-) -> Iterator[tuple[Example, Picture]]:
-    """Each row with its image. media: the image root. embed: with the bytes. resize: the most pixels of these."""
+) -> Iterator[tuple[int, Example, Picture]]:
+    """Each row with its place, from 0, and its image. media: the image root. embed: with the bytes. resize: the most
+    pixels of these."""
 
     def picture(row: Example) -> Picture:
         path = Path()
@@ -40,7 +41,7 @@ def pictures(
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            yield from zip(batch, pool.map(picture, batch))
+            yield from zip(range(start, start + BATCH), batch, pool.map(picture, batch))
 
 
 def _there(path: Path) -> Picture:

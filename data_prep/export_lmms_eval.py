@@ -21,7 +21,7 @@ def write(task: str, rows: Rows, settings: Settings, open_: Open) -> Iterator[Wr
     docs = settings.out.resolve() / f"{task}.jsonl"
     if not str(docs).isprintable() or any(sign in str(docs) for sign in ("*", "?", "[", "]", "::", "://")):
         raise ValueError(f"--out {settings.out}: lmms-eval takes a path with * ? [ ] or :: for a pattern; rename it")
-    count = write_rows(open_(settings.out / docs.name), (_doc(task, row, picture) for row, picture in rows))
+    count = write_rows(open_(settings.out / docs.name), (_doc(task, row, picture) for _, row, picture in rows))
     functions = "".join(
         f"{name}: !function utils.{name}\n"
         for name in ("doc_to_visual", "doc_to_text", "doc_to_target", "process_results")

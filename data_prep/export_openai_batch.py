@@ -20,7 +20,7 @@ REQUESTS, BYTES = 50_000, 200_000_000  # of one file
 def write(task: str, rows: Rows, settings: Settings, open_: Open) -> Iterator[Written]:
     """<task>-1.jsonl, <task>-2.jsonl ..., each within OpenAI's limits. Raises ValueError for an image beyond them."""
     number, count, size, file = 0, 0, 0, None
-    for row, picture in rows:
+    for _, row, picture in rows:
         line = orjson.dumps(_request(task, row, picture, settings), option=orjson.OPT_APPEND_NEWLINE)
         if len(line) > BYTES:
             raise ValueError(f"{row.id}: a request of {len(line):,} bytes, more than {BYTES:,}; use --resize 1003520")

@@ -9,7 +9,7 @@ from data_prep.export_images import Picture
 from storm.rows import Example, custom_id
 
 Open = Callable[[Path], IO[bytes]]
-Rows = Iterable[tuple[Example, Picture]]
+Rows = Iterable[tuple[int, Example, Picture]]  # the place in the test file, from 0, the row and its image
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ def write(task: str, rows: Rows, settings: Settings, open_: Open) -> Iterator[Wr
 
     Images are absolute paths: with a column image_path alone, VLMEvalKit opens what stands there. With settings.embed
     they are base64, and image_path is the name under which VLMEvalKit saves them: by their content, as it never
-    replaces a file that it saved before, and .png, as it would save a JPEG with losses.
+    replaces a file that it saved before, and .png, as it would save a JPEG with losses. The index is the place in the
+    test file, whatever is left out: by it, VLMEvalKit goes on with the answers of a run that was stopped.
     """
     path, checked, count = settings.out / f"{task}.tsv", set(), 0
     text = io.TextIOWrapper(open_(path), encoding="utf-8", newline="")
     table = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for count, (row, picture) in enumerate(rows, start=1):
-        cells = {"index": count - 1, **facts_of(task, row)}
+    for count, (place, row, picture) in enumerate(rows, start=1):
+        cells = {"index": place, **facts_of(task, row)}
         for cell in {row.answer, row.dataset} - checked:
             refuse_changed_by_pandas(cell)
             checked.add(cell)

@@ -277,6 +277,8 @@ def test_a_missing_image_is_named_and_refused_unless_its_row_may_be_left_out(wor
     [file] = [*(work / "out").glob("storm*.tsv"), *(work / "out").glob("storm*.jsonl")]
     text = file.read_text()
     assert text.count("storm_spaq_test/") == 2 and "storm_spaq_test/001" not in text
+    if "vlmevalkit" in to:  # the index is the place in the test file
+        assert [line.split("\t")[0] for line in text.splitlines() if "storm_spaq_test/" in line] == ['"0"', '"2"']
     for name in NAMES:
         (work / "data/raw/spaq" / name).unlink(missing_ok=True)
     assert export(*to, "--out", "out", "--allow-missing") == 1
@@ -299,6 +301,7 @@ def test_an_image_that_cannot_be_decoded_is_refused_where_it_is_embedded(work):
         (*BATCH, "--image-url", "https://h/", "--resize", "100"),
         (*BATCH, "--embed"),
         (*BATCH, "--body", "[]"),
+        (*BATCH, "--data", "data/storm/cot/spaq_test.jsonl"),
         (*BATCH, "--body", '{"messages": []}'),
         ("--to", "vlmeval"),
     ),
