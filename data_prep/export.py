@@ -94,7 +94,8 @@ def settings_of(parser: Parser, args: argparse.Namespace, tool: Tool) -> Setting
 
 
 def built_file(dataset: str, strategy: str, part: str, folders: tuple[Path, ...], own: str) -> Path:
-    """The file of built rows. own: the name of the user's scale, "" without one. Raises FileNotFoundError with the command that writes it, ValueError for several."""
+    """The file of built rows. own: the name of the user's scale, "" without one. Raises FileNotFoundError with the
+    command that writes it, ValueError for several."""
     names = (f"{strategy}/{dataset}_{part}.jsonl", f"{dataset}_{part}{STRATEGIES[strategy].suffix}.jsonl")
     files = [folder / name for folder in folders for name in names if (folder / name).is_file()]
     if len(files) > 1:
@@ -102,6 +103,7 @@ def built_file(dataset: str, strategy: str, part: str, folders: tuple[Path, ...]
     if not files:
         known = dataset in DATASETS or dataset in ("demo", own)
         fix = build_command(dataset, strategy) if known else did_you_mean(dataset, [*DATASETS, "demo"])
+        fix += f" --strategy {strategy}" if dataset == own else ""
         raise FileNotFoundError(f"{dataset}: no file {folders[0] / names[0]}; {fix}")
     return files[0]
 
@@ -131,9 +133,10 @@ def export(task: str, rows: list[Example], tool: Tool, settings: Settings, allow
     with whole_files() as open_:
         files = list(tool.write(task, usable(), settings, open_))
         if drops and (not allow_missing or len(drops) == len(rows)):
-            first = f"for example {drops[0].id}: {drops[0].reason} {drops[0].file}"
-            fix = "check --media, or leave their rows out with --allow-missing"
-            raise Refused(f"{len(drops):,} of {len(rows):,} images cannot be used, {first}; {fix}", drops)
+            first = f"for example {drops[0].file}: {drops[0].reason}"
+            fix = "" if allow_missing else ", or leave their rows out with --allow-missing"
+            what = f"{len(drops):,} of {len(rows):,} images cannot be used, {first}"
+            raise Refused(f"{what}; check --media {settings.media}{fix}", drops)
         quarantine(drops, open_(settings.out / "quarantine" / f"{task}.csv"))
     for path in settings.out.glob(f"{task}*"):
         if re.fullmatch(re.escape(task) + tool.stale, path.name) and path not in {file.path for file in files}:
@@ -176,8 +179,9 @@ def main(argv: list[str]) -> int:
                 for place, (path, count) in enumerate(written):
                     rows_of_table.append([str(path), count, None if place else left_out, path.stat().st_size])
                 files, data = files + written, [*data, file]
-        with whole_files() as open_:
-            tool.functions(settings, open_)
+        if files:
+            with whole_files() as open_:
+                tool.functions(settings, open_)
     if files:
         print(table(rows_of_table), end="\n\n")
         print(*map(printable, tool.run(files, settings)), sep="\n")

@@ -142,7 +142,8 @@ def test_every_option_in_a_command_is_one_of_its_options(options):
 @pytest.mark.parametrize("page", TEXTS, ids=name)
 def test_every_option_in_the_text_exists(page, options):
     existing = set().union(*options.values())
-    other = {"--num-cpus", "--help", "--mode", "--log", "--reuse", "--work-dir", "--allowed-local-media-path"}  # of other programs
+    # Of other programs.
+    other = {"--num-cpus", "--help", "--mode", "--log", "--reuse", "--work-dir", "--allowed-local-media-path"}
     assert set(re.findall(r"`[^`\n]*?(--[a-z][a-z-]*)", FENCED.sub("", TEXTS[page]))) <= existing | other
 
 
