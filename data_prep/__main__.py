@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 from tqdm import tqdm
 
-from data_prep import own_ratings, registry, release
+from data_prep import export, own_ratings, registry, release
 from data_prep.build import Built, Refused, no_collection, prepare
 from data_prep.dataset_folders import chosen, folder
 from data_prep.finish import FAILURES, write_and_report
@@ -17,11 +17,13 @@ from storm.files import locked
 from storm.options import Parser, describe, did_you_mean, one_of, print_errors
 
 COMMANDS = {"release": release.main, "own": own_ratings.main, "csv": own_ratings.main, "registry": registry.main}
+COMMANDS |= {"export": export.main}
 
 
 def arguments() -> Parser:
     text = "Turn the downloads of source datasets into conversations. Other commands, each with --help: release (the "
-    text += "authors' data release), own (your own ratings), registry (writes dataset_info.json)."
+    text += "authors' data release), own (your own ratings), export (test files for other tools), registry (writes "
+    text += "dataset_info.json)."
     parser = Parser(prog="python -m data_prep", description=text)
     text = f"{', '.join(DATASETS)}; none: every one with a folder in --media"
     parser.add_argument("names", nargs="*", metavar="NAME", help=text)

@@ -76,6 +76,26 @@ def sibling(stanza: str, part: str) -> str:
     return f"{dataset}_{part}{suffix}"
 
 
+def task_name(dataset: str, part: str, strategy: str) -> str:
+    """What other tools call the rows of a test file: (spaq, test, num) -> storm_spaq_test_num."""
+    return f"storm_{dataset}_{part}{STRATEGIES[strategy].suffix}"
+
+
+def custom_id(task: str, id: str) -> str:
+    """The id of a row in the files of other tools, whose results often say nothing else of it. It names the test file,
+    and a table that guesses types never takes it for a number, a date or an empty cell: storm_spaq_test_num/00001."""
+    return f"{task}/{id}"
+
+
+def read_custom_id(text: str) -> tuple[str, str, str, str] | None:
+    """(dataset, part, strategy, id) of a custom_id, None for any other text."""
+    task, slash, id = text.partition("/")
+    dataset, part = dataset_and_part(task)
+    if not (slash and part and task == task_name(dataset, part, strategy_of(task).name)):
+        return None
+    return dataset, part, strategy_of(task).name, id
+
+
 def build_command(dataset: str, strategy: str = "", val: str = "") -> str:
     """The command that writes the files of a dataset. strategy: "" for the default. val: the option that takes
     validation rows out of train, "" if it is not needed."""

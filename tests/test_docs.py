@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in pages()}
 TEXTS[ROOT / "bench/README.md"] = (ROOT / "bench/README.md").read_text(encoding="utf-8")
 ELSEWHERE = ("make demo", "make test", "pytest -q", SWEEP)  # run by a test below, by CI, by test_sweep_demo.py
-COMMANDS = ("-m data_prep", "-m data_prep own", "-m data_prep release", "-m train.docs")
+COMMANDS = ("-m data_prep", "-m data_prep own", "-m data_prep release", "-m data_prep export", "-m train.docs")
 COMMANDS += (
     "eval/predict.py",
     "eval/score.py",
@@ -142,7 +142,8 @@ def test_every_option_in_a_command_is_one_of_its_options(options):
 @pytest.mark.parametrize("page", TEXTS, ids=name)
 def test_every_option_in_the_text_exists(page, options):
     existing = set().union(*options.values())
-    other = {"--num-cpus", "--help"}  # of other programs
+    # Of other programs.
+    other = {"--num-cpus", "--help", "--mode", "--log", "--reuse", "--work-dir", "--allowed-local-media-path"}
     assert set(re.findall(r"`[^`\n]*?(--[a-z][a-z-]*)", FENCED.sub("", TEXTS[page]))) <= existing | other
 
 
