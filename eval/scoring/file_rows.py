@@ -117,7 +117,7 @@ def _placed_by_test_files(
             continue
         example = places.find(row.id, row.image, row.dataset if known else None)
         if example:
-            meaning = Meaning(example.dataset, example.scale, "", example.label)
+            meaning = Meaning(example.dataset, example.scale, row.asked, example.label)
             fits = tuple(fit._replace(dataset=example.dataset) for fit in row.fits if fit.scale == example.scale)
             row = row._replace(dataset=example.dataset, fits=fits or (meaning,)) if fits or not row.fits else row
             result.append(one._replace(row=row))

@@ -6,7 +6,7 @@ known, and file_rows.py finds the rest.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from storm.options import did_you_mean
@@ -32,6 +32,12 @@ Lookup = Callable[[str, str | None, str | None, str], tuple[Meaning, ...]]
 
 def meanings(scales: Mapping[str, Scale]) -> Lookup:
     """The function that tells what a label may mean. It raises ValueError, with the fix, if it means nothing."""
+    return _meanings(tuple(scales.items()))
+
+
+@lru_cache(maxsize=4)
+def _meanings(named: tuple[tuple[str, Scale], ...]) -> Lookup:
+    scales = dict(named)
     trained: dict[str, list[Meaning]] = {}
     for dataset, scale in scales.items():
         for strategy in STRATEGIES:
@@ -107,8 +113,13 @@ def forms_asked(scales: Iterable[Scale]) -> Callable[[Any], tuple[str, str] | No
 
     A prompt is a text, or turns of a conversation. The question without steps is the beginning of that with steps.
     """
+    return _forms_asked(tuple(dict.fromkeys(scales)))
+
+
+@lru_cache(maxsize=4)
+def _forms_asked(scales: tuple[Scale, ...]) -> Callable[[Any], tuple[str, str] | None]:
     texts = {}
-    for scale in dict.fromkeys(scales):
+    for scale in scales:
         for strategy in STRATEGIES:
             text = one_case(question(scale, strategy).replace("<image>", ""))
             texts.setdefault(text, []).append((scale.name, strategy))

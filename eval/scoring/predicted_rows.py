@@ -9,6 +9,7 @@ from eval.scoring.label_texts import Meaning, meanings
 from eval.scoring.prediction_files import dataset_of
 from storm.datasets import SCALES, dataset_in
 from storm.files import Line
+from storm.rows import read_custom_id
 from storm.scales import Scale
 
 
@@ -23,6 +24,7 @@ class Row(NamedTuple):
     image: str | None = None
     question: Any = None  # the prompt
     error: str = ""  # why eval/predict.py could not read the image
+    asked: str = ""  # the prompt strategy, where the id says it
 
     @property
     def label(self) -> int:
@@ -73,6 +75,10 @@ def read(
 def _row(answer: Answer, named: str, known: set[str], meaning: Any, scales: Mapping[str, Scale]) -> Row:
     """Raises ValueError, in one line."""
     facts = answer.facts
+    said = read_custom_id(answer.id) if answer.id else None
+    if said:  # python -m data_prep export wrote the question
+        facts = facts | {"dataset": said[0]}
+        answer = answer._replace(id=said[3])
     dataset = str(facts.get("dataset") or named)
     if dataset not in known and answer.image:
         dataset = _in_path(answer.image) or dataset
@@ -88,9 +94,10 @@ def _row(answer: Answer, named: str, known: set[str], meaning: Any, scales: Mapp
         raise ValueError(f"key 'label' is missing (keys: {', '.join(map(str, facts)) or 'none'})")
     probs = _probs(facts["probs"], fits[0].scale) if "probs" in facts and fits else None
     error = str(facts.get("error") or "") if "predict" in facts and not answer.text else ""
-    return Row(
-        dataset, answer.text, answer.none, fits, answer.form, probs, answer.id, answer.image, answer.question, error
-    )
+    asked = said[2] if said else ""
+    fits = tuple(fit for fit in fits if fit.strategy in ("", asked)) or fits if asked else fits
+    what = answer.id, answer.image, answer.question
+    return Row(dataset, answer.text, answer.none, fits, answer.form, probs, *what, error, asked)
 
 
 def _in_path(image: str) -> str:

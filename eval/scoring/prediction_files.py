@@ -72,7 +72,8 @@ def _named_so(folder: Path) -> list[Path]:
             last = suffixes[-2:-1] if suffixes and suffixes[-1] in PACKED else suffixes[-1:]
             if last and last[0] in SUFFIXES and not name.startswith("."):
                 found.append(Path(root, name))
-    return sorted(found)
+    real = {path.resolve() for path in found if not path.is_symlink()}  # VLMEvalKit links to its last results
+    return sorted(path for path in found if not (path.is_symlink() and path.resolve() in real))
 
 
 def _irregular(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Scores as text: what eval/score.py prints and writes as JSON."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 
@@ -96,7 +96,9 @@ def shown(scores: Sequence[Score]) -> list[str]:
 
 def average_table(averages: Sequence[Average], scores: Sequence[Score]) -> str:
     """Domain and paper averages, then what is missing for the others. Of a run with one dataset, none."""
-    datasets = {key: {score.dataset for score in scores if score.key == key} for key in (a.key for a in averages)}
+    datasets: dict[tuple, set[str]] = defaultdict(set)
+    for score in scores:
+        datasets[score.key].add(score.dataset)
     rows, missing = [["run", "average", "ACC", "MAE"]], []
     for average in averages:
         if len(datasets[average.key]) < 2:

@@ -1,5 +1,6 @@
 """All scores of a run with their 95% intervals: of each dataset, of each domain, and as the paper averages."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,9 +119,11 @@ def averages(scores: Sequence[Score]) -> list[Average]:
 
     A dataset of which the run predicts less than 95% is missing. Runs without any of the paper's have no averages.
     """
-    rows = []
-    for key in dict.fromkeys(score.key for score in scores):
-        by_dataset = {score.dataset: score for score in scores if score.key == key and score.dataset in PAPER}
+    rows: list[Average] = []
+    of_run: dict[tuple, dict[str, Score]] = defaultdict(dict)
+    for score in scores:
+        of_run[score.key] |= {score.dataset: score} if score.dataset in PAPER else {}
+    for key, by_dataset in of_run.items():
         for name, datasets in AVERAGED.items() if by_dataset else ():
             row = Average(key, name)
             for metric in OVER:
