@@ -34,14 +34,7 @@ class Comparison:
     detectable: float | None = None  # the smallest difference that is likely found; None: there is no telling
     holm: float | None = None  # p after Holm's correction over the datasets, each metric for itself; None: of a mean
     better: str = ""  # "better", "worse", "cannot tell", "no row differs", "too few subjects" or "too few rows"
-
-    @property
-    def verdict(self) -> str:
-        """`better`, and of too few subjects how many would do."""
-        if not self.better.startswith("too few"):
-            return self.better
-        tests = f"{self.tests} comparison{'s' * (self.tests > 1)}"
-        return f"{self.better} for {tests}; {power.needed(self.tests, ERROR)} would do"
+    verdict: str = ""  # `better`, and of too few subjects how many would do
 
 
 def comparison(parts: Sequence[Paired], tests: int = 1, name: str = "") -> Comparison:
@@ -75,17 +68,27 @@ def comparison(parts: Sequence[Paired], tests: int = 1, name: str = "") -> Compa
         tests,
         power.detectable(parts, ERROR / tests),
     )
-    return replace(line, better=_conclusion(line, p, parts))
+    return _concluded(line, p, parts)
 
 
-def _conclusion(line: Comparison, p: float, parts: Sequence[Paired]) -> str:
+def _concluded(line: Comparison, p: float, parts: Sequence[Paired]) -> Comparison:
+    """With the verdict of p."""
+    verdict = "cannot tell"
     if p < ERROR:
-        return "better" if (line.difference > 0) == (METRICS[line.metric].better == "higher") else "worse"
-    if not any(part.sums.any() for part in parts):
-        return "no row differs"
-    if line.least_p * line.tests > ERROR:
-        return "too few rows" if any(part.subjects is None for part in parts) else "too few subjects"
-    return "cannot tell"
+        verdict = "better" if (line.difference > 0) == (METRICS[line.metric].better == "higher") else "worse"
+    elif not any(part.sums.any() for part in parts):
+        verdict = "no row differs"
+    elif few := too_few(parts, line.tests):
+        verdict = few
+    return replace(line, better=verdict.partition(" for ")[0], verdict=verdict)
+
+
+def too_few(parts: Sequence[Paired], tests: int) -> str:
+    """That even if all subjects agreed, no difference could pass this many tests, and how many would do; else ""."""
+    if power.least_p(parts) * tests <= ERROR:
+        return ""
+    what = "rows" if any(part.subjects is None for part in parts) else "subjects"
+    return f"too few {what} for {tests} comparison{'s' * (tests > 1)}; {power.needed(tests, ERROR)} would do"
 
 
 def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[list[Comparison], list[str]]:
@@ -111,7 +114,7 @@ def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[l
         parts = [part for part in found if part.metric == metric.name]
         lines = [comparison([part], len(parts)) for part in parts]
         for part, line, p in zip(parts, lines, holm([line.p for line in lines])):
-            corrected[part.dataset, part.metric] = replace(line, holm=p, better=_conclusion(line, p, [part]))
+            corrected[part.dataset, part.metric] = replace(_concluded(line, p, [part]), holm=p)
         if len(parts) > 1:
             means.append(comparison(parts, 1, name))
     return [corrected[part.dataset, part.metric] for part in found] + means, errors

@@ -1,0 +1,178 @@
+"""The table of runs: a row a run, and in each column the best, and those that cannot be told from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from eval.scoring import power
+from eval.scoring.compare import ERROR, comparison, too_few
+from eval.scoring.interval import holm
+from eval.scoring.metrics import METRICS
+from eval.scoring.pairing import Paired, differences
+from eval.scoring.paper import AVERAGED, OVER
+from eval.scoring.runs import Predictions
+from eval.scoring.scores import Average, Score
+from eval.scoring.seeds import Entry, entries
+
+MANY = 5  # datasets; of more, domains and the paper's average stand for theirs. Our choice: ten columns fit a page
+
+
+class Column(NamedTuple):
+    name: str  # of a dataset or average
+    metric: str
+    datasets: tuple[str, ...]
+    average: bool = False
+
+
+@dataclass
+class Cell:
+    """A metric of a run, or its mean over the seeds of a recipe."""
+
+    value: float | None = None
+    sd: float | None = None  # of the seeds (n - 1); None of a single run
+    rank: str = ""  # "best", "cannot tell" (from the best), "worse", "not compared"; "" of a column with one value
+    p: float | None = None  # of no difference from the best
+    holm: float | None = None  # corrected for all pairs of runs that have a value
+
+
+@dataclass
+class RunTable:
+    rows: list[Entry]
+    columns: list[Column]
+    cells: list[list[Cell]]  # by row, then column
+    notes: list[str] = field(default_factory=list)  # what was not averaged or compared, and why
+
+    def to_json(self) -> list[dict]:
+        return [
+            {"runs": [key[0] for key in row.keys], "name": row.name, "strategy": row.strategy, "decode": row.decode}
+            | {"seeds": list(row.seeds), "column": column.name, "metric": column.metric}
+            | vars(cell)
+            for row, cells in zip(self.rows, self.cells)
+            for column, cell in zip(self.columns, cells)
+        ]
+
+
+def run_table(runs: Sequence[Predictions], scores: Sequence[Score], averages: Sequence[Average]) -> RunTable:
+    """All runs side by side. The best of a column has the best value; each other run is compared with it, on the rows
+    of both. Runs without ids, or without rows in common, are not compared.
+
+    p is corrected for all pairs of runs (Holm 1979), since it is chance, too, which of them is the best: of ten equal
+    runs, one or more are called worse in 2% to 3% of cases, and in 11% if corrected for the nine pairs with the best.
+    """
+    rows, notes = entries(runs)
+    values = {(score.key, score.dataset, False): score.values for score in scores}
+    values |= {(average.key, average.name, True): average.values for average in averages}
+    columns, of_seeds = _columns(scores, averages), []
+    for row in rows:
+        found = [[values.get((key, c.name, c.average), {}).get(c.metric) for key in row.keys] for c in columns]
+        of_seeds.append(found)
+    cells = [[_cell(seeds) for seeds in row] for row in of_seeds]
+    table = RunTable(rows, columns, cells, notes)
+    predictions = {(part.key, part.dataset): part for part in runs}
+
+    @cache
+    def parts(ours: int, base: int, dataset: str) -> list[Paired] | str:
+        sides = [[predictions[key, dataset] for key in rows[number].keys] for number in (ours, base)]
+        return _paired(*sides, table.notes)
+
+    for at, column in enumerate(columns):
+        here = {number: row[at] for number, row in enumerate(cells) if row[at].value is not None}
+        if len(here) > 1:
+            _rank(column, here, {number: of_seeds[number][at] for number in here}, parts, table.notes)
+    table.notes = list(dict.fromkeys(table.notes))
+    return table
+
+
+def _columns(scores: Sequence[Score], averages: Sequence[Average]) -> list[Column]:
+    """Of ACC, then of MAE: the datasets; of many, the averages that a run has, and the datasets of no average."""
+    datasets, columns = list(dict.fromkeys(score.dataset for score in scores)), []
+    for metric in OVER:
+        names, covered = [], set()
+        for name, over in AVERAGED.items() if len(datasets) > MANY else ():
+            if any(row.name == name and row.values[metric] is not None for row in averages):
+                names.append(Column(name, metric, tuple(dataset for dataset in over if dataset in OVER[metric]), True))
+                covered.update(over)
+        alone = [name for name in datasets if name not in covered]
+        scored = {score.dataset for score in scores if score.values[metric] is not None}
+        columns += [*(Column(name, metric, (name,)) for name in alone if name in scored), *names]
+    return columns
+
+
+def _cell(values: Sequence[float | None]) -> Cell:
+    if None in values:
+        return Cell()
+    return Cell(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def _paired(ours: Sequence[Predictions], base: Sequence[Predictions], notes: list[str]) -> list[Paired] | str:
+    """The differences of two rows of the table on one dataset, or why there are none."""
+    runs = [*ours, *base]
+    nameless = next((run for run in runs if run.id is None), None)
+    if nameless:
+        return f"{nameless.path} has no ids (--data names the test files)"
+    try:
+        found = differences(ours, base)
+    except ValueError as error:
+        return str(error)
+    same = all(run.id == runs[0].id for run in runs)
+    common = len(runs[0].id) if same else len(set(runs[0].id).intersection(*(run.id for run in runs[1:])))
+    for run in runs:
+        if len(run.id) > common:
+            notes.append(f"{run.path}: compared on {common:,} of its {len(run.id):,} rows of {run.dataset}")
+    return found
+
+
+def _rank(
+    column: Column, cells: Mapping[int, Cell], of_seeds: Mapping[int, list[float]], parts, notes: list[str]
+) -> None:
+    """Compare each cell of a column with its best."""
+    highest = METRICS[column.metric].better == "higher"
+    best = (max if highest else min)(cells, key=lambda number: cells[number].value)
+    cells[best].rank = "best"
+    p, pairs = {}, len(cells) * (len(cells) - 1) // 2
+    for number in (number for number in cells if number != best):
+        found = [parts(number, best, dataset) for dataset in column.datasets]
+        if reasons := [reason for reason in found if isinstance(reason, str)]:
+            notes.append(f"not compared: {reasons[0]}")
+            cells[number].rank = "not compared"
+            continue
+        of_metric = [part for several in found for part in several if part.metric == column.metric]
+        if len(of_metric) < len(column.datasets):
+            notes.append(f"not compared: no row of {column.name} that both runs parsed")
+            cells[number].rank = "not compared"
+            continue
+        line = comparison(of_metric, pairs)
+        p[number] = max(line.p, p_with_seeds(of_metric, of_seeds[number], of_seeds[best]))
+        if few := too_few(of_metric, pairs):
+            notes.append(f"{column.name} {METRICS[column.metric].label}: {few}")
+    for number, corrected in zip(p, holm([*p.values(), *[1.0] * (pairs - len(p))])):
+        cell = cells[number]
+        cell.p, cell.holm = p[number], corrected
+        cell.rank = "worse" if corrected < ERROR else "cannot tell"
+
+
+def p_with_seeds(parts: Sequence[Paired], ours: Sequence[float], base: Sequence[float]) -> float:
+    """p of no difference of two recipes, of which other seeds would have other values; 0 if there is one seed of each.
+
+    ours, base: the values of the seeds. Student's t: the variance of the difference between subjects, and that of the
+    seeds, pooled, with the degrees of freedom of Welch and Satterthwaite (1946). Our choice: a recipe with one seed is
+    taken to vary as the other one.
+    """
+    from scipy.special import stdtr
+
+    freedom = len(ours) + len(base) - 2
+    if not freedom:
+        return 0.0
+    error, difference = power.standard_error(parts), np.mean([part.difference for part in parts])
+    if error is None:
+        return 1.0
+    spread = sum(float(np.var(side)) * len(side) for side in (ours, base)) / freedom
+    variances = np.array([error**2, spread * (1 / len(ours) + 1 / len(base))])
+    if not variances.sum():
+        return float(difference == 0)
+    degrees = np.array([sum(len(part.sums) - 1 for part in parts), freedom])
+    welch = variances.sum() ** 2 / (variances**2 / degrees).sum()
+    return float(2 * stdtr(welch, -abs(difference) / np.sqrt(variances.sum())))
