@@ -27,13 +27,13 @@ class Comparison:
     ours: float
     base: float
     difference: float  # ours less base
-    interval: tuple[float, float] | None  # None: of fewer than six subjects or rows, or if no row differs
+    interval: tuple[float, float] | None  # None: of fewer than six subjects or rows, or if none differs
     p: float
     least_p: float  # the smallest p that as many subjects, or rows, can show
     tests: int = 1  # for how many p is corrected
     detectable: float | None = None  # the smallest difference that is likely found; None: there is no telling
     holm: float | None = None  # p after Holm's correction over the datasets, each metric for itself; None: of a mean
-    better: str = ""  # "better", "worse", "cannot tell", "no row differs", "too few subjects" or "too few rows"
+    better: str = ""  # "better", "worse", "cannot tell", "no row (or subject) differs" or "too few subjects (or rows)"
     verdict: str = ""  # `better`, and of too few subjects how many would do
 
 
@@ -42,18 +42,12 @@ def comparison(parts: Sequence[Paired], tests: int = 1, name: str = "") -> Compa
 
     tests: for how many p is going to be corrected. name: of a mean. The verdict is that of p as it is.
     """
-    flips = max(sign_flip.FLIPS, int(tests / SHOWN))
-    drawn = [sign_flip.draws(part.sums, part.sizes, part.dataset, flips) for part in parts]
-    shares = [[column / part.sizes.sum() for column in columns] for part, columns in zip(parts, drawn)]
-    flipped = tuple(np.mean(shares, 0))
+    flipped, (first, *others) = _flipped(parts, tests), parts
     ours, base, difference = (
         float(np.mean([getattr(part, key) for part in parts])) for key in ("ours", "base", "difference")
     )
-    first, *others = parts
     p = sign_flip.drawn_p(difference, flipped[0]) if others else sign_flip.p_value(first.sums)
-    ends = sign_flip.interval(difference, 1, flipped)
-    if not any(part.sums.any() for part in parts):
-        ends = None
+    ends = sign_flip.interval(difference, 1, flipped) if any(part.sums.any() for part in parts) else None
     sizes = (len(parts), None) if others else (first.n, first.subjects)
     line = Comparison(
         name or first.dataset,
@@ -71,13 +65,29 @@ def comparison(parts: Sequence[Paired], tests: int = 1, name: str = "") -> Compa
     return _concluded(line, p, parts)
 
 
+def p_value(parts: Sequence[Paired], tests: int) -> float:
+    """p of no difference alone, as comparison() has it."""
+    if len(parts) == 1:
+        return sign_flip.p_value(parts[0].sums)
+    return sign_flip.drawn_p(float(np.mean([part.difference for part in parts])), _flipped(parts, tests)[0])
+
+
+def _flipped(parts: Sequence[Paired], tests: int) -> sign_flip.Draws:
+    """Of each random sign, the mean over datasets of the differences, and of the rows, as shares of all."""
+    flips = max(sign_flip.FLIPS, int(tests / SHOWN))
+    drawn = [sign_flip.draws(part.sums, part.sizes, part.dataset, flips) for part in parts]
+    shares = [[column / part.sizes.sum() for column in columns] for part, columns in zip(parts, drawn)]
+    sums, sizes = np.mean(shares, 0)
+    return sums, sizes
+
+
 def _concluded(line: Comparison, p: float, parts: Sequence[Paired]) -> Comparison:
     """With the verdict of p."""
     verdict = "cannot tell"
     if p < ERROR:
         verdict = "better" if (line.difference > 0) == (METRICS[line.metric].better == "higher") else "worse"
     elif not any(part.sums.any() for part in parts):
-        verdict = "no row differs"
+        verdict = "no row differs" if any(part.subjects is None for part in parts) else "no subject differs"
     elif few := too_few(parts, line.tests):
         verdict = few
     return replace(line, better=verdict.partition(" for ")[0], verdict=verdict)

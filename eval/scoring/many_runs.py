@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.scoring import power
-from eval.scoring.compare import ERROR, comparison, too_few
+from eval.scoring.compare import ERROR, p_value, too_few
 from eval.scoring.interval import holm
 from eval.scoring.metrics import METRICS
 from eval.scoring.pairing import Paired, differences
@@ -63,14 +63,10 @@ def run_table(runs: Sequence[Predictions], scores: Sequence[Score], averages: Se
     runs, one or more are called worse in 2% to 3% of cases, and in 11% if corrected for the nine pairs with the best.
     """
     rows, notes = entries(runs)
-    values = {(score.key, score.dataset, False): score.values for score in scores}
-    values |= {(average.key, average.name, True): average.values for average in averages}
-    columns, of_seeds = _columns(scores, averages), []
-    for row in rows:
-        found = [[values.get((key, c.name, c.average), {}).get(c.metric) for key in row.keys] for c in columns]
-        of_seeds.append(found)
+    columns = _columns(scores, averages)
+    of_seeds = _of_seeds(rows, columns, scores, averages)
     cells = [[_cell(seeds) for seeds in row] for row in of_seeds]
-    table = RunTable(rows, columns, cells, notes)
+    table = RunTable(rows, columns, cells, notes + _lacking(rows, columns, of_seeds))
     predictions = {(part.key, part.dataset): part for part in runs}
 
     @cache
@@ -99,6 +95,29 @@ def _columns(scores: Sequence[Score], averages: Sequence[Average]) -> list[Colum
         scored = {score.dataset for score in scores if score.values[metric] is not None}
         columns += [*(Column(name, metric, (name,)) for name in alone if name in scored), *names]
     return columns
+
+
+def _of_seeds(
+    rows: Sequence[Entry], columns: Sequence[Column], scores: Sequence[Score], averages: Sequence[Average]
+) -> list[list[list[float | None]]]:
+    """By row and column, the values of the row's runs."""
+    values = {(score.key, score.dataset, False): score.values for score in scores}
+    values |= {(average.key, average.name, True): average.values for average in averages}
+    return [
+        [[values.get((key, c.name, c.average), {}).get(c.metric) for key in row.keys] for c in columns] for row in rows
+    ]
+
+
+def _lacking(rows: Sequence[Entry], columns: Sequence[Column], of_seeds: Sequence[Sequence[list]]) -> list[str]:
+    """A line for each mean that is not there because some of its seeds have no value."""
+    notes = []
+    for row, cells in zip(rows, of_seeds):
+        for column, values in zip(columns, cells):
+            lacking = [str(seed) for seed, value in zip(row.seeds, values) if value is None]
+            if 0 < len(lacking) < len(values):
+                what = f"{METRICS[column.metric].label} of {column.name}"
+                notes.append(f"{row.title}: no mean {what}, which seed {', '.join(lacking)} lacks")
+    return notes
 
 
 def _cell(values: Sequence[float | None]) -> Cell:
@@ -144,14 +163,14 @@ def _rank(
             notes.append(f"not compared: no row of {column.name} that both runs parsed")
             cells[number].rank = "not compared"
             continue
-        line = comparison(of_metric, pairs)
-        p[number] = max(line.p, p_with_seeds(of_metric, of_seeds[number], of_seeds[best]))
+        p[number] = max(p_value(of_metric, pairs), p_with_seeds(of_metric, of_seeds[number], of_seeds[best]))
         if few := too_few(of_metric, pairs):
             notes.append(f"{column.name} {METRICS[column.metric].label}: {few}")
     for number, corrected in zip(p, holm([*p.values(), *[1.0] * (pairs - len(p))])):
         cell = cells[number]
         cell.p, cell.holm = p[number], corrected
-        cell.rank = "worse" if corrected < ERROR else "cannot tell"
+        told = "worse" if corrected < ERROR else "cannot tell"
+        cell.rank = "best" if cell.value == cells[best].value else told
 
 
 def p_with_seeds(parts: Sequence[Paired], ours: Sequence[float], base: Sequence[float]) -> float:

@@ -151,6 +151,18 @@ def test_seeds_are_one_row_with_their_spread():
     assert f"{cell.value:.3f} ± {cell.sd:.3f}" in run_table_text.text(made)
 
 
+def test_a_seed_without_a_dataset_leaves_no_mean_and_is_named():
+    runs = [guess(f"a_seed{seed}", 0.6) for seed in (1, 2)] + [guess("a_seed2", 0.6, "koniq", seed=1)]
+    made = table(*runs)
+    assert [cell.value is None for cell in made.cells[0]] == [False, True, False, True]
+    assert len(made.notes) == 2 and "seed 1 lacks" in made.notes[0] and "koniq" in made.notes[0]
+
+
+def test_equal_values_are_all_the_best():
+    run = guess("a", 0.6)
+    assert ranks(table(run, replace(run, run=Path("b")), guess("c", 0.3))) == ["best", "best", "worse"]
+
+
 def test_p_counts_what_other_seeds_would_change():
     """Two equal recipes whose seeds vary far more than the rows would: p is below .05 in about 5% of 400."""
     rng, below, rows_only = np.random.default_rng(0), 0, 0

@@ -168,7 +168,7 @@ def test_the_same_predictions_are_no_difference_and_no_nonsense():
     assert not errors
     for line in lines:
         assert (line.difference, line.interval, line.p, line.holm, line.detectable) == (0, None, 1, 1, None)
-        assert line.better == "no row differs"
+        assert line.better == "no subject differs"
     assert power_lines(lines) == []
 
 
