@@ -1,13 +1,12 @@
 """The table of runs: a row a run, and in each column the best, and those that cannot be told from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from eval.scoring import power
 from eval.scoring.compare import ERROR, p_value, too_few
 from eval.scoring.interval import holm
 from eval.scoring.metrics import METRICS
@@ -15,9 +14,13 @@ from eval.scoring.pairing import Paired, differences
 from eval.scoring.paper import AVERAGED, OVER
 from eval.scoring.runs import Predictions
 from eval.scoring.scores import Average, Score
-from eval.scoring.seeds import Entry, entries
+from eval.scoring.seeds import Entry, entries, p_with_seeds
 
+HARDLY = 0.01  # of the predictions; if more are unparsed, a line says so. Our choice
 MANY = 5  # datasets; of more, domains and the paper's average stand for theirs. Our choice: ten columns fit a page
+
+
+Parts = Callable[[int, int, str], list[Paired] | str]  # (ours, base, dataset) -> differences, or why there are none
 
 
 class Column(NamedTuple):
@@ -66,7 +69,7 @@ def run_table(runs: Sequence[Predictions], scores: Sequence[Score], averages: Se
     columns = _columns(scores, averages)
     of_seeds = _of_seeds(rows, columns, scores, averages)
     cells = [[_cell(seeds) for seeds in row] for row in of_seeds]
-    table = RunTable(rows, columns, cells, notes + _lacking(rows, columns, of_seeds))
+    table = RunTable(rows, columns, cells, [*notes, *_lacking(rows, columns, of_seeds), *_unparsed(rows, scores)])
     predictions = {(part.key, part.dataset): part for part in runs}
 
     @cache
@@ -120,6 +123,16 @@ def _lacking(rows: Sequence[Entry], columns: Sequence[Column], of_seeds: Sequenc
     return notes
 
 
+def _unparsed(rows: Sequence[Entry], scores: Sequence[Score]) -> list[str]:
+    notes = []
+    for row in rows:
+        sizes = [(score.unparsed, score.n) for score in scores if score.key in row.keys]
+        share = sum(unparsed for unparsed, _ in sizes) / sum(n for _, n in sizes)
+        if share > HARDLY:
+            notes.append(f"{row.title}: {share:.1%} of the predictions are unparsed: wrong for ACC, left out of MAE")
+    return notes
+
+
 def _cell(values: Sequence[float | None]) -> Cell:
     if None in values:
         return Cell()
@@ -145,53 +158,36 @@ def _paired(ours: Sequence[Predictions], base: Sequence[Predictions], notes: lis
 
 
 def _rank(
-    column: Column, cells: Mapping[int, Cell], of_seeds: Mapping[int, list[float]], parts, notes: list[str]
+    column: Column, cells: Mapping[int, Cell], of_seeds: Mapping[int, list[float]], parts: Parts, notes: list[str]
 ) -> None:
-    """Compare each cell of a column with its best."""
-    highest = METRICS[column.metric].better == "higher"
+    """Compare each cell of a column, by the number of its row, with the best. of_seeds: the values of its runs.
+
+    A cell is only worse if it is so on the rows of both, too: a run that leaves out the hard rows has a small MAE.
+    """
+    highest, metric = METRICS[column.metric].better == "higher", METRICS[column.metric].label
     best = (max if highest else min)(cells, key=lambda number: cells[number].value)
     cells[best].rank = "best"
-    p, pairs = {}, len(cells) * (len(cells) - 1) // 2
+    p, behind, pairs = {}, {}, len(cells) * (len(cells) - 1) // 2
     for number in (number for number in cells if number != best):
-        found = [parts(number, best, dataset) for dataset in column.datasets]
-        if reasons := [reason for reason in found if isinstance(reason, str)]:
-            notes.append(f"not compared: {reasons[0]}")
+        found = _of_column(column, [parts(number, best, dataset) for dataset in column.datasets])
+        if isinstance(found, str):
+            notes.append(f"not compared: {found}")
             cells[number].rank = "not compared"
             continue
-        of_metric = [part for several in found for part in several if part.metric == column.metric]
-        if len(of_metric) < len(column.datasets):
-            notes.append(f"not compared: no row of {column.name} that both runs parsed")
-            cells[number].rank = "not compared"
-            continue
-        p[number] = max(p_value(of_metric, pairs), p_with_seeds(of_metric, of_seeds[number], of_seeds[best]))
-        if few := too_few(of_metric, pairs):
-            notes.append(f"{column.name} {METRICS[column.metric].label}: {few}")
+        p[number] = max(p_value(found, pairs), p_with_seeds(found, of_seeds[number], of_seeds[best]))
+        behind[number] = (np.mean([part.difference for part in found]) < 0) == highest
+        if few := too_few(found, pairs):
+            notes.append(f"{column.name} {metric}: {few}")
     for number, corrected in zip(p, holm([*p.values(), *[1.0] * (pairs - len(p))])):
         cell = cells[number]
         cell.p, cell.holm = p[number], corrected
-        told = "worse" if corrected < ERROR else "cannot tell"
+        told = "worse" if corrected < ERROR and behind[number] else "cannot tell"
         cell.rank = "best" if cell.value == cells[best].value else told
 
 
-def p_with_seeds(parts: Sequence[Paired], ours: Sequence[float], base: Sequence[float]) -> float:
-    """p of no difference of two recipes, of which other seeds would have other values; 0 if there is one seed of each.
-
-    ours, base: the values of the seeds. Student's t: the variance of the difference between subjects, and that of the
-    seeds, pooled, with the degrees of freedom of Welch and Satterthwaite (1946). Our choice: a recipe with one seed is
-    taken to vary as the other one.
-    """
-    from scipy.special import stdtr
-
-    freedom = len(ours) + len(base) - 2
-    if not freedom:
-        return 0.0
-    error, difference = power.standard_error(parts), np.mean([part.difference for part in parts])
-    if error is None:
-        return 1.0
-    spread = sum(float(np.var(side)) * len(side) for side in (ours, base)) / freedom
-    variances = np.array([error**2, spread * (1 / len(ours) + 1 / len(base))])
-    if not variances.sum():
-        return float(difference == 0)
-    degrees = np.array([sum(len(part.sums) - 1 for part in parts), freedom])
-    welch = variances.sum() ** 2 / (variances**2 / degrees).sum()
-    return float(2 * stdtr(welch, -abs(difference) / np.sqrt(variances.sum())))
+def _of_column(column: Column, found: Sequence[list[Paired] | str]) -> list[Paired] | str:
+    """The differences in a column's metric on each of its datasets, or why one of them has none."""
+    if reasons := [reason for reason in found if isinstance(reason, str)]:
+        return reasons[0]
+    parts = [part for several in found for part in several if part.metric == column.metric]
+    return parts if len(parts) == len(column.datasets) else f"no row of {column.name} that both runs parsed"

@@ -1,4 +1,4 @@
-"""Which runs are several seeds of one recipe, and stand in one row of the table of runs.
+"""Which runs are several seeds of one recipe, in one row of the table of runs, and what other seeds would change.
 
 Two rules, nothing else is averaged. By provenance: eval/predict.py's provenance.json names the model, whose own
 provenance.json (of the sweep) says the recipe and the seed: runs with the same recipe, data and settings, and different
@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from eval.scoring import power
 from eval.scoring.next_command import options_of
+from eval.scoring.pairing import Paired
 from eval.scoring.runs import Predictions
 from storm import provenance
 
@@ -105,3 +109,27 @@ def _without(path: str, word: re.Match) -> str:
     if not before.rstrip("/") or before.endswith("/"):
         return before + after.lstrip("/_-. ") if after.strip("/") else before.rstrip("/") or path
     return before.rstrip("_-. ") + after
+
+
+def p_with_seeds(parts: Sequence[Paired], ours: Sequence[float], base: Sequence[float]) -> float:
+    """p of no difference of two recipes, of which other seeds would have other values; 0 if there is one seed of each.
+
+    ours, base: the values of the seeds. Student's t: the variance of the difference between subjects, and that of the
+    seeds, pooled, with the degrees of freedom of Welch and Satterthwaite (1946). Our choice: a recipe with one seed is
+    taken to vary as the other one.
+    """
+    from scipy.special import stdtr
+
+    freedom = len(ours) + len(base) - 2
+    if not freedom:
+        return 0.0
+    error, difference = power.standard_error(parts), np.mean([part.difference for part in parts])
+    if error is None:
+        return 1.0
+    spread = sum(float(np.var(side)) * len(side) for side in (ours, base)) / freedom
+    variances = np.array([error**2, spread * (1 / len(ours) + 1 / len(base))])
+    if not variances.sum():
+        return float(difference == 0)
+    degrees = np.array([sum(len(part.sums) - 1 for part in parts), freedom])
+    welch = variances.sum() ** 2 / (variances**2 / degrees).sum()
+    return float(2 * stdtr(welch, -abs(difference) / np.sqrt(variances.sum())))

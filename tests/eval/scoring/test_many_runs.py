@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 
 from eval.score import main
-from eval.scoring import many_runs, run_table_text, scores
+from eval.scoring import many_runs, power, run_table_text, scores
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.pairing import differences
 from eval.scoring.paper import DATASETS
 from eval.scoring.runs import Predictions
-from eval.scoring.seeds import entries
+from eval.scoring.seeds import entries, p_with_seeds
 from storm import provenance
 from storm.datasets import SCALES
 from tests.helpers.predictions import line, predictions
@@ -65,7 +65,8 @@ def test_of_equal_runs_hardly_any_is_called_worse_than_the_best_of_them():
     for seed in range(100):
         runs = [guess(f"r{at}", 0.6, n=60, seed=seed) for at in range(5)]
         acc = [{"acc": float((run.pred == run.label).mean()), "mae": None} for run in runs]
-        scored = [SimpleNamespace(key=run.key, dataset="spaq", values=value) for run, value in zip(runs, acc)]
+        known = {"dataset": "spaq", "n": 60, "unparsed": 0}
+        scored = [SimpleNamespace(key=run.key, values=value, **known) for run, value in zip(runs, acc)]
         told += "worse" in ranks(many_runs.run_table(runs, scored, []))
     assert told <= 5 + 6
 
@@ -83,6 +84,18 @@ def test_what_cannot_be_compared_is_said_and_stays_unmarked():
     few = table(one, guess("two", 0.5, n=200))
     assert ranks(few) == ["best", "worse"] and "200 of its 300 rows" in few.notes[0]
     assert ranks(table(one)) == [""]
+
+
+def test_a_run_that_leaves_out_the_hard_rows_does_not_make_others_worse():
+    """One says nothing where the other is wrong, so its MAE is smaller; on the rows of both, the other is perfect."""
+    other = guess("other", 1)
+    pred = np.where(np.arange(300) % 2, UNPARSED, other.label)
+    pred[:60:2] += 1
+    other = replace(other, pred=np.where(np.arange(300) % 2, other.label + 1, other.label))
+    made = table(replace(other, run=Path("silent"), pred=pred), other)
+    assert [row[1].rank for row in made.cells] == ["best", "cannot tell"]
+    assert made.cells[1][1].holm < 0.05, "the difference is clear, but in its favor"
+    assert any("50.0% of the predictions are unparsed" in note for note in made.notes)
 
 
 def test_too_few_rows_for_any_verdict_are_said():
@@ -171,17 +184,17 @@ def test_p_counts_what_other_seeds_would_change():
         runs = [guess(f"x{at}", share, seed=int(rng.integers(1 << 30))) for at, share in enumerate(right)]
         part = differences(runs[:3], runs[3:])[0]
         values = [float((run.pred == run.label).mean()) for run in runs]
-        below += many_runs.p_with_seeds([part], values[:3], values[3:]) < 0.05
-        rows_only += abs(part.difference) > 1.96 * many_runs.power.standard_error([part])
+        below += p_with_seeds([part], values[:3], values[3:]) < 0.05
+        rows_only += abs(part.difference) > 1.96 * power.standard_error([part])
     assert below < 32 and rows_only > 100
 
 
 def test_p_of_seeds_is_students_where_rows_do_not_matter():
     part = replace(differences([guess("a", 1.0)], [guess("b", 0.0)])[0], sums=np.full(300, 1), sizes=np.full(300, 10))
     ours, base = [0.5, 0.6, 0.7], [0.45, 0.5, 0.55]
-    ours_p = many_runs.p_with_seeds([part], ours, base)
+    ours_p = p_with_seeds([part], ours, base)
     assert ours_p == pytest.approx(stats.ttest_ind(ours, base).pvalue)
-    assert many_runs.p_with_seeds([part], [0.6], [0.5]) == 0, "one seed each: the rows alone decide"
+    assert p_with_seeds([part], [0.6], [0.5]) == 0, "one seed each: the rows alone decide"
 
 
 def test_latex_and_markdown_escape_names_and_mark_cells():
