@@ -1,9 +1,11 @@
 """Score predictions: python eval/score.py FILE_OR_FOLDER... [--baseline RUN] [--table 2|3|4|5|8|9] [--json OUT]
+[--latex | --markdown] [--csv OUT.csv]
 
 Reads LLaMA-Factory's generated_predictions.jsonl (do_predict, vllm_infer), eval/predict.py's files and the authors'
 {"label", "answer"} ones. Prints all metrics of each dataset with 95% intervals, domain and paper averages, whether a
-run differs from --baseline, and the paper's tables with ours below. Exit code 0, or 2 if anything could not be used
-(the rest is printed).
+run differs from --baseline, and the paper's tables with ours below. Several runs also stand in one table, with the best
+of each column; --latex and --markdown print only that. Exit code 0, or 2 if anything could not be used (the rest is
+printed).
 """
 
 import signal
@@ -26,6 +28,12 @@ def arguments() -> Parser:
     add, numbers = parser.add_argument, "|".join(NUMBERS)
     add("--baseline", type=Path, metavar="RUN", help="test whether each run differs from this one")
     add("--table", type=one_of(NUMBERS), metavar=numbers, help="print a table of the paper with ours below")
+    only = parser.add_mutually_exclusive_group()
+    text = "print only the table of runs, "
+    only.add_argument("--latex", action="store_true", help=f"{text}as LaTeX (booktabs)")
+    only.add_argument("--markdown", action="store_true", help=f"{text}as Markdown")
+    text = "write all metrics to this csv file, a row for each run, dataset and metric"
+    add("--csv", type=Path, metavar="OUT.csv", help=text)
     add("--json", type=Path, metavar="OUT", help="write the scores to this file, too")
     text = "write how each text was read to this csv file"
     add("--readings", type=Path, metavar="FILE.csv", help=text)
@@ -52,10 +60,15 @@ def keys(text: str) -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = arguments().parse_args(argv)
-    from eval.scoring import printout, readings
+    parser = arguments()
+    args = parser.parse_args(argv)
+    alone = args.latex or args.markdown  # only the table of runs is printed
+    if alone and (args.baseline or args.table):
+        parser.error("--latex and --markdown print only the table of runs: leave out --baseline and --table")
+    from eval.scoring import printout, readings, run_table_text
     from eval.scoring.calibrate import calibrated, unknown_training
     from eval.scoring.compare import compare_runs
+    from eval.scoring.many_runs import run_table
     from eval.scoring.next_command import after_score
     from eval.scoring.runs import Options, load
     from eval.scoring.scores import averages, score
@@ -76,27 +89,34 @@ def main(argv: list[str] | None = None) -> int:
         errors += more_errors + unpaired
     scores = [score(predictions) for predictions in runs]
     results = scores, averages(scores), compared, str(args.baseline)
-    for text in printout.everything(*results, args.table) if scores else ():
+    side_by_side = run_table(runs, scores, results[1])
+    for text in printout.everything(*results, args.table) if scores and not alone else ():
         print(text)
-    if text := printout.files_table(runs):
-        print(f"\n{text}")
-    if text := readings.rules_table(runs):
-        print(f"\n{text}")
+    if scores and alone:
+        print((run_table_text.latex if args.latex else run_table_text.markdown)(side_by_side))
+    elif len({predictions.key for predictions in runs}) > 1:
+        print(f"\nall runs\n{run_table_text.text(side_by_side)}")
+    beside = sys.stderr if alone else sys.stdout  # how files and answers were read is always said
+    for text in filter(None, (printout.files_table(runs), readings.rules_table(runs))):
+        print(f"\n{text}", file=beside)
     if args.readings:
         try:
             readings.write(args.readings, runs, bool(args.readings_only), args.keys)
         except OSError as error:
             errors.append(f"--readings {describe(error)}")
-    if text := printout.note(runs):
-        print(text)
-    if text := unknown_training(held_out):
-        print(text)
+    for text in filter(None, (printout.note(runs), unknown_training(held_out))):
+        print(text, file=beside)
+    if args.csv:
+        try:
+            run_table_text.write_csv(args.csv, scores, side_by_side)
+        except OSError as error:
+            errors.append(f"--csv {describe(error)}")
     if args.json:
         try:
-            write_json(args.json, printout.to_json(*results) | {"errors": errors})
+            write_json(args.json, printout.to_json(*results) | {"runs": side_by_side.to_json(), "errors": errors})
         except OSError as error:
             errors.append(f"--json {describe(error)}")
-    if scores:
+    if scores and not alone:
         print(f"\n{after_score(args.paths, args.scale, args.data)}")
     return print_errors(errors)
 

@@ -27,8 +27,8 @@ def table(rows: Sequence[Sequence[Cell]], kind: str = "text") -> str:
 
 
 def _is_text(column: Sequence[Cell]) -> bool:
-    """Whether a column holds words: some text that does not begin with a digit, a sign or "~"."""
-    return any(isinstance(cell, str) and cell and not cell.lstrip("~+-−")[:1].isdigit() for cell in column)
+    """Whether a column holds words: some text that does not begin with a digit, a sign or a mark."""
+    return any(isinstance(cell, str) and cell and not cell.lstrip("~+-−*=?")[:1].isdigit() for cell in column)
 
 
 def _cell(value: Cell) -> str:

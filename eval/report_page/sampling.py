@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.report_page.sections import distances, hits
-from eval.scoring.compare import Comparison, compare, paired
+from eval.scoring.compare import Comparison, compare
+from eval.scoring.pairing import paired
 from eval.scoring.runs import Predictions
 from eval.scoring.weighted_rows import worst_error
 

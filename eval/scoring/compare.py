@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.scoring.bootstrap import RESAMPLES, n_drawn, resampled
-from eval.scoring.interval import holm, interval, p_value
-from eval.scoring.metrics import METRICS, Metric, value
+from eval.scoring import power, sign_flip
+from eval.scoring.interval import holm
+from eval.scoring.metrics import METRICS
+from eval.scoring.pairing import COMPARED, Paired, differences
 from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.runs import Predictions
-from eval.scoring.weighted_rows import distinct, rows_at
 
 ERROR = 0.05  # the chance that any of the datasets is called different though none is (Holm 1979)
-COMPARED = (METRICS["acc"], METRICS["mae"])
+SHOWN = 0.01  # the smallest p that random signs can show, times the tests, is at most this
 
 
 @dataclass
@@ -27,75 +27,78 @@ class Comparison:
     ours: float
     base: float
     difference: float  # ours less base
-    interval: tuple[float, float] | None
+    interval: tuple[float, float] | None  # None: of fewer than six subjects or rows, or if none differs
     p: float
+    least_p: float  # the smallest p that as many subjects, or rows, can show
+    tests: int = 1  # for how many p is corrected
+    detectable: float | None = None  # the smallest difference that is likely found; None: there is no telling
     holm: float | None = None  # p after Holm's correction over the datasets, each metric for itself; None: of a mean
-    better: str = ""  # "better", "worse" or "cannot tell"
+    better: str = ""  # "better", "worse", "cannot tell", "no row (or subject) differs" or "too few subjects (or rows)"
+    verdict: str = ""  # `better`, and of too few subjects how many would do
 
 
-def paired(ours: Predictions, base: Predictions) -> tuple[Predictions, Predictions]:
-    """The rows that both predict, in one order: by id, else by position. Raises ValueError where they differ."""
-    if ours.id is not None and base.id is not None:
-        _, at, at_base = np.intersect1d(ours.id, base.id, return_indices=True)
-        if not len(at):
-            raise ValueError(f"{ours.path} and {base.path} have no id in common")
-        order = np.argsort(at)
-        ours, base = _rows(ours, at[order]), _rows(base, at_base[order])
-    elif len(ours.label) != len(base.label):
-        have = f"{ours.path} has {len(ours.label):,} rows, {base.path} {len(base.label):,}"
-        raise ValueError(f"{have}: without ids (--data names the test files) they cannot be paired")
-    differ = np.flatnonzero(ours.label != base.label)
-    if len(differ):
-        left, right = (f"{p.path}, line {p.line[differ[0]]}, label {p.label[differ[0]]}" for p in (ours, base))
-        raise ValueError(f"{left}; {right}: not the same test data")
-    return ours, base
+def comparison(parts: Sequence[Paired], tests: int = 1, name: str = "") -> Comparison:
+    """The difference in one metric on a dataset, or of its mean over several; and how sure it is.
 
-
-def _rows(predictions: Predictions, at: np.ndarray) -> Predictions:
-    """A part of the rows. Subjects who are in none of them are forgotten."""
-    subject = None if predictions.subject is None else np.unique(predictions.subject[at], return_inverse=True)[1]
-    columns = {name: getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "line")}
-    for name in ("probs", "score"):
-        columns[name] = None if getattr(predictions, name) is None else getattr(predictions, name)[at]
-    id = predictions.id and [predictions.id[i] for i in at]
-    return replace(predictions, **columns, id=id, subject=subject)
-
-
-def difference(ours: Predictions, base: Predictions) -> tuple[list[Comparison], dict[str, np.ndarray]]:
-    """ACC and MAE of both runs on the same rows, the difference with its interval and p; and the resamples of it.
-
-    MAE is over the rows that both parsed: a run must not win by leaving the hard ones out. Raises ValueError as
-    paired() does.
+    tests: for how many p is going to be corrected. name: of a mean. The verdict is that of p as it is.
     """
-    pair = paired(ours, base)
-    columns = [pair[0].label, *(column for part in pair for column in (part.pred, part.median))]
-    _, first, index = np.unique(np.stack(columns, 1), axis=0, return_index=True, return_inverse=True)
-    index = index.ravel()
-    subject = pair[1].subject if pair[0].subject is None else pair[0].subject
-    pair = tuple(replace(part, subject=subject) for part in pair)
-    both = [rows_at(part, first, index) for part in pair]
-    sums = []  # for each metric, by distinct row: the difference, and whether it counts
-    for metric in COMPARED:
-        counted = np.logical_and(*map(metric.counted_rows, both))
-        sums += [(metric.row(both[0]) * 1 - metric.row(both[1])) * counted, counted]
-    drawn = [counts @ np.stack(sums, 1).astype(float) for counts in resampled(index, subject, ours.dataset, RESAMPLES)]
-    totals, lines, resamples = np.concatenate(drawn).T, [], {}
-    for number, metric in enumerate(COMPARED):
-        at = np.flatnonzero(sums[2 * number + 1][index])
-        if metric.applies(ours) and len(at):
-            with np.errstate(invalid="ignore"):
-                resamples[metric.name] = totals[2 * number] / totals[2 * number + 1]
-            lines.append(_line([_rows(part, at) for part in pair], metric, resamples[metric.name]))
-    return lines, resamples
+    flipped, (first, *others) = _flipped(parts, tests), parts
+    ours, base, difference = (
+        float(np.mean([getattr(part, key) for part in parts])) for key in ("ours", "base", "difference")
+    )
+    p = sign_flip.drawn_p(difference, flipped[0]) if others else sign_flip.p_value(first.sums)
+    ends = sign_flip.interval(difference, 1, flipped) if any(part.sums.any() for part in parts) else None
+    sizes = (len(parts), None) if others else (first.n, first.subjects)
+    line = Comparison(
+        name or first.dataset,
+        *sizes,
+        first.metric,
+        ours,
+        base,
+        difference,
+        ends if others else sign_flip.agreeing(ends, p),
+        p,
+        power.least_p(parts),
+        tests,
+        power.detectable(parts, ERROR / tests),
+    )
+    return _concluded(line, p, parts)
 
 
-def _line(pair: Sequence[Predictions], metric: Metric, resamples: np.ndarray) -> Comparison:
-    """The metric of both runs on the rows of `pair`, and how sure their difference is."""
-    ours, base = (value(metric, distinct(part)[0]) for part in pair)
-    number = n_drawn(pair[0])
-    sizes = len(pair[0].label), None if pair[0].subject is None else number
-    sure = interval(resamples, number), p_value(resamples, number)
-    return Comparison(pair[0].dataset, *sizes, metric.name, ours, base, ours - base, *sure)
+def p_value(parts: Sequence[Paired], tests: int) -> float:
+    """p of no difference alone, as comparison() has it."""
+    if len(parts) == 1:
+        return sign_flip.p_value(parts[0].sums)
+    return sign_flip.drawn_p(float(np.mean([part.difference for part in parts])), _flipped(parts, tests)[0])
+
+
+def _flipped(parts: Sequence[Paired], tests: int) -> sign_flip.Draws:
+    """Of each random sign, the mean over datasets of the differences, and of the rows, as shares of all."""
+    flips = max(sign_flip.FLIPS, int(tests / SHOWN))
+    drawn = [sign_flip.draws(part.sums, part.sizes, part.dataset, flips) for part in parts]
+    shares = [[column / part.sizes.sum() for column in columns] for part, columns in zip(parts, drawn)]
+    sums, sizes = np.mean(shares, 0)
+    return sums, sizes
+
+
+def _concluded(line: Comparison, p: float, parts: Sequence[Paired]) -> Comparison:
+    """With the verdict of p."""
+    verdict = "cannot tell"
+    if p < ERROR:
+        verdict = "better" if (line.difference > 0) == (METRICS[line.metric].better == "higher") else "worse"
+    elif not any(part.sums.any() for part in parts):
+        verdict = "no row differs" if any(part.subjects is None for part in parts) else "no subject differs"
+    elif few := too_few(parts, line.tests):
+        verdict = few
+    return replace(line, better=verdict.partition(" for ")[0], verdict=verdict)
+
+
+def too_few(parts: Sequence[Paired], tests: int) -> str:
+    """That even if all subjects agreed, no difference could pass this many tests, and how many would do; else ""."""
+    if power.least_p(parts) * tests <= ERROR:
+        return ""
+    what = "rows" if any(part.subjects is None for part in parts) else "subjects"
+    return f"too few {what} for {tests} comparison{'s' * (tests > 1)}; {power.needed(tests, ERROR)} would do"
 
 
 def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[list[Comparison], list[str]]:
@@ -103,7 +106,7 @@ def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[l
 
     ours: of one strategy and decoding; of a baseline with several, its predictions with the same ones are taken.
     """
-    lines, errors, resamples = [], [], {metric.name: [] for metric in COMPARED}
+    by_dataset, errors = [], []
     for predictions in ours:
         same = _alike(predictions, base)
         if len(same) != 1:
@@ -111,22 +114,20 @@ def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[l
             errors.append(f"{predictions.path}: compared with {compared}")
             continue
         try:
-            rows, drawn = difference(predictions, same[0])
+            by_dataset.append(differences([predictions], same))
         except ValueError as error:
             errors.append(str(error))
-            continue
-        lines += rows
-        for metric, values in drawn.items():
-            resamples[metric].append(values)
-    name = "paper's average" if set(PAPER) <= {line.dataset for line in lines} else "mean of these"
-    means = []
+    found = [part for parts in by_dataset for part in parts]
+    name = "paper's average" if set(PAPER) <= {part.dataset for part in found} else "mean of these"
+    corrected, means = {}, []
     for metric in COMPARED:
-        rows = [line for line in lines if line.metric == metric.name]
-        for line, p in zip(rows, holm([line.p for line in rows])):
-            line.holm, line.better = p, _conclusion(line, p)
-        if len(rows) > 1:
-            means.append(_mean(rows, np.mean(resamples[metric.name], 0), name))
-    return lines + means, errors
+        parts = [part for part in found if part.metric == metric.name]
+        lines = [comparison([part], len(parts)) for part in parts]
+        for part, line, p in zip(parts, lines, holm([line.p for line in lines])):
+            corrected[part.dataset, part.metric] = replace(_concluded(line, p, [part]), holm=p)
+        if len(parts) > 1:
+            means.append(comparison(parts, 1, name))
+    return [corrected[part.dataset, part.metric] for part in found] + means, errors
 
 
 def compare_runs(
@@ -142,14 +143,6 @@ def compare_runs(
     return compared, errors
 
 
-def _mean(rows: Sequence[Comparison], resamples: np.ndarray, name: str) -> Comparison:
-    fewest = min(row.subjects or row.n for row in rows)
-    means = [float(np.mean([getattr(row, key) for row in rows])) for key in ("ours", "base", "difference")]
-    sure = interval(resamples, fewest), p_value(resamples, fewest)
-    mean = Comparison(name, len(rows), None, rows[0].metric, *means, *sure)
-    return replace(mean, better=_conclusion(mean, mean.p))
-
-
 def _alike(predictions: Predictions, base: Sequence[Predictions]) -> list[Predictions]:
     """The baseline's predictions of a dataset; of several, those of the same strategy, then of the same decoding."""
     same = [other for other in base if other.dataset == predictions.dataset]
@@ -157,9 +150,3 @@ def _alike(predictions: Predictions, base: Sequence[Predictions]) -> list[Predic
         if len(same) > 1:
             same = [other for other in same if getattr(other, key) == getattr(predictions, key)]
     return same
-
-
-def _conclusion(line: Comparison, p: float) -> str:
-    if p >= ERROR:
-        return "cannot tell"
-    return "better" if (line.difference > 0) == (METRICS[line.metric].better == "higher") else "worse"

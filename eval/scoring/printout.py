@@ -6,6 +6,8 @@ from textwrap import fill
 
 from eval.inference.posterior import diagram
 from eval.scoring.compare import Comparison
+from eval.scoring.comparison_table import LEGEND as COMPARISON_LEGEND
+from eval.scoring.comparison_table import comparison_table
 from eval.scoring.forms import OWN
 from eval.scoring.metrics import METRICS
 from eval.scoring.paper import DOMAINS
@@ -33,9 +35,6 @@ LEGEND_EXACT = """\
 exact: {}Each metric has the best decision for it, from one distribution: ACC its mode, MAE its median, SRCC and PLCC \
 its mean."""
 NOT_THE_PAPERS = "not the paper's protocol. "
-LEGEND_BASELINE = """\
-difference: the run less the baseline, paired, on the rows that both predict; of MAE, on those that both parsed.
-p: by the bootstrap. Holm: p corrected for the number of datasets. "cannot tell": p is .05 or more."""
 
 
 def everything(
@@ -46,11 +45,7 @@ def everything(
     if means := average_table(averages, scores):
         yield "\n" + means
     for key, lines in compared.items():
-        rows = [["dataset", "n", "metric", "run", "baseline", "difference", "p", "Holm", "verdict"]]
-        for line in lines:
-            cells = [line.ours, line.base, number(line.difference, line.interval), line.p, line.holm, line.better]
-            rows.append([line.dataset, line.n, line.metric.upper(), *cells])
-        yield f"\n{printable(' '.join(key))} against {printable(baseline)}\n{table(rows)}"
+        yield f"\n{printable(' '.join(key))} against {printable(baseline)}\n{comparison_table(lines)}"
     if table_number:
         yield "\n" + side_by_side(table_number, scores, averages)
     yield "\n" + " ".join(f"{key}: {SIZES[key]}." for key in sizes(scores) if SIZES[key])
@@ -60,7 +55,7 @@ def everything(
     if any(score.decode == "exact" for score in scores):
         ours = NOT_THE_PAPERS * any(score.n_paper is not None for score in scores)
         yield fill(LEGEND_EXACT.format(ours), 119)
-    yield from [LEGEND_BASELINE] * bool(compared)
+    yield from [COMPARISON_LEGEND] * bool(compared)
     for score in scores:
         file = printable(score.file)
         if score.reliability is not None:

@@ -13,8 +13,8 @@ from eval import report, score
 from eval.report_page import figures, sections
 from eval.report_page.cards import error_sizes
 from eval.scoring import testsets
-from eval.scoring.compare import paired
 from eval.scoring.metrics import UNPARSED
+from eval.scoring.pairing import paired
 from eval.scoring.runs import load
 from storm.custom_scale import read
 from storm.datasets import SCALES
