@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     from eval.scoring.many_runs import run_table
     from eval.scoring.next_command import after_score
     from eval.scoring.runs import Options, load
-    from eval.scoring.scores import averages, score
+    from eval.scoring.scores import averages, score_all
     from eval.scoring.testsets import scales_and_test_files
 
     scales, tests, errors = scales_and_test_files(args.scale, args.data)
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         baseline, more_errors = load([args.baseline], scales, tests, how)
         compared, unpaired = compare_runs(runs, baseline) if baseline else ({}, [])
         errors += more_errors + unpaired
-    scores = [score(predictions) for predictions in runs]
+    scores = score_all(runs)
     results = scores, averages(scores), compared, str(args.baseline)
     side_by_side = run_table(runs, scores, results[1])
     for text in printout.everything(*results, args.table) if scores and not alone else ():

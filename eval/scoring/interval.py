@@ -39,12 +39,16 @@ def interval(values: np.ndarray, n: int, metric: Metric, value: float | None = N
         low, high = np.clip([center - reach, center + reach], *metric.bounds)
     else:
         tail = ndtr(-wide * student)
-        low, high = np.nanquantile(values, [tail, 1 - tail])
+        values = values[~np.isnan(values)]
+        low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def holm(p: list[float]) -> list[float]:
-    """p-values of several comparisons, corrected so that few are called different by chance (Holm 1979)."""
-    order = np.argsort(p, kind="stable")
-    corrected = np.minimum(1, np.maximum.accumulate(np.array(p)[order] * np.arange(len(p), 0, -1)))
+def holm(p: list[float], tests: int = 0) -> list[float]:
+    """p-values of several comparisons, corrected so that few are called different by chance (Holm 1979).
+
+    tests: how many comparisons there are, if more than those of p; the others are taken to have larger ones.
+    """
+    order, tests = np.argsort(p, kind="stable"), tests or len(p)
+    corrected = np.minimum(1, np.maximum.accumulate(np.array(p)[order] * np.arange(tests, tests - len(p), -1)))
     return corrected[np.argsort(order)].tolist()

@@ -1,5 +1,6 @@
 """The table of runs: a row a run, and in each column the best, and those that cannot be told from it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -124,9 +125,11 @@ def _lacking(rows: Sequence[Entry], columns: Sequence[Column], of_seeds: Sequenc
 
 
 def _unparsed(rows: Sequence[Entry], scores: Sequence[Score]) -> list[str]:
-    notes = []
+    notes, of_run = [], defaultdict(list)
+    for score in scores:
+        of_run[score.key].append((score.unparsed, score.n))
     for row in rows:
-        sizes = [(score.unparsed, score.n) for score in scores if score.key in row.keys]
+        sizes = [size for key in row.keys for size in of_run[key]]
         share = sum(unparsed for unparsed, _ in sizes) / sum(n for _, n in sizes)
         if share > HARDLY:
             notes.append(f"{row.title}: {share:.1%} of the predictions are unparsed: wrong for ACC, left out of MAE")
@@ -178,7 +181,7 @@ def _rank(
         behind[number] = (np.mean([part.difference for part in found]) < 0) == highest
         if few := too_few(found, pairs):
             notes.append(f"{column.name} {metric}: {few}")
-    for number, corrected in zip(p, holm([*p.values(), *[1.0] * (pairs - len(p))])):
+    for number, corrected in zip(p, holm([*p.values()], pairs) if p else []):
         cell = cells[number]
         cell.p, cell.holm = p[number], corrected
         told = "worse" if corrected < ERROR and behind[number] else "cannot tell"

@@ -114,10 +114,11 @@ def _rows(runs: RunTable, short: bool = False) -> Iterable[tuple[list[str], list
     """short: without the folder that all runs are in."""
     folders = [Path(row.name).parent.parts for row in runs.rows]
     shared = len(os.path.commonprefix(folders)) if short else 0
+    heads = _heads(runs)[1:]
     for row, cells in zip(runs.rows, runs.cells):
         title = row.title.removeprefix(row.name)
         name = str(Path(*Path(row.name).parts[shared:])) if shared else row.name
-        yield [name + title, *(getattr(row, key) for key in _heads(runs)[1:])], cells
+        yield [name + title, *(getattr(row, key) for key in heads)], cells
 
 
 def _number(cell: Cell, between: str = " ± ") -> str:

@@ -66,8 +66,8 @@ def entries(runs: Sequence[Predictions]) -> tuple[list[Entry], list[str]]:
     rows = []
     for members in groups.values():
         rows += _rows(sorted(members, key=lambda member: (member[0] or 0, member[1])), notes)
-    order = list(files)
-    return sorted(rows, key=lambda row: min(map(order.index, row.keys))), notes
+    order = {key: place for place, key in enumerate(files)}
+    return sorted(rows, key=lambda row: min(order[key] for key in row.keys)), notes
 
 
 def _rows(members: Sequence[tuple], notes: list[str]) -> list[Entry]:

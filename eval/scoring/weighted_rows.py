@@ -38,7 +38,9 @@ class Rows:
 
     def total(self, column: np.ndarray | int) -> np.ndarray:
         """The sum of a column over the rows of each resample, (B,)."""
-        return self.counts @ np.broadcast_to(column, self.label.shape).astype(float)
+        weights = np.empty(len(self.label))
+        weights[:] = column
+        return self.counts @ weights
 
     @cached_property
     def parsed(self) -> np.ndarray:
