@@ -37,6 +37,10 @@ def open_regular(path: Path, buffering: int = -1) -> IO[bytes]:
     raise OSError(errno.EINVAL, "is not a regular file", str(path))
 
 
+class CutOff(ValueError):
+    """A packed file that ends before its end."""
+
+
 class Locked(OSError):
     """Another process writes to this folder; says which folder, in one line."""
 
@@ -144,10 +148,10 @@ def json_lines(file: IO[bytes], loads: Callable[[str], Any] = orjson.loads) -> I
 
     def lines() -> Iterator[bytes]:
         nonlocal unfinished, too_long
-        while line := file.readline(LONGEST_LINE):
+        while line := _piece(file):
             rest, too_long = line, len(line) == LONGEST_LINE and not line.endswith(b"\n")
             while too_long and rest and not rest.endswith(b"\n"):  # read over it, a piece at a time
-                rest = file.readline(LONGEST_LINE)
+                rest = _piece(file)
             unfinished = not (rest or line).endswith(b"\n")
             yield b"{" if too_long else line
 
@@ -164,6 +168,15 @@ def json_lines(file: IO[bytes], loads: Callable[[str], Any] = orjson.loads) -> I
                     yield Line(number, None, f"a line of more than {LONGEST_LINE >> 20} MB, which no row has")
                 elif error.line.strip():
                     yield Line(number, None, _fault(error) + "; cut off (truncated file?)" * unfinished)
+
+
+def _piece(file: IO[bytes]) -> bytes:
+    """The next line, or a part of a long one. Raises CutOff where a packed file ends early: its EOFError would be taken
+    for the end."""
+    try:
+        return file.readline(LONGEST_LINE)
+    except EOFError as error:
+        raise CutOff(str(error)) from None
 
 
 def _fault(error: jsonlines.InvalidLineError) -> str:

@@ -4,12 +4,10 @@ folder with a JSON file for each row.
 The first bytes decide, not the name. What the records mean is the matter of forms.py.
 """
 
-import csv
 import gzip
 import io
 import json
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +16,8 @@ from typing import IO, Any
 
 import orjson
 
-from storm.files import Line, json_lines, open_regular, read_json
+from eval.scoring.record_tables import parquet, text_table, workbook
+from storm.files import CutOff, Line, json_lines, open_regular, read_json
 from storm.text import printable
 
 HEAD = 1 << 20  # bytes that tell what a file is
@@ -62,7 +61,7 @@ def records(path: Path, known: Known) -> Iterator[Line]:
         return
     try:
         yield from _records(path, known)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, CutOff, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: a packed file that is damaged or cut off ({error}); write it again") from None
 
 
@@ -91,8 +90,7 @@ def _is_row(data: Any, known: Known) -> bool:
 
 
 def _records(path: Path, known: Known) -> Iterator[Line]:
-    with _opened(path) as file:
-        head = file.read(HEAD)
+    head = _head(path)
     begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     what = next((what for start, what in OTHERS.items() if head.startswith(start)), "")
     if head[257:262] == b"ustar":
@@ -102,18 +100,37 @@ def _records(path: Path, known: Known) -> Iterator[Line]:
     if what:
         raise ValueError(f"{path}: {what}")
     if head.startswith(b"PAR1"):
-        yield from _parquet(path)
+        yield from parquet(path)
     elif head.startswith(b"PK\x03\x04"):
-        yield from _workbook(path)
-    elif encoding := _utf16(head):
+        yield from workbook(path)
+    elif (encoding := _utf16(head)) and head.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
+        with _opened(path) as file:
+            yield from text_table(path, file, encoding)
+    elif encoding:
         yield from _of_text(path, _text(path, encoding), known)
     elif _has_lines(path, head, begins, known):
         with _opened(path) as file:
             yield from json_lines(file, _loads)
     elif b"\0" in head:
         raise ValueError(f"{path}: a NUL byte, which no text has; write JSON lines, csv, .xlsx or .parquet")
-    elif head.strip():
+    elif begins in (b"{", b"["):
         yield from _of_text(path, _text(path, "utf-8-sig"), known)
+    elif head.strip():
+        with _opened(path) as file:
+            yield from text_table(path, file, "utf-8-sig")
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, unpacked; of a damaged one, as many as there are."""
+    head = b""
+    with _opened(path) as file:
+        try:
+            while len(head) < HEAD and (more := file.read1(HEAD - len(head))):
+                head += more
+        except EOFError:
+            if not head:
+                raise
+    return head
 
 
 @contextmanager
@@ -180,10 +197,7 @@ def _text(path: Path, encoding: str) -> str:
 
 
 def _of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
-    """The rows of a text that is read as a whole: JSON, JSON lines in UTF-16, or a table."""
-    if text.lstrip("\ufeff \t\r\n")[:1] not in ("{", "["):
-        yield from _table(path, text.lstrip("\ufeff"))
-        return
+    """The rows of a text that is read as a whole: JSON, or JSON lines in UTF-16."""
     try:
         data = _loads(text.lstrip("\ufeff"))
     except ValueError as error:
@@ -193,7 +207,9 @@ def _of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
         data = values
     rows = data if isinstance(data, list) else [data] if _is_row(data, known) else _held(data)
     if rows is None:
-        raise ValueError(f"{path}: JSON without rows of predictions ({_keys(data)})")
+        raise ValueError(
+            f"{path}: JSON without rows of predictions ({_keys(data)}); --keys predict=KEY,label=KEY names them"
+        )
     for number, row in enumerate(rows, start=1):
         yield Line(number, row)
 
@@ -234,63 +250,12 @@ def _keys(data: Any) -> str:
     return "keys: " + printable(", ".join(map(str, list(data)[:8]))) if isinstance(data, dict) else "a single value"
 
 
-def _table(path: Path, text: str) -> Iterator[Line]:
-    """The rows of csv, tsv and the like; the first names the columns. A cell may have several lines."""
-    first, _, _ = text.partition("\n")
-    delimiter = max(",;\t|", key=first.count)
-    csv.field_size_limit(sys.maxsize)  # images as text, which some tools keep in a column
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        if len(columns) < 2:
-            raise ValueError(f"{path}: neither JSON nor a table with a header: {printable(first[:60])}")
-        if twice := next((name for at, name in enumerate(columns) if name and name in columns[:at]), ""):
-            raise ValueError(f"{path}: column {printable(twice)!r} is there twice; rename one")
-        line = reader.line_num + 1
-        for cells in reader:
-            if any(cells):
-                fault = f"{len(cells)} cells for {len(columns)} columns" if len(cells) != len(columns) else ""
-                yield Line(line, None if fault else dict(zip(columns, (cell or None for cell in cells))), fault)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {line}: {error}; close or double the quote there") from None
-
-
-def _workbook(path: Path) -> Iterator[Line]:
-    """The rows of the one sheet of an .xlsx file. Raises ValueError for another archive."""
-    from zipfile import ZipFile, is_zipfile
-
-    from data_prep.rating_sheets import sheet_rows
-
-    if not is_zipfile(path) or "xl/workbook.xml" not in ZipFile(path).namelist():
-        raise ValueError(f"{path}: a zip archive; unpack it and name the file in it")
-    rows = iter(sheet_rows(path, []))
-    _, columns = next(rows, (0, []))
-    for number, cells in rows:
-        yield Line(number, dict(zip(columns, (cell or None for cell in cells))))
-
-
-def _parquet(path: Path) -> Iterator[Line]:
-    """The rows of a .parquet file, without columns of bytes (images). Raises ValueError if it is damaged."""
-    from pyarrow import ArrowException, types
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with open_regular(path) as opened, ParquetFile(opened) as file:
-            names = [field.name for field in file.schema_arrow if not types.is_binary(field.type)]
-            rows = (row for batch in file.iter_batches(columns=names) for row in batch.to_pylist())
-            for number, row in enumerate(rows, start=1):
-                yield Line(number, row)
-    except (ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not a readable .parquet file ({printable(str(error))[:100]})") from None
-
-
 def _loads(text: str | bytes) -> Any:
-    """JSON, with the NaN and Infinity that Python writes. Raises ValueError."""
+    """JSON, with the NaN, Infinity and halves of letters that Python writes. Raises ValueError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        if (b"NaN" if isinstance(text, bytes) else "NaN") not in text:
+        signs = ("NaN", "Infinity", "\\ud")
+        if not any((sign.encode() if isinstance(text, bytes) else sign) in text for sign in signs):
             raise
         return json.loads(text)

@@ -190,7 +190,7 @@ def read_file(
             what = f"{len(unread):,} images could not be read, which counts as unparsed ({unread[0]})"
             errors.append(f"{path}: {what}; the same eval/predict.py command tries them again")
     if loaded:
-        loaded[0].notes = settled.notes
+        loaded[0].notes = [*settled.notes, *loaded[0].notes]
     return loaded, errors
 
 
@@ -220,7 +220,7 @@ def _of_group(
         loaded.append(predictions)
     if len(loaded) > 1:
         what = f"{len(exact):,} rows have probabilities and {len(text):,} have only texts; they are scored apart"
-        loaded[0].notes = [f"{path}: {group.dataset}: {what}"]
+        loaded[0].notes = [f"{path}: {group.dataset}: {what}", *loaded[0].notes]
     return loaded
 
 
