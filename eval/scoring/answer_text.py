@@ -48,10 +48,15 @@ def text_of(value: Any) -> tuple[str, str]:
     raise ValueError(f"the prediction is {str(value)[:60]!r}, not a text; {FIX}")
 
 
+def whole_letters(text: str) -> str:
+    """A text without halves of letters, which JSON can hold and no file."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _plain_text(text: str) -> tuple[str, str]:
     if len(text) > LONGEST:
         return text[:200], "too long"
-    text = text.encode("utf-8", "replace").decode()  # half a letter, which no file could hold
+    text = whole_letters(text)
     text = SPECIAL.sub("", text).strip() if "<" in text else text.strip()
     if not text:
         return "", "no answer"

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eval.scoring.answer_text import FIX, SPECIAL, text_of
+from eval.scoring.answer_text import FIX, SPECIAL, text_of, whole_letters
 from eval.scoring.records import records
 from storm.files import Line
 from storm.text import printable
@@ -127,7 +127,17 @@ def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
     image_key = form.image or (_usual("image", tuple(doc), ()) if isinstance(doc, dict) else "")
     image = _image_of(_at(facts, image_key)) if image_key else None
     question = _at(row, form.question) if form.question else None
-    return Answer(form.name, text, none, label, None if id is None else str(id), image, question, facts, form.server)
+    return Answer(
+        form.name,
+        text,
+        none,
+        label,
+        None if id is None else whole_letters(str(id)),
+        image,
+        question,
+        facts,
+        form.server,
+    )
 
 
 @lru_cache(maxsize=1000)
@@ -198,4 +208,4 @@ def _image_of(value: Any) -> str | None:
         value = value[0]
     if isinstance(value, dict):
         value = value.get("path") or value.get("url") or value.get("image_url")
-    return value if isinstance(value, str) and len(value) < 4096 else None
+    return whole_letters(value) if isinstance(value, str) and len(value) < 4096 else None

@@ -61,7 +61,9 @@ def records(path: Path, known: Known) -> Iterator[Line]:
         return
     try:
         yield from _records(path, known)
-    except (EOFError, CutOff, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, CutOff, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:  # the file itself; gzip and zstd name none
+            raise
         raise ValueError(f"{path}: a packed file that is damaged or cut off ({error}); write it again") from None
 
 

@@ -132,7 +132,7 @@ def test_predictions_of_all_kinds_below_a_folder(tmp_path, data):
     [
         ('{"a":' * 100_000, "not JSON"),
         (json.dumps(row_of(1, 1, dataset="\x1b[2J\n")), "key 'dataset' is '\\x1b[2J\\n', not a name"),
-        (json.dumps(row_of(1, 1, dataset="\ud800")), "not JSON"),
+        (json.dumps(row_of(1, 1, dataset="\ud800")), "key 'dataset' is '\\ud800', not a name"),
     ],
 )
 def test_a_row_that_is_an_attack_is_named_and_left_out(tmp_path, row, reason):
