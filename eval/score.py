@@ -16,7 +16,7 @@ from storm.options import Parser, describe, one_of, print_errors
 
 def arguments() -> Parser:
     from eval.scoring.paper_tables import NUMBERS
-    from eval.scoring.testsets import add_inputs
+    from eval.scoring.testsets import add_calibrate, add_inputs
 
     parser = Parser(prog="eval/score.py", description="Score predictions.")
     add_inputs(parser)
@@ -31,15 +31,16 @@ def arguments() -> Parser:
     )
     text = "which texts are read: strict (all that say one rating), exact (only those written as trained)"
     add("--parser", type=one_of(("strict", "exact")), default="strict", metavar="strict|exact", help=text)
-    text = "fit a temperature to these predictions of validation rows, which the model was not trained on, and apply it"
-    add("--calibrate", type=Path, metavar="PREDICTIONS", help=text)
+    add_calibrate(parser)
+    text = "write the rows to this csv file, those first whose label the model finds least likely (exact predictions)"
+    add("--flag-labels", type=Path, metavar="FILE.csv", help=text)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_args(argv)
-    from eval.scoring import printout, readings
-    from eval.scoring.calibrate import calibrated, unknown_training
+    from eval.scoring import conformal, flagged, printout, readings, votes
+    from eval.scoring.calibrate import calibrate, unknown_training
     from eval.scoring.compare import compare_runs
     from eval.scoring.next_command import after_score
     from eval.scoring.runs import load
@@ -49,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     scales, tests, errors = scales_and_test_files(args.scale, args.data)
     runs, more_errors = load(args.paths, scales, tests, args.parser)
     errors += more_errors
-    held_out = []
+    coverages, held_out = [], []
     if args.calibrate:
-        held_out, more_errors = load([args.calibrate], scales)
-        errors += more_errors or calibrated(runs, held_out)
+        coverages, held_out, more_errors = calibrate(args.calibrate, runs, scales, tests)
+        errors += more_errors
     compared = {}
     if args.baseline:
         baseline, more_errors = load([args.baseline], scales, tests, args.parser)
@@ -62,8 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     results = scores, averages(scores), compared, str(args.baseline)
     for text in printout.everything(*results, args.table) if scores else ():
         print(text)
-    if text := readings.rules_table(runs):
+    for text in filter(None, (conformal.printed(coverages), votes.printed(scores), readings.rules_table(runs))):
         print(f"\n{text}")
+    if args.flag_labels:
+        try:
+            errors += flagged.write(args.flag_labels, runs)
+        except (OSError, ValueError) as error:
+            errors.append(f"--flag-labels {describe(error)}")
     if args.readings:
         try:
             readings.write(args.readings, runs, bool(args.readings_only))
@@ -75,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         print(text)
     if args.json:
         try:
-            write_json(args.json, printout.to_json(*results) | {"errors": errors})
+            more = {"conformal": [vars(row) for row in coverages], "errors": errors}
+            write_json(args.json, printout.to_json(*results) | more)
         except OSError as error:
             errors.append(f"--json {describe(error)}")
     if scores:

@@ -34,6 +34,13 @@ def add_inputs(parser: ArgumentParser) -> None:
     add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
 
 
+def add_calibrate(parser: ArgumentParser) -> None:
+    """The argument of a command that calibrates exact predictions."""
+    text = "fit a temperature and intervals of levels (90%%) to these predictions of validation rows"
+    add = parser.add_argument
+    add("--calibrate", type=Path, metavar="PREDICTIONS", help=f"{text}, which the model was not trained on")
+
+
 def scales_and_test_files(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], Index, list[str]]:
     """All scales, with a user's own; the test files in `data`, or in PLACES and beside that scale; and errors."""
     scales, places, errors = dict(SCALES), list(data or (place for place in PLACES if place.exists())), []
@@ -87,7 +94,10 @@ def file_of(tests: Index, dataset: str, strategy: str, predictions: Path) -> Pat
     """The file that predictions are about: of the part that their name says; if it says none, test rows go first."""
     said = dataset_and_part(predictions.stem)[1]
     parts = [said] if said in PARTS else PARTS
-    return next((tests[key] for part in parts if (key := (dataset, strategy, part)) in tests), None)
+    file = next((tests[key] for part in parts if (key := (dataset, strategy, part)) in tests), None)
+    if file and said in ("train", "lite") and dataset_and_part(file.stem)[1] != said:
+        return None  # train rows are not in a test file
+    return file
 
 
 def join(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.inference.posterior import BINS, bins_of
+from eval.scoring import selective
 from storm.scales import Scale, coarse_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Rows:
     sample: np.ndarray  # how often each counts in the test set
     counts: np.ndarray  # (B, K)
     raw_error: np.ndarray | None = None  # (K,) see Predictions.raw_error
+    votes: np.ndarray | None = None  # (K, levels) see Predictions.votes; None: only text
 
     def total(self, column: np.ndarray | int) -> np.ndarray:
         """The sum of a column over the rows of each resample, (B,)."""
@@ -57,13 +59,18 @@ class Rows:
         """The distributions, of 0 where a row has none."""
         return np.where(self.parsed[:, None], self.probs, 0).astype(float)
 
+    @cached_property
+    def selective(self) -> selective.Selective:
+        return selective.selective(self)
+
 
 def rows_at(predictions: "Predictions", at: np.ndarray, index: np.ndarray) -> Rows:
     """The rows `at`, (K,), as distinct ones; index: which of them each prediction is, (n,)."""
     columns = (getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "median", "mean"))
     probs, raw_error, sample = predictions.probs, predictions.raw_error, np.bincount(index).astype(float)
     probs, raw_error = (None if column is None else column[at] for column in (probs, raw_error))
-    return Rows(predictions.scale, *columns, probs, sample, sample[None], raw_error)
+    votes = predictions.votes[at] if probs is not None and predictions.votes is not None else None
+    return Rows(predictions.scale, *columns, probs, sample, sample[None], raw_error, votes)
 
 
 def distinct(predictions: "Predictions") -> tuple[Rows, np.ndarray]:
@@ -99,6 +106,11 @@ def parsed(rows: "Rows | Predictions") -> np.ndarray:
 def both_parts(rows: "Rows | Predictions") -> np.ndarray:
     """Rows with a coarse and a fine prediction, of which "consistent" is the share that agree."""
     return parsed(rows) & (rows.coarse_pred != UNPARSED)
+
+
+def voted(rows: "Rows | Predictions") -> np.ndarray:
+    """Rows with votes and a distribution."""
+    return parsed(rows) & ~np.isnan(rows.votes[:, 0])
 
 
 def coarse_index(scale: Scale, labels: np.ndarray) -> np.ndarray:
@@ -181,3 +193,14 @@ def ranked_probability(rows: Rows) -> np.ndarray:
     levels = rows.probs.shape[1]
     reached = np.arange(levels) >= (rows.label - rows.scale.lo)[:, None]
     return ((rows.parsed_probs.cumsum(1) - reached) ** 2).sum(1) / max(1, levels - 1)
+
+
+def from_votes(rows: Rows, power: int) -> np.ndarray:
+    """Of each row, (K,): how far its distribution is from the votes, 0 to 1; 0 where either is missing.
+
+    power 1: the earth mover's distance over levels - 1, the work to move one distribution into the other. Of levels in
+    order it is the distance of the cumulative distributions (Hou, Yu & Samaras 2016, Squared Earth Mover's
+    Distance-based Loss for Training Deep Neural Networks). 2: as ranked_probability(), with votes for the label.
+    """
+    apart = (rows.parsed_probs - rows.votes).cumsum(1)
+    return np.nan_to_num((np.abs(apart) ** power).sum(1) / max(1, rows.votes.shape[1] - 1))
