@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\n{text}")
     if args.flag_labels:
         try:
-            errors += flagged.write(args.flag_labels, runs)
+            errors += flagged.write(args.flag_labels, runs, coverages)
         except (OSError, ValueError) as error:
             errors.append(f"--flag-labels {describe(error)}")
     if args.readings:
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         print(text)
     if args.json:
         try:
-            more = {"conformal": [vars(row) for row in coverages], "errors": errors}
+            more = {"conformal": [row.to_json() for row in coverages], "errors": errors}
             write_json(args.json, printout.to_json(*results) | more)
         except OSError as error:
             errors.append(f"--json {describe(error)}")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from eval.report_page.cards import Card
 from eval.report_page.figures import Picture, draw_risk
 from eval.scoring.conformal import Coverage
+from eval.scoring.metrics import METRICS
 from eval.scoring.scores import Score
 from eval.scoring.selective import SHARES
 
@@ -54,11 +55,11 @@ def doubt(scores: Sequence[Score], keys: Sequence[tuple], coverages: Sequence[Co
     for name in dict.fromkeys(score.dataset for score in scores):
         rows = [covered(keys.index(s.key), s) for s in scores if s.dataset == name and s.risk_coverage]
         if rows:
-            metric = _metric(rows[0].score)
-            rows = [row for row in rows if _metric(row.score) == metric]
+            unit = rows[0].score.unit
+            rows = [row for row in rows if row.score.unit == unit]
             curves = {row.run: row.score.risk_coverage for row in rows}
-            risk = "1 − ACC" if metric == "acc" else f"MAE, {rows[0].score.unit}"
-            parts.append(Part(name, metric.upper(), rows, draw_risk(curves, risk)))
+            risk = f"MAE, {unit}" if _counted(rows[0].score) else "1 − ACC"
+            parts.append(Part(name, METRICS[_metric(rows[0].score)].label, rows, draw_risk(curves, risk)))
     numbered = [(keys.index((row.run, row.strategy, row.decode)), row) for row in coverages]
     raters = [(score.dataset, score.raters) for score in scores if score.raters]
     return Doubt(parts, numbered, [pair for at, pair in enumerate(raters) if pair not in raters[:at]], note)
@@ -71,4 +72,8 @@ def covered(run: int, score: Score) -> Covered:
 
 
 def _metric(score: Score) -> str:
-    return "acc" if score.unit == "level" else "mae"
+    return "mae" if _counted(score) else "acc"
+
+
+def _counted(score: Score) -> bool:
+    return score.unit != "level"

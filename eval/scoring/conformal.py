@@ -12,14 +12,14 @@ Distribution-Free Prediction Sets for Two-Layer Hierarchical Models). Where rows
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from eval.inference import posterior
 from eval.scoring.bootstrap import RESAMPLES, resampled
 from eval.scoring.interval import interval
-from eval.scoring.metrics import METRICS
+from eval.scoring.metrics import METRICS, UNPARSED
 from eval.scoring.runs import Predictions
 from storm.datasets import SCALES
 from storm.rows import build_command, read_examples
@@ -48,6 +48,10 @@ class Coverage:
     coverage_rows: float | None = None  # share of all rows
     width: float | None = None  # mean number of levels, or whole years, in an interval: 1 is a single level
     problem: str = ""  # why there are no intervals
+    bounds: np.ndarray | None = field(default=None, repr=False)  # (n, 2) lowest and highest label, UNPARSED without
+
+    def to_json(self) -> dict:
+        return {name: part for name, part in vars(self).items() if name != "bounds"}
 
 
 def masses(probs: np.ndarray) -> np.ndarray:
@@ -108,7 +112,11 @@ def coverage(predictions: Predictions, validation: Sequence[Predictions], level:
     if shared := set(test).intersection(fit):
         what = f"{len(shared):,} subjects of {predictions.dataset} are scored, too ({min(shared)!r})"
         build = build_command(predictions.dataset)
-        raise ValueError(f"{what}, so intervals cannot be tested; split by subject: {build} --split subject")
+        seem = "so intervals, and ECE and RPS with the temperature, would seem better than they are; no intervals"
+        raise ValueError(f"{what}, {seem}; split by subject: {build} --split subject")
+    if not result.n:
+        result.problem = "no test row has a distribution"
+        return result
     probs = np.concatenate([part.probs[part.has_probs] for part in validation])
     labels = np.concatenate([part.label[part.has_probs] for part in validation]) - predictions.scale.lo
     try:
@@ -126,6 +134,8 @@ def coverage(predictions: Predictions, validation: Sequence[Predictions], level:
     result.coverage, result.coverage_rows = float(share.mean()), float(inside.mean())
     result.coverage_interval = interval(means, len(share), METRICS["acc"])  # a share, too
     result.width = float((high - low + 1).mean())
+    result.bounds = np.full((len(predictions.label), 2), UNPARSED)
+    result.bounds[predictions.has_probs] = np.stack([low, high], 1) + predictions.scale.lo
     return result
 
 

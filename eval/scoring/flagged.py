@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.inference import posterior
+from eval.scoring.conformal import Coverage
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.runs import Predictions
 from storm.datasets import SCALES
@@ -21,7 +22,7 @@ from storm.prompts import shown
 from storm.rows import read_examples
 
 HEAD = ("run", "dataset", "line", "id", "image", "label", "prediction", "p of label", "p at or beyond", "expected")
-HEAD += ("label - expected",)
+HEAD += ("label - expected", "lowest", "highest")  # the last two of the interval, with --calibrate
 DIGITS = 6  # of numbers: as many as predictions have
 NEEDS = "--flag-labels: no row with probs (eval/predict.py --decode exact writes them)"
 
@@ -60,7 +61,7 @@ def least_likely(runs: Sequence[Predictions], most: int | None = None) -> list[t
     return [(run, at, found) for *_, at, run, found in ranked[:most]]
 
 
-def write(path: Path, runs: Sequence[Predictions]) -> list[str]:
+def write(path: Path, runs: Sequence[Predictions], coverages: Sequence[Coverage] = ()) -> list[str]:
     """Write a row for each exact prediction, the least likely label first. Returns a line for runs without: they are
     left out, and nothing is written if no run is exact. Raises OSError."""
     texts = [run for run in runs if run.probs is None]
@@ -69,23 +70,25 @@ def write(path: Path, runs: Sequence[Predictions]) -> list[str]:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEAD)
-    writer.writerows(_rows(runs))
+    writer.writerows(_rows(runs, coverages))
     write_text(path, file.getvalue())
     more = f" and {len(texts) - 1:,} more" if len(texts) > 1 else ""
     return [f"{NEEDS}: {texts[0].path}{more} left out"] if texts else []
 
 
-def _rows(runs: Sequence[Predictions]) -> Iterator[list]:
+def _rows(runs: Sequence[Predictions], coverages: Sequence[Coverage]) -> Iterator[list]:
     """The rows of the csv file."""
+    bounds = {(row.run, row.strategy, row.decode, row.dataset): row.bounds for row in coverages}
     images = {id(run): images_of(run) for run in runs if run.probs is not None}
     names = {id(run): [shown(level, run.strategy) for level in run.scale.fine] for run in runs}
     for run, at, found in least_likely(runs):
         line, label, pred = int(run.line[at]), int(run.label[at]), int(run.pred[at])
-        words = names[id(run)]
+        words, ends = names[id(run)], bounds.get((*run.key, run.dataset))
         yield [
             *(run.run, run.dataset, line, run.id[at] if run.id else "", images[id(run)].get(line, "")),
             *(words[label - run.scale.lo], "" if pred == UNPARSED else words[pred - run.scale.lo]),
             *(found.p[at], found.beyond[at], found.expected[at], round(label - found.expected[at], DIGITS)),
+            *(["", ""] if ends is None else [words[end - run.scale.lo] for end in ends[at]]),
         ]
 
 

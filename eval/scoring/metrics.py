@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.inference.posterior import BINS
-from eval.scoring import selective
+from eval.scoring import selective, votes
 from eval.scoring import weighted_rows as weighted
 from eval.scoring.weighted_rows import UNPARSED as UNPARSED  # for all who need it
 from eval.scoring.weighted_rows import Rows, coarse_index
@@ -142,11 +142,11 @@ _ROWS = (
            legend="area under the risk-coverage curve: 1 - ACC, on counted scales MAE, of rows taken from the surest"
                   " down; 0 is best."),
     *(_at_coverage(percent, counted) for counted in (False, True) for percent in selective.SHARES),
-    _mean("emd", "EMD", "lower", lambda rows: weighted.from_votes(rows, 1), bounds=(0, 1), counted_rows=weighted.voted,
+    _mean("emd", "EMD", "lower", lambda rows: votes.from_votes(rows, 1), bounds=(0, 1), counted_rows=votes.voted,
           when="exact, votes",
           legend="earth mover's distance of the distribution and the votes of the raters, as a share of the scale."),
-    _mean("rps_votes", "RPS votes", "lower", lambda rows: weighted.from_votes(rows, 2), bounds=(0, 1),
-          counted_rows=weighted.voted, when="exact, votes",
+    _mean("rps_votes", "RPS votes", "lower", lambda rows: votes.from_votes(rows, 2), bounds=(0, 1),
+          counted_rows=votes.voted, when="exact, votes",
           legend="ranked probability score against the votes of the raters instead of the label."),
     Metric("constant_acc", "constant ACC", "higher", (0, 1),
            lambda rows: np.max([rows.total(rows.label == label) for label in set(rows.label)], 0) / rows.total(1),

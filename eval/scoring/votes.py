@@ -1,5 +1,6 @@
-"""How well one rater predicts the others: what a model of these labels can reach (the noise ceiling).
+"""How well one rater predicts the others (the noise ceiling of one person).
 
+A model that does as well is as good as a person. It can be better: a label of several raters is less noisy than one.
 Built files have the share of the raters who chose each level, not how many raters there were. So one rater, drawn by
 these shares, is compared with the label and with all shares. What that assumes: the raters of an image are
 exchangeable. The label and the shares contain the own vote of this rater, so raters look better than they are: of m
@@ -12,18 +13,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.scoring.runs import Predictions
+from eval.scoring.weighted_rows import Rows, parsed
 from storm.text import table
 
 if TYPE_CHECKING:
+    from eval.scoring.runs import Predictions
     from eval.scoring.scores import Score
 
 LEGEND = """\
 rater: one of the raters, drawn by the shares of the votes, against the label (ACC, MAE) and against all votes (EMD).
-The label and the votes contain this rater, so of few raters a rater looks better than he is."""
+The label and the votes contain this rater, so with few raters this is too good. A model can be better than a rater."""
 
 
-def raters(predictions: Predictions) -> dict | None:
+def voted(rows: "Rows | Predictions") -> np.ndarray:
+    """Rows with votes and a distribution."""
+    return parsed(rows) & ~np.isnan(rows.votes[:, 0])
+
+
+def from_votes(rows: Rows, power: int) -> np.ndarray:
+    """Of each row, (K,): how far its distribution is from the votes, 0 to 1; 0 where either is missing.
+
+    power 1: the earth mover's distance over levels - 1, the work to move one distribution into the other. Of levels in
+    order it is the distance of the cumulative distributions (Hou, Yu & Samaras 2016, Squared Earth Mover's
+    Distance-based Loss for Training Deep Neural Networks). 2: as ranked_probability(), with votes for the label.
+    """
+    apart = (rows.parsed_probs - rows.votes).cumsum(1)
+    return np.nan_to_num((np.abs(apart) ** power).sum(1) / max(1, rows.votes.shape[1] - 1))
+
+
+def raters(predictions: "Predictions") -> dict | None:
     """n: rows with votes; acc (of levels), mae, emd of one rater. None if no row has votes."""
     if predictions.votes is None:
         return None

@@ -108,11 +108,6 @@ def both_parts(rows: "Rows | Predictions") -> np.ndarray:
     return parsed(rows) & (rows.coarse_pred != UNPARSED)
 
 
-def voted(rows: "Rows | Predictions") -> np.ndarray:
-    """Rows with votes and a distribution."""
-    return parsed(rows) & ~np.isnan(rows.votes[:, 0])
-
-
 def coarse_index(scale: Scale, labels: np.ndarray) -> np.ndarray:
     """Index of the coarse group of each label; UNPARSED stays."""
     groups = [scale.coarse.index(coarse_of(scale, level)) for level in range(scale.lo, scale.hi + 1)]
@@ -193,14 +188,3 @@ def ranked_probability(rows: Rows) -> np.ndarray:
     levels = rows.probs.shape[1]
     reached = np.arange(levels) >= (rows.label - rows.scale.lo)[:, None]
     return ((rows.parsed_probs.cumsum(1) - reached) ** 2).sum(1) / max(1, levels - 1)
-
-
-def from_votes(rows: Rows, power: int) -> np.ndarray:
-    """Of each row, (K,): how far its distribution is from the votes, 0 to 1; 0 where either is missing.
-
-    power 1: the earth mover's distance over levels - 1, the work to move one distribution into the other. Of levels in
-    order it is the distance of the cumulative distributions (Hou, Yu & Samaras 2016, Squared Earth Mover's
-    Distance-based Loss for Training Deep Neural Networks). 2: as ranked_probability(), with votes for the label.
-    """
-    apart = (rows.parsed_probs - rows.votes).cumsum(1)
-    return np.nan_to_num((np.abs(apart) ** power).sum(1) / max(1, rows.votes.shape[1] - 1))

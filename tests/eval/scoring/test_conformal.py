@@ -1,5 +1,6 @@
 """Intervals of levels: contiguous, calibrated by subject, tested on other subjects, refused where they would lie."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -132,7 +133,9 @@ def scored(tmp_path, monkeypatch, capsys):
     def score(validation: list[str], data: str = "data", test: int = 12) -> tuple[int, dict | None, str, str]:
         write("test", [f"t{number}" if test else "" for number in range(test or 30)])
         write("val", validation)
-        code = main(["test", "--calibrate", "val", "--data", data, "--json", "scores.json"])
+        code = main(
+            ["test", "--calibrate", "val", "--data", data, "--json", "scores.json", "--flag-labels", "labels.csv"]
+        )
         rows = json.loads(Path("scores.json").read_text())["conformal"]
         return code, rows[0] if rows else None, *capsys.readouterr()
 
@@ -153,6 +156,10 @@ def test_coverage_and_width_are_of_the_test_rows(scored):
     assert row["threshold"] == pytest.approx(least, abs=1e-5)
     assert row["coverage"] == pytest.approx(held(test, label["test"], subject["test"], row["threshold"]))
     assert f"{row['width']:.3f}" in out, "and the table says so"
+    with Path("labels.csv").open(newline="") as file:  # "rate3(Good)" is level 3
+        ends = [[int(cells[name][4]) for name in ("lowest", "label", "highest")] for cells in csv.DictReader(file)]
+    assert np.mean([low <= label <= high for low, label, high in ends]) == pytest.approx(row["coverage_rows"])
+    assert np.mean([high - low + 1 for low, _, high in ends]) == pytest.approx(row["width"])
 
 
 def test_of_few_subjects_the_number_that_would_do_is_said(scored):

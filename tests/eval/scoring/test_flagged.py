@@ -87,7 +87,7 @@ def test_the_file_says_where_the_row_is(tmp_path, monkeypatch, name, image):
     assert tuple(rows[0]) == HEAD and len(rows) == 30
     first = rows[0]
     assert (first["dataset"], first["line"], first["id"], first["image"]) == ("spaq", "7", "i6", image)
-    assert first["label"] != first["prediction"]
+    assert first["label"] != first["prediction"] and first["lowest"] == first["highest"] == "", "nothing is calibrated"
     p = [float(row["p of label"]) for row in rows]
     assert p == sorted(p) and p[0] < 0.05
     assert float(first["label - expected"]) == pytest.approx(
