@@ -6,6 +6,7 @@ run differs from --baseline, and the paper's tables with ours below. Exit code 0
 (the rest is printed).
 """
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -39,6 +40,7 @@ def arguments() -> Parser:
 
 def main(argv: list[str] | None = None) -> int:
     args = arguments().parse_args(argv)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait for each other, spinning: twice the CPU time
     from eval.scoring import conformal, flagged, printout, readings, votes
     from eval.scoring.calibrate import calibrate, unknown_training
     from eval.scoring.compare import compare_runs

@@ -115,16 +115,16 @@ def coverage(predictions: Predictions, validation: Sequence[Predictions], level:
         seem = "so intervals, and ECE and RPS with the temperature, would seem better than they are; no intervals"
         raise ValueError(f"{what}, {seem}; split by subject: {build} --split subject")
     if not result.n:
-        result.problem = "no test row has a distribution"
+        result.problem = "no row that is scored has a distribution"
+        return result
+    if result.calibrated_on < needed(level):
+        few = f"{result.calibrated_on} validation {result.unit}{'s' * (result.calibrated_on != 1)} cannot give"
+        result.problem = f"{few} intervals for {level:.0%}; {needed(level)} would do"
         return result
     probs = np.concatenate([part.probs[part.has_probs] for part in validation])
     labels = np.concatenate([part.label[part.has_probs] for part in validation]) - predictions.scale.lo
-    try:
-        scores = masses(probs)[np.arange(len(labels)), labels]
-        result.threshold = threshold(scores, np.unique(fit, return_inverse=True)[1], level)
-    except ValueError as error:
-        result.problem = f"of {result.unit}s with validation rows, {error}"
-        return result
+    scores = masses(probs)[np.arange(len(labels)), labels]
+    result.threshold = threshold(scores, np.unique(fit, return_inverse=True)[1], level)
     low, high = intervals(predictions.probs[predictions.has_probs], result.threshold)
     label = predictions.label[predictions.has_probs] - predictions.scale.lo
     inside, subject = (low <= label) & (label <= high), np.unique(test, return_inverse=True)[1]

@@ -165,7 +165,7 @@ def test_coverage_and_width_are_of_the_test_rows(scored):
 def test_of_few_subjects_the_number_that_would_do_is_said(scored):
     code, row, out, _ = scored(["a", "b", "c", "d"])
     assert code == 0 and row["coverage"] is row["threshold"] is row["width"] is None
-    assert "4 are too few" in row["problem"] and "9 would do" in row["problem"] and row["problem"] in out
+    assert "4 validation subjects" in row["problem"] and "9 would do" in row["problem"] and row["problem"] in out
 
 
 def test_subjects_that_are_scored_do_not_do(scored):
