@@ -6,6 +6,7 @@ from the network.
 Exit code 0, or 2 if anything could not be used: the page then says what, and shows the rest.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def arguments() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args, start = arguments().parse_args(argv), time.perf_counter()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait for each other, spinning: twice the CPU time
     from tqdm import tqdm
 
     from eval.report_page.page import add_cards, gather, render

@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             errors.append(f"--json {describe(error)}")
     if scores:
-        print(f"\n{after_score(args.paths, args.scale, args.data)}")
+        print(f"\n{after_score(args.paths, args.scale, args.data, args.calibrate)}")
     return print_errors(errors)
 
 

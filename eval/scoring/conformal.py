@@ -106,7 +106,12 @@ def coverage(predictions: Predictions, validation: Sequence[Predictions], level:
         result.problem = f"no built file of {unknown.path} (--data) says its subjects"
         return result
     names = [_subjects(part) for part in parts]
-    result.unit = "subject" if any(name[:1] != "\0" for part in names for name in part) else "row"
+    named = [any(name[:1] != "\0" for name in part) for part in names]
+    result.unit = "subject" if any(named) else "row"
+    if len(set(named)) > 1:
+        with_, without = (parts[named.index(has)].data for has in (True, False))
+        result.problem = f"{with_} names subjects, {without} does not; build both in one command"
+        return result
     test, fit = names[0], [name for part in names[1:] for name in part]
     result.units, result.calibrated_on = len(set(test)), len(set(fit))
     if shared := set(test).intersection(fit):

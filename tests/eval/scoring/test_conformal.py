@@ -156,6 +156,7 @@ def test_coverage_and_width_are_of_the_test_rows(scored):
     assert row["threshold"] == pytest.approx(least, abs=1e-5)
     assert row["coverage"] == pytest.approx(held(test, label["test"], subject["test"], row["threshold"]))
     assert f"{row['width']:.3f}" in out, "and the table says so"
+    assert "--calibrate val --out" in out.splitlines()[-1], "the next command is the report of the same"
     with Path("labels.csv").open(newline="") as file:  # "rate3(Good)" is level 3
         ends = [[int(cells[name][4]) for name in ("lowest", "label", "highest")] for cells in csv.DictReader(file)]
     assert np.mean([low <= label <= high for low, label, high in ends]) == pytest.approx(row["coverage_rows"])
@@ -177,6 +178,11 @@ def test_without_the_built_files_nothing_says_the_subjects(scored, tmp_path):
     (tmp_path / "empty").mkdir()
     code, row, _, _ = scored([f"v{number}" for number in range(20)], data="empty")
     assert code == 0 and row["coverage"] is None and "--data" in row["problem"]
+
+
+def test_subjects_in_one_of_the_built_files_only_do_not_do(scored):
+    code, row, _, _ = scored([""] * 20)
+    assert code == 0 and row["coverage"] is None and "names subjects" in row["problem"]
 
 
 def test_where_no_row_has_a_subject_each_is_its_own(scored):
