@@ -100,6 +100,9 @@ def coverage(predictions: Predictions, validation: Sequence[Predictions], level:
     Raises ValueError if a subject is in both: intervals would seem better than they are.
     """
     result = Coverage(*predictions.key, predictions.dataset, level, "row", int(predictions.has_probs.sum()), 0, 0)
+    if not result.n:
+        result.problem = "no row that is scored has a distribution"
+        return result
     parts = [predictions, *validation]
     unknown = next((part for part in parts if part.data is None), None)
     if unknown is not None:
@@ -119,9 +122,6 @@ def coverage(predictions: Predictions, validation: Sequence[Predictions], level:
         build = build_command(predictions.dataset)
         seem = "so intervals, and ECE and RPS with the temperature, would seem better than they are; no intervals"
         raise ValueError(f"{what}, {seem}; split by subject: {build} --split subject")
-    if not result.n:
-        result.problem = "no row that is scored has a distribution"
-        return result
     if result.calibrated_on < needed(level):
         few = f"{result.calibrated_on} validation {result.unit}{'s' * (result.calibrated_on != 1)} cannot give"
         result.problem = f"{few} intervals for {level:.0%}; {needed(level)} would do"
