@@ -1,10 +1,12 @@
 """One page about runs: python eval/report.py FILE_OR_FOLDER... --out report.html [--data FILE_OR_FOLDER...]
 
 Scores with intervals (of the paper's datasets, beside the paper's), what differs between runs, confusion matrices,
-errors by age, calibration, label distributions and a gallery of rows, in one file that loads nothing from the network.
+errors by age, calibration, label distributions, when not to rate, and a gallery of rows, in one file that loads nothing
+from the network.
 Exit code 0, or 2 if anything could not be used: the page then says what, and shows the rest.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,10 +22,11 @@ LIMIT = 5_000_000  # bytes of a page; above it, the gallery gets smaller
 
 
 def arguments() -> Parser:
-    from eval.scoring.testsets import add_inputs
+    from eval.scoring.testsets import add_calibrate, add_inputs
 
     parser = Parser(prog="eval/report.py", description="Show the results of one or several runs on one HTML page.")
     add_inputs(parser)
+    add_calibrate(parser)
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="report.html", help="the page to write")
     text = f"the image root, or several (default: {' '.join(map(str, MEDIA))})"
@@ -33,10 +36,12 @@ def arguments() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args, start = arguments().parse_args(argv), time.perf_counter()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait for each other, spinning: twice the CPU time
     from tqdm import tqdm
 
     from eval.report_page.page import add_cards, gather, render
     from eval.scoring import runs, testsets
+    from eval.scoring.calibrate import calibrate, unknown_training
     from eval.scoring.next_command import after_report
 
     scales, tests, errors = testsets.scales_and_test_files(args.scale, args.data)
@@ -44,7 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = [*errors, *unread]
     if not predictions:
         return print_errors(errors or ["no predictions"])
-    page = gather(predictions, scales, errors)
+    coverages, held_out = [], []
+    if args.calibrate:
+        coverages, held_out, unfit = calibrate(args.calibrate, predictions, scales, tests)
+        errors = [*errors, *unfit]
+    page = gather(predictions, scales, errors, coverages, unknown_training(held_out))
     for most in (MOST, MOST // 2, MOST // 4, 0):
         add_cards(page, predictions, most, args.media, scales)
         html = render(page)

@@ -8,6 +8,7 @@ of each column; --latex and --markdown print only that. Exit code 0, or 2 if any
 printed).
 """
 
+import os
 import signal
 import sys
 from argparse import ArgumentTypeError
@@ -21,7 +22,7 @@ KEYS = ("predict", "label", "id", "image", "question")  # what --keys names
 
 def arguments() -> Parser:
     from eval.scoring.paper_tables import NUMBERS
-    from eval.scoring.testsets import add_inputs
+    from eval.scoring.testsets import add_calibrate, add_inputs
 
     parser = Parser(prog="eval/score.py", description="Score predictions.")
     add_inputs(parser)
@@ -45,8 +46,9 @@ def arguments() -> Parser:
     add("--keys", type=keys, metavar="predict=KEY,label=KEY", help="what the keys of other files are called")
     text = "rows without a label, id and image are those of the test file, in its order"
     add("--by-position", action="store_true", help=text)
-    text = "fit a temperature to these predictions of validation rows, which the model was not trained on, and apply it"
-    add("--calibrate", type=Path, metavar="PREDICTIONS", help=text)
+    add_calibrate(parser)
+    text = "write the rows to this csv file, those first whose label the model finds least likely (exact predictions)"
+    add("--flag-labels", type=Path, metavar="FILE.csv", help=text)
     return parser
 
 
@@ -65,8 +67,9 @@ def main(argv: list[str] | None = None) -> int:
     alone = args.latex or args.markdown  # only the table of runs is printed
     if alone and (args.baseline or args.table):
         parser.error("--latex and --markdown print only the table of runs: leave out --baseline and --table")
-    from eval.scoring import printout, readings, run_table_text
-    from eval.scoring.calibrate import calibrated, unknown_training
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait for each other, spinning: twice the CPU time
+    from eval.scoring import conformal, flagged, printout, readings, run_table_text, votes
+    from eval.scoring.calibrate import calibrate, unknown_training
     from eval.scoring.compare import compare_runs
     from eval.scoring.many_runs import run_table
     from eval.scoring.next_command import after_score
@@ -78,10 +81,10 @@ def main(argv: list[str] | None = None) -> int:
     how = Options(args.parser, args.keys, args.by_position)
     runs, more_errors = load(args.paths, scales, tests, how)
     errors += more_errors
-    held_out = []
+    coverages, held_out = [], []
     if args.calibrate:
-        held_out, more_errors = load([args.calibrate], scales)
-        errors += more_errors or calibrated(runs, held_out)
+        coverages, held_out, more_errors = calibrate(args.calibrate, runs, scales, tests)
+        errors += more_errors
     compared = {}
     if args.baseline:
         baseline, more_errors = load([args.baseline], scales, tests, how)
@@ -96,9 +99,16 @@ def main(argv: list[str] | None = None) -> int:
         print((run_table_text.latex if args.latex else run_table_text.markdown)(side_by_side))
     elif len({predictions.key for predictions in runs}) > 1:
         print(f"\nall runs\n{run_table_text.text(side_by_side)}")
+    for text in filter(None, (conformal.printed(coverages), votes.printed(scores))) if not alone else ():
+        print(f"\n{text}")
     beside = sys.stderr if alone else sys.stdout  # how files and answers were read is always said
     for text in filter(None, (printout.files_table(runs), readings.rules_table(runs))):
         print(f"\n{text}", file=beside)
+    if args.flag_labels:
+        try:
+            errors += flagged.write(args.flag_labels, runs, coverages)
+        except (OSError, ValueError) as error:
+            errors.append(f"--flag-labels {describe(error)}")
     if args.readings:
         try:
             readings.write(args.readings, runs, bool(args.readings_only), args.keys)
@@ -113,11 +123,12 @@ def main(argv: list[str] | None = None) -> int:
             errors.append(f"--csv {describe(error)}")
     if args.json:
         try:
-            write_json(args.json, printout.to_json(*results) | {"runs": side_by_side.to_json(), "errors": errors})
+            more = {"runs": side_by_side.to_json(), "conformal": [row.to_json() for row in coverages]}
+            write_json(args.json, printout.to_json(*results) | more | {"errors": errors})
         except OSError as error:
             errors.append(f"--json {describe(error)}")
     if scores and not alone:
-        print(f"\n{after_score(args.paths, args.scale, args.data)}")
+        print(f"\n{after_score(args.paths, args.scale, args.data, args.calibrate)}")
     return print_errors(errors)
 
 

@@ -20,6 +20,7 @@ from storm.prompts import STRATEGIES, answer, answers, question, strategy_of
 from storm.scales import Scale
 
 PARTS = ("train", "lite", "val", "test")  # of a dataset, in files of their own
+ROUNDED = 0.001  # by how much shares of raters may miss 1; data_prep writes six digits
 NEED = "a row needs conversations, images, id and dataset: build the file again with python -m data_prep"
 
 
@@ -35,6 +36,7 @@ class Example(NamedTuple):
     subject: str = ""  # the person or patient, "" if unknown
     file: Path | None = None  # the built file it was read from
     score: float | None = None  # the raw rating, None if the row has none
+    votes: tuple[float, ...] = ()  # the share of raters of each level, () if unknown
     release: str = ""  # "FILE.jsonl:LINE" of the authors' data release
 
     @property
@@ -163,8 +165,20 @@ def _example(row: dict, by_name: dict, by_question: dict) -> Example:
     score = row.get("score")
     if type(score) not in (int, float) or not math.isfinite(score):
         score = None
+    votes = _votes(row["votes"], form.scale) if row.get("votes") else ()
     release = str(row.get("release", ""))
-    return Example(id, dataset, image, label, form.scale, form.strategy, subject, score=score, release=release)
+    facts = {"score": score, "votes": votes, "release": release}
+    return Example(id, dataset, image, label, form.scale, form.strategy, subject, **facts)
+
+
+def _votes(votes: object, scale: Scale) -> tuple[float, ...]:
+    """Shares of the levels, which sum to 1 but for rounding. Raises ValueError."""
+    levels = scale.hi - scale.lo + 1
+    sound = isinstance(votes, list) and len(votes) == levels and all(type(v) in (int, float) and v >= 0 for v in votes)
+    if not sound or not abs(sum(votes) - 1) < ROUNDED:
+        what = f"{str(votes)[:60]!r} are not {levels} shares of raters that sum to 1"
+        raise ValueError(f"votes {what}; build the file again with python -m data_prep")
+    return tuple(votes)
 
 
 def _form(row: dict, human: str, by_name: dict, by_question: dict) -> _Form:

@@ -88,6 +88,19 @@ def draw_reliability(runs: Mapping[int, Sequence[dict]]) -> Picture:
     return _picture(draw, (4.4, 4.0))
 
 
+def draw_risk(runs: Mapping[int, Sequence[dict]], risk: str) -> Picture:
+    """selective.curve() of runs, by their numbers. risk: what is on the y axis."""
+
+    def draw(figure: "Figure", ink: str) -> None:
+        axes = figure.subplots()
+        for number, points in runs.items():
+            x, y = (np.array([point[key] for point in points]) for key in ("coverage", "risk"))
+            axes.plot(x, y, color=f"C{number}", linewidth=1.6)
+        axes.set(xlim=(0, 1.03), ylim=(0, None), xlabel="coverage (share of rows, the surest first)", ylabel=risk)
+
+    return _picture(draw, (4.4, 3.2))
+
+
 def _picture(draw: Callable[["Figure", str], None], inches: tuple[float, float]) -> Picture:
     """draw: gets the figure and the color of its text."""
     import matplotlib

@@ -13,8 +13,10 @@ from tqdm import tqdm
 
 from eval.report_page import figures, sampling, tables
 from eval.report_page.cards import Card, error_sizes, make_cards
+from eval.report_page.doubt import MOST, Doubt, Doubtful, doubt
 from eval.report_page.sections import Section, label_sets, section
-from eval.scoring import paper
+from eval.scoring import flagged, paper
+from eval.scoring.conformal import Coverage
 from eval.scoring.runs import Predictions
 from eval.scoring.scores import Score, averages, score
 from storm.scales import Scale
@@ -37,7 +39,9 @@ class Page:
     sections: list[Section]
     test_files: list[tuple[str, int]]  # (path, rows)
     errors: list[str]
+    doubt: Doubt
     cards: list[Card] = field(default_factory=list)
+    doubtful: list[Doubtful] = field(default_factory=list)
     changes: list[list[tuple[float, Card, Card]]] = field(default_factory=list)  # (by, ours, base)
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -70,8 +74,15 @@ class Page:
         return {number: place for place, number in enumerate(sorted(range(len(order)), key=order.__getitem__))}
 
 
-def gather(predictions: Sequence[Predictions], scales: Mapping[str, Scale], errors: Sequence[str]) -> Page:
-    """The page without its cards. errors: what could not be used; what cannot be shown comes after it."""
+def gather(
+    predictions: Sequence[Predictions],
+    scales: Mapping[str, Scale],
+    errors: Sequence[str],
+    coverages: Sequence[Coverage] = (),
+    note: str = "",
+) -> Page:
+    """The page without its cards. errors: what could not be used; what cannot be shown comes after it. coverages, note:
+    of the calibration, where there is one."""
     errors = list(errors)
     runs: dict[tables.Key, dict[str, Predictions]] = {}
     for run in predictions:
@@ -104,6 +115,7 @@ def gather(predictions: Sequence[Predictions], scales: Mapping[str, Scale], erro
         sections=sections,
         test_files=sorted({(str(run.data), run.n_test) for run in predictions if run.data}),
         errors=errors,
+        doubt=doubt(scores, list(runs), coverages, note),
     )
 
 
@@ -113,10 +125,14 @@ def add_cards(
     """Give the page its cards, at most `most`, and those of the rows that changed. media: the image roots."""
     chosen = sampling.picks(predictions, most)
     pairs = [pick for difference in page.differences for _, *pair in difference.changes for pick in pair]
-    new = make_cards([*chosen, *pairs], media, scales)
+    found = flagged.least_likely(predictions, MOST)
+    new = make_cards([*chosen, *pairs, *((run, at) for run, at, _ in found)], media, scales)
     rest = iter(new[len(chosen) :])
     page.cards = new[: len(chosen)]
     page.changes = [[(by, next(rest), next(rest)) for by, *_ in part.changes] for part in page.differences]
+    page.doubtful = [
+        Doubtful(next(rest), run.scale.counted, *(float(part[at]) for part in likely)) for run, at, likely in found
+    ]
 
 
 def visible(value: object) -> object:

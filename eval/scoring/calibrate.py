@@ -1,31 +1,61 @@
-"""Flattens distributions that are too sure (or not sure enough), by a temperature fitted to validation rows."""
+"""What validation rows are for: a temperature that flattens distributions that are too sure (or not sure enough), and
+intervals of levels (conformal.py). Never rows that are scored, or that the model was trained on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from eval.inference.posterior import fit_temperature, temper
-from eval.scoring.runs import Predictions
+from eval.scoring import conformal, testsets
+from eval.scoring.runs import Predictions, load
 from eval.scoring.scores import distributions
 from storm import provenance
 from storm.datasets import CARVE, DATASETS
 from storm.files import read_jsonl
+from storm.options import describe
 from storm.rows import build_command, dataset_and_part
+from storm.scales import Scale
 
 
-def calibrated(runs: Sequence[Predictions], validation: Iterable[Predictions]) -> list[str]:
-    """Flatten the runs' distributions by the temperature that fits the validation rows best, dataset by dataset.
+def calibrate(
+    path: Path, runs: Sequence[Predictions], scales: Mapping[str, Scale], tests: testsets.Index
+) -> tuple[list[conformal.Coverage], list[Predictions], list[str]]:
+    """Calibrate runs on the predictions of validation rows: flatten their distributions, dataset by dataset.
 
-    Returns a line for each run that is left as it is: without validation rows of its dataset, or with rows that are
-    scored, too, or that the model was trained on.
+    Returns how good intervals of levels are, the validation rows, and a line for each run that is left as it is. The
+    intervals come first, from the distributions as predicted: a temperature that is fitted to the same rows would make
+    these rows fit better than new ones.
     """
-    rows, errors = {}, []
+    files = {key: file for key, file in tests.items() if key[2] == "val"}
+    validation, errors = load([path], scales, files)
+    if errors:
+        return [], validation, errors
+    pairs, errors = fits(runs, validation)
+    coverages = []
+    for predictions, fit in pairs:
+        try:
+            coverages.append(conformal.coverage(predictions, fit))
+        except (OSError, ValueError) as error:
+            errors.append(f"--calibrate: {describe(error)}")
+    for predictions, fit in pairs:
+        probs, labels = (np.concatenate(parts) for parts in zip(*map(distributions, fit)))
+        predictions.temperature = fit_temperature(probs, labels)
+        predictions.probs = temper(predictions.probs.astype(float), predictions.temperature)
+    return coverages, validation, errors
+
+
+def fits(
+    runs: Sequence[Predictions], validation: Iterable[Predictions]
+) -> tuple[list[tuple[Predictions, list[Predictions]]], list[str]]:
+    """Each exact run with the validation rows of its dataset, and a line for each without: there are none, or they are
+    scored, too, or the model was trained on them."""
+    rows, pairs, errors = {}, [], []
     for predictions in validation:
         if predictions.probs is not None:
             rows.setdefault((predictions.dataset, predictions.strategy), []).append(predictions)
     if not rows:
-        return ["--calibrate: no row with probs (eval/predict.py --decode exact writes them)"]
+        return [], ["--calibrate: no row with probs (eval/predict.py --decode exact writes them)"]
     for predictions in runs:
         if predictions.probs is None:
             continue
@@ -33,10 +63,8 @@ def calibrated(runs: Sequence[Predictions], validation: Iterable[Predictions]) -
         if problem := _unfit(predictions, fit):
             errors.append(f"--calibrate: {problem}; {predictions.path} is scored as it was predicted")
             continue
-        probs, labels = (np.concatenate(parts) for parts in zip(*map(distributions, fit)))
-        predictions.temperature = fit_temperature(probs, labels)
-        predictions.probs = temper(predictions.probs.astype(float), predictions.temperature)
-    return errors
+        pairs.append((predictions, fit))
+    return pairs, errors
 
 
 def _unfit(predictions: Predictions, fit: Sequence[Predictions]) -> str:

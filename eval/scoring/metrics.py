@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.inference.posterior import BINS
+from eval.scoring import selective, votes
 from eval.scoring import weighted_rows as weighted
 from eval.scoring.weighted_rows import UNPARSED as UNPARSED  # for all who need it
 from eval.scoring.weighted_rows import Rows, coarse_index
@@ -27,6 +28,9 @@ WHEN: dict[str, Callable[["Predictions"], bool]] = {  # when a metric applies, a
     "years": lambda predictions: predictions.scale.unit == "years",
     "with a coarse step": lambda predictions: STRATEGIES[predictions.strategy].coarse,
     "exact": lambda predictions: predictions.probs is not None,
+    "exact, levels": lambda predictions: predictions.probs is not None and not predictions.scale.counted,
+    "exact, counted": lambda predictions: predictions.probs is not None and predictions.scale.counted,
+    "exact, votes": lambda predictions: predictions.probs is not None and predictions.votes is not None,
     "own ratings": lambda predictions: predictions.score is not None,
 }
 RowValues = Callable[[Rows], np.ndarray]  # (K,)
@@ -71,6 +75,34 @@ def _share(name: str, label: str, better: str, row: RowValues, **more) -> Metric
     return _mean(name, label, better, row, bounds=(0, 1), share=True, **more)
 
 
+def _at_coverage(percent: int, counted: bool) -> Metric:
+    """ACC, or on a counted scale MAE, of the rows that the model is surest of."""
+    place = selective.SHARES.index(percent)
+
+    def function(rows: Rows) -> np.ndarray:
+        risk = rows.selective.risk[:, place]
+        return risk if counted else 1 - risk
+
+    name, better, bounds, when = _COVERED[counted]
+    legend = f"{name} of the {percent}% of rows with the {_SURE[counted]}."
+    return Metric(
+        f"{name.lower()}_at_{percent}",
+        f"{name} at {percent}%",
+        better,
+        bounds,
+        function,
+        legend,
+        when=when,
+        share=not counted,
+        counted_rows=lambda rows: selective.surest(rows, percent),
+    )
+
+
+# Of levels, and of counted scales.
+_COVERED = ("ACC", "higher", (0, 1), "exact, levels"), ("MAE", "lower", (0, None), "exact, counted")
+_SURE = "highest probability of the mode", "least expected absolute error"
+
+
 # fmt: off
 _ROWS = (
     _share("acc", "ACC", "higher", lambda rows: rows.pred == rows.label, when="levels",
@@ -106,6 +138,16 @@ _ROWS = (
            when="exact", interval_function=weighted.calibration_spread),
     _mean("rps", "RPS", "lower", weighted.ranked_probability, bounds=(0, 1), counted_rows=weighted.parsed, when="exact",
           legend="ranked probability score, the squared distance of the cumulative distributions; 0 is best."),
+    Metric("aurc", "AURC", "lower", (0, None), lambda rows: rows.selective.area, when="exact",
+           legend="area under the risk-coverage curve: 1 - ACC, on counted scales MAE, of rows taken from the surest"
+                  " down; 0 is best."),
+    *(_at_coverage(percent, counted) for counted in (False, True) for percent in selective.SHARES),
+    _mean("emd", "EMD", "lower", lambda rows: votes.from_votes(rows, 1), bounds=(0, 1), counted_rows=votes.voted,
+          when="exact, votes",
+          legend="earth mover's distance of the distribution and the votes of the raters, as a share of the scale."),
+    _mean("rps_votes", "RPS votes", "lower", lambda rows: votes.from_votes(rows, 2), bounds=(0, 1),
+          counted_rows=votes.voted, when="exact, votes",
+          legend="ranked probability score against the votes of the raters instead of the label."),
     Metric("constant_acc", "constant ACC", "higher", (0, 1),
            lambda rows: np.max([rows.total(rows.label == label) for label in set(rows.label)], 0) / rows.total(1),
            "ACC of the constant baseline: the best one label for all images.", when="levels", interval=False),

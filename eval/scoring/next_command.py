@@ -26,12 +26,15 @@ def options_of(folder: Path) -> dict[str, list[str]]:
     return options
 
 
-def after_score(paths: Sequence[Path], scale: Path | None, data: Sequence[Path] | None = None) -> str:
-    """The report of the same predictions. scale, data: as the score was asked for."""
+def after_score(
+    paths: Sequence[Path], scale: Path | None, data: Sequence[Path] | None = None, calibrate: Path | None = None
+) -> str:
+    """The report of the same predictions. scale, data, calibrate: as the score was asked for."""
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     media = options_of(paths[0]).get("--media", [])
     words = ["python", "eval/report.py", *paths, *_scale(scale)]
     words += [*(["--data", *data] if data else []), *(["--media", *media] if media else [])]
+    words += ["--calibrate", calibrate] if calibrate else []
     return command_line([*words, "--out", folder / REPORT])
 
 

@@ -64,7 +64,7 @@ def _rows(predictions: Predictions, at: np.ndarray) -> Predictions:
     """A part of the rows. Subjects who are in none of them are forgotten."""
     subject = None if predictions.subject is None else np.unique(predictions.subject[at], return_inverse=True)[1]
     columns = {name: getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "line")}
-    for name in ("probs", "score"):
+    for name in ("probs", "score", "votes"):
         columns[name] = None if getattr(predictions, name) is None else getattr(predictions, name)[at]
     id = predictions.id and [predictions.id[i] for i in at]
     return replace(predictions, **columns, id=id, subject=subject)

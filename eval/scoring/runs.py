@@ -45,6 +45,7 @@ class Predictions:
     n_test: int | None = None  # how many rows that has
     temperature: float | None = None  # by which probs were flattened
     first_unparsed: dict | None = None  # "line" and "predict" of it
+    votes: np.ndarray | None = None  # (n, levels) share of the raters who chose each, nan: none; None: no row has any
     rule: list[str] | None = None  # by which each text was read, or why not (storm/parse.py)
     form: str = ""  # of the file: the tool that writes such rows (forms.py)
     notes: list[str] = field(default_factory=list)  # which of several readings of the file was taken
@@ -269,6 +270,9 @@ def _join(
     predictions.id, predictions.data, predictions.n_test = [examples[row].id for row in rows], file, len(examples)
     if predictions.scale.rated and None not in (scores := [examples[row].score for row in rows]):
         predictions.score = np.array(scores, float)
+    if any(examples[row].votes for row in rows):
+        none = (math.nan,) * (predictions.scale.hi - predictions.scale.lo + 1)
+        predictions.votes = np.array([examples[row].votes or none for row in rows])
     subjects = [examples[row].subject for row in rows]
     if any(subjects):  # a row without a subject is of nobody else
         alone = [subject or f"\0{row}" for subject, row in zip(subjects, rows)]

@@ -15,6 +15,8 @@ from eval.scoring.metrics import METRICS, UNPARSED, applying, value
 from eval.scoring.paper import AVERAGED, OVER, average
 from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.runs import Predictions, read_file
+from eval.scoring.selective import curve
+from eval.scoring.votes import raters
 from eval.scoring.weighted_rows import distinct
 from storm.datasets import DATASETS, SCALES
 from storm.scales import Scale
@@ -44,6 +46,8 @@ class Score:
     intervals: dict[str, Interval]  # of the metrics that apply and have one
     first_unparsed: dict | None  # "line" and "predict"
     reliability: list[dict] | None  # bins of the reliability diagram; None: text
+    risk_coverage: list[dict] | None  # the curve: selective.py; None: text
+    raters: dict | None  # one rater against the others: votes.py; None: no votes
     resamples: dict[str, np.ndarray] = field(repr=False)  # of ACC and MAE, for averages
 
     @property
@@ -53,9 +57,10 @@ class Score:
     def to_json(self) -> dict:
         """One flat object: the facts, every metric by its name, the intervals, and reliability for exact ones."""
         row = {name: part for name, part in vars(self).items() if name not in ("values", "resamples")}
-        ends = {name: row.pop(name) for name in ("intervals", "temperature", "first_unparsed", "reliability")}
-        if self.reliability is None:
-            del ends["reliability"]
+        ends = {name: row.pop(name) for name in ("intervals", "temperature", "first_unparsed")}
+        for name in ("reliability", "risk_coverage", "raters"):
+            if (value := row.pop(name)) is not None:
+                ends[name] = value
         return row | self.values | ends
 
 
@@ -116,6 +121,8 @@ def score(predictions: Predictions) -> Score:
             for name, resamples in drawn.items()
         },
         reliability=None if predictions.probs is None else reliability(*distributions(predictions)),
+        risk_coverage=None if predictions.probs is None else curve(rows),
+        raters=raters(predictions),
         resamples={name: drawn[name] for name in OVER if name in drawn},
     )
 

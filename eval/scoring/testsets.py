@@ -35,6 +35,13 @@ def add_inputs(parser: ArgumentParser) -> None:
     add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
 
 
+def add_calibrate(parser: ArgumentParser) -> None:
+    """The argument of a command that calibrates exact predictions."""
+    text = "fit a temperature and intervals of levels (90%%) to these predictions of validation rows"
+    add = parser.add_argument
+    add("--calibrate", type=Path, metavar="PREDICTIONS", help=f"{text}, which the model was not trained on")
+
+
 def scales_and_test_files(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], Index, list[str]]:
     """All scales, with a user's own; the test files in `data`, or in PLACES and beside that scale; and errors."""
     scales, places, errors = dict(SCALES), list(data or (place for place in PLACES if place.exists())), []
@@ -95,17 +102,20 @@ def files_of(tests: Index, dataset: str, predictions: Path, strategy: str = "") 
     said = dataset_and_part(predictions.stem)[1]
     parts = [said] if said in PARTS else PARTS
     keys = [key for part in parts for key in tests if key[0] == dataset and key[2] == part]
-    return [tests[key] for key in sorted(keys, key=lambda key: (parts.index(key[2]), key[1] != strategy))]
+    files = [tests[key] for key in sorted(keys, key=lambda key: (parts.index(key[2]), key[1] != strategy))]
+    trained = said in ("train", "lite")  # such rows are not in a test file
+    return [file for file in files if not trained or dataset_and_part(file.stem)[1] == said]
 
 
 @lru_cache(maxsize=2)
-def _examples(file: Path, scales: tuple[tuple[str, Scale], ...]) -> list[Example]:
+def _examples(file: Path, state: tuple[int, int], scales: tuple[tuple[str, Scale], ...]) -> list[Example]:
     return list(read_examples(file, dict(scales)))
 
 
 def examples_in(file: Path, scales: Mapping[str, Scale]) -> list[Example]:
     """The rows of a test file. Raises OSError or ValueError naming file and line."""
-    return _examples(file, tuple(scales.items()))
+    seen = file.stat()
+    return _examples(file, (seen.st_mtime_ns, seen.st_size), tuple(scales.items()))
 
 
 def by_release_line(tests: Index, scales: Mapping[str, Scale]) -> dict[str, dict[int, Example]]:

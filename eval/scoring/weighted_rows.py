@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.inference.posterior import BINS, bins_of
+from eval.scoring import selective
 from storm.scales import Scale, coarse_of
 
 if TYPE_CHECKING:
     from eval.scoring.runs import Predictions
 
 UNPARSED = -1  # below every label, so it equals none
+AT_ONCE = 1 << 16  # counts: so many stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Rows:
     sample: np.ndarray  # how often each counts in the test set
     counts: np.ndarray  # (B, K)
     raw_error: np.ndarray | None = None  # (K,) see Predictions.raw_error
+    votes: np.ndarray | None = None  # (K, levels) see Predictions.votes; None: only text
 
     def total(self, column: np.ndarray | int) -> np.ndarray:
         """The sum of a column over the rows of each resample, (B,)."""
@@ -59,13 +62,18 @@ class Rows:
         """The distributions, of 0 where a row has none."""
         return np.where(self.parsed[:, None], self.probs, 0).astype(float)
 
+    @cached_property
+    def selective(self) -> selective.Selective:
+        return selective.selective(self)
+
 
 def rows_at(predictions: "Predictions", at: np.ndarray, index: np.ndarray) -> Rows:
     """The rows `at`, (K,), as distinct ones; index: which of them each prediction is, (n,)."""
     columns = (getattr(predictions, name)[at] for name in ("label", "pred", "coarse_pred", "median", "mean"))
     probs, raw_error, sample = predictions.probs, predictions.raw_error, np.bincount(index).astype(float)
     probs, raw_error = (None if column is None else column[at] for column in (probs, raw_error))
-    return Rows(predictions.scale, *columns, probs, sample, sample[None], raw_error)
+    votes = predictions.votes[at] if probs is not None and predictions.votes is not None else None
+    return Rows(predictions.scale, *columns, probs, sample, sample[None], raw_error, votes)
 
 
 def distinct(predictions: "Predictions") -> tuple[Rows, np.ndarray]:
@@ -141,23 +149,36 @@ def _correlation(n: np.ndarray, x, y, xx, yy, xy) -> np.ndarray:
 
 def spearman(rows: Rows) -> np.ndarray:
     """Pearson's of the ranks, which every resample has anew; ties get the mean rank."""
-    counts = rows.counts[:, rows.parsed]
-    a, b = (_ranks(column[rows.parsed], counts) for column in (rows.label, rows.mean))
-    sums = [np.einsum("ij,ij->i", counts, column) for column in (a, b, a * a, b * b, a * b)]
-    return _correlation(counts.sum(1), *sums)
+    at = np.flatnonzero(rows.parsed)
+    at = at[np.argsort(rows.mean[at], kind="stable")]
+    if not len(at):
+        return np.full(len(rows.counts), np.nan)
+    levels, level = np.unique(rows.label[at], return_inverse=True)
+    of_level = (level[:, None] == np.arange(len(levels))).astype(float)
+    group = np.append(0, np.cumsum(np.diff(rows.mean[at]) > 0))
+    step = max(1, AT_ONCE // len(at))
+    pieces = (rows.counts[begin : begin + step].take(at, 1) for begin in range(0, len(rows.counts), step))
+    return np.concatenate([_rank_correlation(counts, of_level, group) for counts in pieces])
 
 
-def _ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The rank of each row in each resample, (B, K), counted from the middle; ties get the mean rank."""
-    order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.diff(values[order], prepend=-np.inf))
-    if not len(starts):
-        return counts
-    equal = np.add.reduceat(counts[:, order], starts, axis=1)
-    rank = equal.cumsum(1) - (equal - 1) / 2 - (counts.sum(1, keepdims=True) + 1) / 2
-    back = np.empty(len(order), int)
-    back[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
-    return rank[:, back]
+def _rank_correlation(counts: np.ndarray, of_level: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Spearman's of a few resamples. counts: (b, K), the lowest mean first; of_level: (K, levels), 1 at the label;
+    group: (K,), the same number for equal means. Labels are few, so their ranks are of levels."""
+    n, equal = counts.sum(1), counts
+    if group[-1] + 1 < len(group):
+        equal = np.add.reduceat(counts, np.flatnonzero(np.diff(group, prepend=-1)), axis=1)
+    b, labels = _ranks(equal, n), counts @ of_level
+    a, weighted = _ranks(labels, n), equal * b
+    sums = weighted.sum(1), np.einsum("ij,ij->i", weighted, b)
+    if equal is not counts:
+        weighted = counts * b.take(group, 1)
+    ab = np.einsum("ij,ij->i", weighted @ of_level, a)
+    return _correlation(n, (labels * a).sum(1), sums[0], (labels * a * a).sum(1), sums[1], ab)
+
+
+def _ranks(equal: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """The mean rank of rows that are equal, counted from the middle, from how many there are of each value in order."""
+    return equal.cumsum(1) - (equal - 1) / 2 - (n[:, None] + 1) / 2
 
 
 def _gaps(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

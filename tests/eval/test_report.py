@@ -37,7 +37,7 @@ def table(page: str, label: str) -> list[list[str]]:
 def test_the_page_has_every_part_and_loads_nothing(reported):
     page = page_of(reported)
     ids = re.findall(r'<h2 id="(\w+)-head"', page)
-    assert ids == ["scores", "averages", "differences", "datasets", "gallery", "legend"]
+    assert ids == ["scores", "averages", "differences", "datasets", "doubt", "gallery", "legend"]
     data = r"(?!#|data:image/(?:jpeg|svg\+xml);base64,)"
     assert re.findall(rf'\b(?:src|srcset|href|action)="{data}([^"]*)"', page) == []
     assert not re.search(r"@import|url\((?!#)|<link|<iframe|<object|<svg", page)

@@ -182,7 +182,7 @@ def test_a_phone_and_the_dark(reported, browser, scheme):
 @slow
 def test_every_figure_has_a_table_beside_it(reported, browser):
     with visit(browser, reported / "report.html") as page:
-        assert page.locator("figure:has(picture)").count() == 4  # reliability of three, ages of one
+        assert page.locator("figure:has(picture)").count() == 7  # reliability and risk of three, ages of one
         assert page.locator("figure").count() == page.locator("figure:has(table)").count()
         assert page.locator("th:not([scope])").count() == 0
         page.keyboard.press("Tab")

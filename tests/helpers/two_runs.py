@@ -1,4 +1,4 @@
-"""Predictions of two runs, and the report of them, for the tests of eval/report.py."""
+"""Predictions of two runs, one test set of which has votes, and the report of them, for the tests of eval/report.py."""
 
 from pathlib import Path
 
@@ -27,7 +27,9 @@ def write_runs(folder: Path) -> Path:
                 Example(f"{dataset}-{number}", dataset, f"{dataset}{number}.png", label, scale, "cot")
                 for number, label in enumerate(all_labels)
             ]
-            write_jsonl(folder / "data" / f"{dataset}_{part}.jsonl", map(to_row, examples))
+            votes = {"votes": [0.1, 0.2, 0.4, 0.2, 0.1]} if dataset == "spaq" else {}
+            rows = [to_row(example, **votes) for example in examples]
+            write_jsonl(folder / "data" / f"{dataset}_{part}.jsonl", rows)
         for number in range(ROWS - 1):  # the last image is missing
             image = Image.new("RGB", (300, 200), (number * 6, 100, 200))
             image.save(folder / "data" / f"{dataset}{number}.png")

@@ -16,6 +16,11 @@ from storm.scales import coarse_of
 from tests.helpers.predictions import RNG, exact_predictions, predictions, text_predictions
 
 
+def equally_sure(run):
+    probs = run.probs.round(1) + 0.01
+    return replace(run, probs=probs / probs.sum(1, keepdims=True), pred=probs.argmax(1))
+
+
 @pytest.mark.parametrize(
     "run",
     [
@@ -24,10 +29,11 @@ from tests.helpers.predictions import RNG, exact_predictions, predictions, text_
         text_predictions("utk", 300),
         exact_predictions("spaq", 250),
         exact_predictions("morph", 60),
+        equally_sure(exact_predictions("koniq", 90)),
         text_predictions("hci", 150, subject=np.sort(RNG.integers(0, 40, 150))),
         exact_predictions("hci", 150, subject=np.unique(RNG.integers(0, 40, 150), return_inverse=True)[1]),
     ],
-    ids=["levels", "direct", "years", "exact", "exact years", "subjects", "exact subjects"],
+    ids=["levels", "direct", "years", "exact", "exact years", "equally sure", "subjects", "exact subjects"],
 )
 def test_every_resample_has_the_scores_of_its_rows(run):
     """A metric of drawn counts is the value of a run of just these rows, each as often as it was drawn."""

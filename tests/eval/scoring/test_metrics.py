@@ -61,6 +61,52 @@ def _raw(run, y, pred, *more):
     return sk.mean_absolute_error(run.score[parsed], rating)
 
 
+def _sure_first(run):
+    """(confidence, loss) of the rows that are taken, the surest first."""
+    rows = []
+    for p, label, pred in zip(run.probs.astype(float), run.label, run.median if run.scale.counted else run.pred):
+        if np.isnan(p[0]):
+            rows += [] if run.scale.counted else [(-np.inf, 1.0)]
+        elif run.scale.counted:
+            far = sum(q * abs(level - pred) for q, level in zip(p, range(run.scale.lo, run.scale.hi + 1)))
+            rows.append((-round(far, 6), float(abs(pred - label))))
+        else:
+            rows.append((round(max(p), 6), float(pred != label)))
+    return sorted(rows, key=lambda row: -row[0])
+
+
+def _at_coverage(percent):
+    """The loss of the surest rows, the last one counted in part; a row among equals stands for their mean."""
+
+    def reference(run, *parsed):
+        rows = _sure_first(run)
+        mean = {sure: np.mean([loss for other, loss in rows if other == sure]) for sure, _ in rows}
+        wanted = left = percent / 100 * len(rows)
+        total = 0.0
+        for sure, _ in rows:
+            total, left = total + min(1.0, left) * mean[sure], left - min(1.0, left)
+        return total / wanted if run.scale.counted else 1 - total / wanted
+
+    return reference
+
+
+def _area(run, *parsed):
+    rows = _sure_first(run)
+    mean = {sure: np.mean([loss for other, loss in rows if other == sure]) for sure, _ in rows}
+    return np.mean([np.mean([mean[sure] for sure, _ in rows[: n + 1]]) for n in range(len(rows))])
+
+
+def _emd(run, *parsed):
+    rows = [(p, v) for p, v in zip(run.probs.astype(float), run.votes) if not np.isnan(p[0] + v[0])]
+    levels = np.arange(run.probs.shape[1])
+    return np.mean([stats.wasserstein_distance(levels, levels, p, v) for p, v in rows]) / (len(levels) - 1)
+
+
+def _rps_votes(run, *parsed):
+    rows = [(p, v) for p, v in zip(run.probs.astype(float), run.votes) if not np.isnan(p[0] + v[0])]
+    return np.mean([np.sum((np.cumsum(p) - np.cumsum(v)) ** 2) / (len(p) - 1) for p, v in rows])
+
+
 # Metric -> its value by others: (predictions, label, prediction, median and mean of the parsed rows).
 REFERENCE = {
     "acc": lambda run, *parsed: sk.accuracy_score(run.label, run.pred),
@@ -77,6 +123,15 @@ REFERENCE = {
     "consistent": _consistent,
     "ece": _calibration_error,
     "rps": _ranked_probability,
+    "aurc": _area,
+    "acc_at_50": _at_coverage(50),
+    "acc_at_80": _at_coverage(80),
+    "acc_at_90": _at_coverage(90),
+    "mae_at_50": _at_coverage(50),
+    "mae_at_80": _at_coverage(80),
+    "mae_at_90": _at_coverage(90),
+    "emd": _emd,
+    "rps_votes": _rps_votes,
     "constant_acc": lambda run, *parsed: max(np.mean(run.label == c) for c in run.label),
     "constant_mae": lambda run, *parsed: min(np.mean(np.abs(run.label - c)) for c in run.label),
 }
@@ -119,6 +174,12 @@ RUNS = {
 unreadable = RUNS["unreadable images"]
 unreadable.probs[::7] = np.nan
 unreadable.pred[::7] = UNPARSED
+votes = np.random.default_rng(2).dirichlet(np.ones(5), 250)
+votes[::3] = np.nan
+RUNS["votes"] = replace(RUNS["exact"], votes=votes)
+RUNS["equally sure"] = replace(RUNS["exact"], probs=RUNS["exact"].probs.round(1) + 1e-3)
+RUNS["equally sure"].probs /= RUNS["equally sure"].probs.sum(1, keepdims=True)
+RUNS["equally sure"].pred = RUNS["equally sure"].probs.argmax(1)
 OWN = read("{name: dust, rates: a shelf, levels: {A: [0, 10], B: [10, 30], C: [30, 40], D: 40, E: [50, 90]}}")
 for kind in ("levels", "unreadable images"):
     lowest = np.array([lo for lo, _ in OWN.ranges])[RUNS[kind].label]
