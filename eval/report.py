@@ -22,7 +22,7 @@ LIMIT = 5_000_000  # bytes of a page; above it, the gallery gets smaller
 
 
 def arguments() -> Parser:
-    from eval.scoring.testsets import add_calibrate, add_inputs
+    from eval.scoring.inputs import add_calibrate, add_inputs
 
     parser = Parser(prog="eval/report.py", description="Show the results of one or several runs on one HTML page.")
     add_inputs(parser)
@@ -40,18 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm import tqdm
 
     from eval.report_page.page import add_cards, gather, render
-    from eval.scoring import runs, testsets
+    from eval.scoring import runs
     from eval.scoring.calibrate import calibrate, unknown_training
+    from eval.scoring.inputs import Options, scales_and_test_files
     from eval.scoring.next_command import after_report
 
-    scales, tests, errors = testsets.scales_and_test_files(args.scale, args.data)
-    predictions, unread = runs.load(tqdm(args.paths, "predictions", disable=None), scales, tests)
+    scales, tests, errors = scales_and_test_files(args.scale, args.data)
+    how = Options(keys=args.keys, by_position=args.by_position)
+    predictions, unread = runs.load(tqdm(args.paths, "predictions", disable=None), scales, tests, how)
     errors = [*errors, *unread]
     if not predictions:
         return print_errors(errors or ["no predictions"])
     coverages, held_out = [], []
     if args.calibrate:
-        coverages, held_out, unfit = calibrate(args.calibrate, predictions, scales, tests)
+        coverages, held_out, unfit = calibrate(args.calibrate, predictions, scales, tests, how)
         errors = [*errors, *unfit]
     page = gather(predictions, scales, errors, coverages, unknown_training(held_out))
     for most in (MOST, MOST // 2, MOST // 4, 0):

@@ -11,18 +11,15 @@ printed).
 import os
 import signal
 import sys
-from argparse import ArgumentTypeError
 from pathlib import Path
 
 from storm.files import write_json
 from storm.options import Parser, describe, one_of, print_errors
 
-KEYS = ("predict", "label", "id", "image", "question")  # what --keys names
-
 
 def arguments() -> Parser:
+    from eval.scoring.inputs import add_calibrate, add_inputs
     from eval.scoring.paper_tables import NUMBERS
-    from eval.scoring.testsets import add_calibrate, add_inputs
 
     parser = Parser(prog="eval/score.py", description="Score predictions.")
     add_inputs(parser)
@@ -43,22 +40,10 @@ def arguments() -> Parser:
     )
     text = "which texts are read: strict (all that say one rating), exact (only those written as trained)"
     add("--parser", type=one_of(("strict", "exact")), default="strict", metavar="strict|exact", help=text)
-    add("--keys", type=keys, metavar="predict=KEY,label=KEY", help="what the keys of other files are called")
-    text = "rows without a label, id and image are those of the test file, in its order"
-    add("--by-position", action="store_true", help=text)
     add_calibrate(parser)
     text = "write the rows to this csv file, those first whose label the model finds least likely (exact predictions)"
     add("--flag-labels", type=Path, metavar="FILE.csv", help=text)
     return parser
-
-
-def keys(text: str) -> dict[str, str]:
-    """ "predict=response,label=gt" as a dict. Raises argparse's error for what is none."""
-    pairs = dict(part.partition("=")[::2] for part in text.split(","))
-    wrong = next((name for name, key in pairs.items() if name not in KEYS or not key), None)
-    if wrong is not None:
-        raise ArgumentTypeError(f"{wrong!r}: predict=KEY,label=KEY, and if needed {', '.join(KEYS[2:])}")
-    return pairs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,11 +56,11 @@ def main(argv: list[str] | None = None) -> int:
     from eval.scoring import conformal, flagged, printout, readings, run_table_text, votes
     from eval.scoring.calibrate import calibrate, unknown_training
     from eval.scoring.compare import compare_runs
+    from eval.scoring.inputs import Options, scales_and_test_files
     from eval.scoring.many_runs import run_table
     from eval.scoring.next_command import after_score
-    from eval.scoring.runs import Options, load
+    from eval.scoring.runs import load
     from eval.scoring.scores import averages, score_all
-    from eval.scoring.testsets import scales_and_test_files
 
     scales, tests, errors = scales_and_test_files(args.scale, args.data)
     how = Options(args.parser, args.keys, args.by_position)
@@ -83,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     errors += more_errors
     coverages, held_out = [], []
     if args.calibrate:
-        coverages, held_out, more_errors = calibrate(args.calibrate, runs, scales, tests)
+        coverages, held_out, more_errors = calibrate(args.calibrate, runs, scales, tests, how)
         errors += more_errors
     compared = {}
     if args.baseline:
@@ -111,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
             errors.append(f"--flag-labels {describe(error)}")
     if args.readings:
         try:
-            readings.write(args.readings, runs, bool(args.readings_only), args.keys)
+            readings.write(args.readings, runs, bool(args.readings_only))
         except OSError as error:
             errors.append(f"--readings {describe(error)}")
     for text in filter(None, (printout.note(runs), unknown_training(held_out))):

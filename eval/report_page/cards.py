@@ -18,7 +18,7 @@ from eval.report_page.sampling import Pick
 from eval.report_page.sections import label_groups
 from eval.scoring.forms import answers
 from eval.scoring.metrics import CLOSE, UNPARSED
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from storm.images import ImageFault, as_rgb, locate, read_bytes
 from storm.prompts import STRATEGIES, question, shown
 from storm.rows import read_examples
@@ -63,6 +63,7 @@ class Card:
     error: str
     hit: bool  # whether prediction and label are the same
     size: str  # of the error: the value of a filter
+    rule: str  # by which the text was read, or why not; "" of exact predictions
     confidence: float | None
     bars: list[Bar]
     likeliest: str
@@ -99,7 +100,7 @@ def thumbnail(image: str | None, media: Sequence[Path], built: Path | None) -> T
 
 def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]:
     """What the predictions files, and for images the test files, say of each row."""
-    lines, ids = defaultdict(set), defaultdict(set)
+    lines, ids, keys = defaultdict(set), defaultdict(set), {run.path: run.keys for run, _ in picks}
     for run, at in picks:
         lines[run.path].add(int(run.line[at]))
         if run.data:
@@ -107,7 +108,7 @@ def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]
     rows = {
         (path, line.number): line.row
         for path, numbers in lines.items()
-        for line in answers(path)
+        for line in answers(path, keys[path])
         if line.number in numbers
     }
     images = {
@@ -186,6 +187,7 @@ def _card(run: Predictions, at: int, source: Source, small: Thumbnail) -> Card:
         error="unparsed" if not parsed else _amount(off, scale.unit) if off else "0",
         hit=parsed and not off,
         size=f"{scale.unit}-{size}" if parsed else "unparsed",
+        rule=run.rule[at] if run.rule and run.probs is None else "",
         confidence=float(probs.max()) if exact else None,
         bars=bars,
         likeliest=", ".join(likeliest),

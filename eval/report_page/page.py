@@ -17,7 +17,7 @@ from eval.report_page.doubt import MOST, Doubt, Doubtful, doubt
 from eval.report_page.sections import Section, label_sets, section
 from eval.scoring import flagged, paper
 from eval.scoring.conformal import Coverage
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.scores import Score, averages, score
 from storm.scales import Scale
 
@@ -40,6 +40,8 @@ class Page:
     test_files: list[tuple[str, int]]  # (path, rows)
     errors: list[str]
     doubt: Doubt
+    readings: list[tables.Reading]
+    notes: list[str]  # which of several readings of a file was taken
     cards: list[Card] = field(default_factory=list)
     doubtful: list[Doubtful] = field(default_factory=list)
     changes: list[list[tuple[float, Card, Card]]] = field(default_factory=list)  # (by, ours, base)
@@ -116,6 +118,8 @@ def gather(
         test_files=sorted({(str(run.data), run.n_test) for run in predictions if run.data}),
         errors=errors,
         doubt=doubt(scores, list(runs), coverages, note),
+        readings=tables.readings(list(runs.values())),
+        notes=list(dict.fromkeys(note for run in predictions for note in run.notes)),
     )
 
 

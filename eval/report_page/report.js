@@ -35,7 +35,7 @@ if (form) {
   };
   let order = "worst";
   const update = () => {
-    const wanted = ["dataset", "run", "error"].map((name) => [name, form.elements[name]?.value ?? ""]);
+    const wanted = ["dataset", "run", "error", "rule"].map((name) => [name, form.elements[name]?.value ?? ""]);
     const least = sure ? Number(sure.value) / 100 : 0;
     let shown = 0;
     for (const card of cards) {

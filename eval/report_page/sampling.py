@@ -8,9 +8,10 @@ import numpy as np
 from eval.report_page.sections import distances, hits
 from eval.scoring.compare import Comparison, compare
 from eval.scoring.pairing import paired
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.weighted_rows import worst_error
 
+OF_RULE = 3  # rows of each rule by which texts were read that are not as trained; our choice
 CHANGED = 12  # rows shown of two runs that predict differently
 Pick = tuple[Predictions, int]  # one row of a run
 Change = tuple[float, Pick, Pick]  # by what share of the scale ours is further off, -1 .. 1; ours; the base
@@ -31,12 +32,23 @@ def confidence(run: Predictions) -> np.ndarray:
 
 
 def sample(run: Predictions, share: int) -> list[int]:
-    """At most `share` rows, half the worst, half evenly over the others. Unparsed is worst; ties: the surest."""
+    """At most `share` rows: half the worst; up to a quarter, a few of each rule by which texts were read that are not as
+    trained; the others evenly. Unparsed is worst; ties: the surest."""
     sure, n = np.nan_to_num(confidence(run)), len(run.label)
     worst = np.lexsort((np.arange(n), -sure, -distances(run)))[: (share + 1) // 2]
+    worst = np.array(list(dict.fromkeys([*worst.tolist(), *_of_rules(run, share // 4)])), int)
     rest = np.setdiff1d(np.arange(n), worst)
     count = min(share - len(worst), len(rest))
     return [*worst.tolist(), *rest[np.arange(count) * len(rest) // max(count, 1)].tolist()]
+
+
+def _of_rules(run: Predictions, most: int) -> list[int]:
+    """The first rows of each rule but that of trained answers; of exact predictions, none."""
+    found: dict[str, list[int]] = {}
+    for at, rule in enumerate(run.rule if run.rule and run.probs is None else ()):
+        if rule != "exact" and len(found.setdefault(rule, [])) < OF_RULE:
+            found[rule].append(at)
+    return [at for rows in found.values() for at in rows][:most]
 
 
 def picks(runs: Sequence[Predictions], most: int) -> list[Pick]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.report_page.figures import GroupError, Picture, draw_errors, draw_reliability
 from eval.scoring.metrics import CLOSE, UNPARSED
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.scores import Score
 from eval.scoring.weighted_rows import both_parts, coarse_index
 from storm.options import describe

@@ -1,10 +1,12 @@
 """The report's tables of scores and averages: a row for each run, and below them the paper's."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from eval.scoring import paper
-from eval.scoring.metrics import METRICS
+from eval.scoring.metrics import METRICS, UNPARSED
+from eval.scoring.predictions import Predictions
 from eval.scoring.scores import Average, Score
 
 PAPER = tuple(line for line in paper.TABLES["table2"] if line.name.startswith("STORM"))  # Tables 2 and 3
@@ -52,6 +54,30 @@ def columns(units: Iterable[str] = ()) -> list[Column]:
     """All columns: the counts and every metric. The first click puts the best values first. units: of the scales."""
     first = {"lower": "ascending", "higher": "descending"}
     return [*COUNTS, *(Column(m.name, m.label, m.explained(units), first[m.better]) for m in METRICS.values())]
+
+
+class Reading(NamedTuple):
+    """How many texts of a run were read by one rule, or could not be for one reason."""
+
+    run: int
+    form: str  # of the files: the tool that wrote them
+    rule: str
+    texts: int
+    share: float  # of the run's texts
+
+
+def readings(runs: Sequence[Mapping[str, Predictions]]) -> list[Reading]:
+    """Of each run of texts with any that is not as trained: its rules, those with a rating first, then by number."""
+    rows = []
+    for number, run in enumerate(runs):
+        parts = [part for part in run.values() if part.probs is None and part.rule]
+        counts = Counter(rule for part in parts for rule in part.rule)
+        read = {rule for part in parts for rule, pred in zip(part.rule, part.pred) if pred != UNPARSED}
+        forms = ", ".join(dict.fromkeys(part.form for part in parts if part.form))
+        order = sorted(counts.items(), key=lambda item: (item[0] not in read, -item[1], item[0]))
+        if set(counts) - {"exact"}:
+            rows += [Reading(number, forms, rule, texts, texts / counts.total()) for rule, texts in order]
+    return rows
 
 
 def shown_columns(scores: Sequence[Score]) -> list[Column]:

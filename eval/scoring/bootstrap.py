@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from eval.scoring.metrics import Metric, applying
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.weighted_rows import all_rows, compute, distinct
 
 RESAMPLES = 1000

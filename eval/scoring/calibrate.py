@@ -8,7 +8,9 @@ import numpy as np
 
 from eval.inference.posterior import fit_temperature, temper
 from eval.scoring import conformal, testsets
-from eval.scoring.runs import Predictions, load
+from eval.scoring.inputs import Options
+from eval.scoring.predictions import Predictions
+from eval.scoring.runs import load
 from eval.scoring.scores import distributions
 from storm import provenance
 from storm.datasets import CARVE, DATASETS
@@ -19,7 +21,11 @@ from storm.scales import Scale
 
 
 def calibrate(
-    path: Path, runs: Sequence[Predictions], scales: Mapping[str, Scale], tests: testsets.Index
+    path: Path,
+    runs: Sequence[Predictions],
+    scales: Mapping[str, Scale],
+    tests: testsets.Index,
+    options: Options = Options(),  # noqa: B008
 ) -> tuple[list[conformal.Coverage], list[Predictions], list[str]]:
     """Calibrate runs on the predictions of validation rows: flatten their distributions, dataset by dataset.
 
@@ -28,7 +34,7 @@ def calibrate(
     these rows fit better than new ones.
     """
     files = {key: file for key, file in tests.items() if key[2] == "val"}
-    validation, errors = load([path], scales, files)
+    validation, errors = load([path], scales, files, options)
     if errors:
         return [], validation, errors
     pairs, errors = fits(runs, validation)

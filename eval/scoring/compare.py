@@ -10,7 +10,7 @@ from eval.scoring.interval import holm
 from eval.scoring.metrics import METRICS
 from eval.scoring.pairing import COMPARED, Paired, differences
 from eval.scoring.paper import DATASETS as PAPER
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 
 ERROR = 0.05  # the chance that any of the datasets is called different though none is (Holm 1979)
 SHOWN = 0.01  # the smallest p that random signs can show, times the tests, is at most this

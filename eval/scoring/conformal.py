@@ -20,7 +20,7 @@ from eval.inference import posterior
 from eval.scoring.bootstrap import RESAMPLES, resampled
 from eval.scoring.interval import interval
 from eval.scoring.metrics import METRICS, UNPARSED
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from storm.datasets import SCALES
 from storm.rows import build_command, read_examples
 from storm.text import number, printable, table

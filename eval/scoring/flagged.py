@@ -14,10 +14,11 @@ import numpy as np
 
 from eval.inference import posterior
 from eval.scoring.conformal import Coverage
+from eval.scoring.forms import answers
 from eval.scoring.metrics import UNPARSED
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from storm.datasets import SCALES
-from storm.files import read_jsonl, write_text
+from storm.files import write_text
 from storm.prompts import shown
 from storm.rows import read_examples
 
@@ -98,5 +99,5 @@ def images_of(run: Predictions) -> dict[int, str]:
         scales = {**SCALES, run.scale.name: run.scale}
         image = {example.id: example.image for example in read_examples(run.data, scales)}
         return {int(line): image[name] for line, name in zip(run.line, run.id)}
-    rows = ((line.number, line.row) for line in read_jsonl(run.path) if isinstance(line.row, dict))
-    return {line: row["image"] for line, row in rows if isinstance(row.get("image"), str)}
+    rows = ((line.number, line.row) for line in answers(run.path, run.keys) if line.row)
+    return {line: row.image for line, row in rows if row.image}

@@ -13,7 +13,7 @@ from eval.scoring.interval import holm
 from eval.scoring.metrics import METRICS
 from eval.scoring.pairing import Paired, differences
 from eval.scoring.paper import AVERAGED, OVER
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.scores import Average, Score
 from eval.scoring.seeds import Entry, entries, p_with_seeds
 

@@ -18,7 +18,7 @@ from eval.scoring.weighted_rows import Rows, coarse_index
 from storm.prompts import STRATEGIES
 
 if TYPE_CHECKING:
-    from eval.scoring.runs import Predictions
+    from eval.scoring.predictions import Predictions
 
 UNITS = "levels, or in what the scale counts, such as years"  # of errors in general
 CLOSE = 5  # years: CS@5, the cumulative score of the age papers

@@ -7,7 +7,7 @@ from math import lcm
 import numpy as np
 
 from eval.scoring.metrics import METRICS, Metric
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.weighted_rows import Rows
 
 COMPARED = (METRICS["acc"], METRICS["mae"])  # means of whole numbers over rows, which the exact test needs

@@ -12,7 +12,7 @@ from eval.scoring.forms import OWN
 from eval.scoring.metrics import METRICS
 from eval.scoring.paper import DOMAINS
 from eval.scoring.paper_tables import AVERAGE, NUMBERS, paper_table
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.scores import Average, Score
 from storm.text import number, printable, table
 

@@ -3,12 +3,12 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval.scoring.forms import answers
 from eval.scoring.metrics import UNPARSED
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from storm.files import write_text
 from storm.prompts import shown
 from storm.text import table
@@ -17,19 +17,19 @@ HEAD = ("run", "dataset", "line", "id", "text", "label", "prediction", "coarse p
 FEW = 0.01  # of the texts: with more that are not as trained, the table is printed. Our choice.
 
 
-def write(path: Path, runs: Sequence[Predictions], irregular: bool, keys: Mapping[str, str] | None = None) -> None:
-    """Write a row for each text, or only for those that are not as trained. keys: of --keys. Raises OSError."""
+def write(path: Path, runs: Sequence[Predictions], irregular: bool) -> None:
+    """Write a row for each text, or only for those that are not as trained. Raises OSError."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEAD)
     for run in runs:
-        writer.writerows(_rows(run, irregular, keys))
+        writer.writerows(_rows(run, irregular))
     write_text(path, file.getvalue())
 
 
-def _rows(run: Predictions, irregular: bool, keys: Mapping[str, str] | None) -> Iterator[list]:
+def _rows(run: Predictions, irregular: bool) -> Iterator[list]:
     wanted = set(run.line.tolist())
-    texts = {line.number: line.row.text for line in answers(run.path, keys) if line.row and line.number in wanted}
+    texts = {line.number: line.row.text for line in answers(run.path, run.keys) if line.row and line.number in wanted}
     fine, coarse = ([shown(level, run.strategy) for level in levels] for levels in (run.scale.fine, run.scale.coarse))
     for at, rule in enumerate(run.rule or ()):
         if irregular and rule == "exact":

@@ -14,7 +14,8 @@ from eval.scoring.interval import interval
 from eval.scoring.metrics import METRICS, UNPARSED, applying, value
 from eval.scoring.paper import AVERAGED, OVER, average
 from eval.scoring.paper import DATASETS as PAPER
-from eval.scoring.runs import Predictions, read_file
+from eval.scoring.predictions import Predictions
+from eval.scoring.runs import read_file
 from eval.scoring.selective import curve
 from eval.scoring.votes import raters
 from eval.scoring.weighted_rows import distinct

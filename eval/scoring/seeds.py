@@ -16,7 +16,7 @@ import numpy as np
 from eval.scoring import power
 from eval.scoring.next_command import options_of
 from eval.scoring.pairing import Paired
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from storm import provenance
 
 WORD = re.compile(r"(?<![A-Za-z0-9])seed[_=-]?(\d+)(?![A-Za-z0-9])", re.IGNORECASE)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from eval.scoring.runs import Predictions
+    from eval.scoring.predictions import Predictions
     from eval.scoring.weighted_rows import Rows
 
 SHARES = (50, 80, 90)  # percent of the rows, of which metrics.py has ACC and MAE

@@ -5,14 +5,11 @@ or image if it has one, else by position, and never where a label disagrees: tha
 """
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.inference.settings import scales_with
-from storm.datasets import SCALES
 from storm.options import describe
 from storm.rows import Example, dataset_and_part, read_examples
 from storm.scales import Scale
@@ -24,34 +21,6 @@ PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo 
 PARTS = ("test", "val")  # of a dataset, that are predicted
 
 Index = dict[tuple[str, str, str], Path]  # (dataset, strategy, part) -> its test or validation file
-
-
-def add_inputs(parser: ArgumentParser) -> None:
-    """The arguments of a command that scores: paths, --data and --scale."""
-    add = parser.add_argument
-    add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or folders of them")
-    text = f"built test files (default: those in {' and '.join(map(str, PLACES))}, and beside --scale)"
-    add("--data", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help=text)
-    add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
-
-
-def add_calibrate(parser: ArgumentParser) -> None:
-    """The argument of a command that calibrates exact predictions."""
-    text = "fit a temperature and intervals of levels (90%%) to these predictions of validation rows"
-    add = parser.add_argument
-    add("--calibrate", type=Path, metavar="PREDICTIONS", help=f"{text}, which the model was not trained on")
-
-
-def scales_and_test_files(scale: Path | None, data: Sequence[Path] | None) -> tuple[dict[str, Scale], Index, list[str]]:
-    """All scales, with a user's own; the test files in `data`, or in PLACES and beside that scale; and errors."""
-    scales, places, errors = dict(SCALES), list(data or (place for place in PLACES if place.exists())), []
-    try:
-        scales = scales_with(scale)
-        places += [scale.parent] if scale and not data else []
-    except (OSError, ValueError) as error:
-        errors.append(describe(error))
-    tests, more_errors = index(places, scales)
-    return scales, tests, errors + more_errors
 
 
 def index(paths: Iterable[Path], scales: Mapping[str, Scale]) -> tuple[Index, list[str]]:

@@ -17,7 +17,7 @@ from eval.scoring.weighted_rows import Rows, parsed
 from storm.text import table
 
 if TYPE_CHECKING:
-    from eval.scoring.runs import Predictions
+    from eval.scoring.predictions import Predictions
     from eval.scoring.scores import Score
 
 LEGEND = """\

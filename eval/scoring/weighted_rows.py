@@ -17,7 +17,7 @@ from eval.scoring import selective
 from storm.scales import Scale, coarse_of
 
 if TYPE_CHECKING:
-    from eval.scoring.runs import Predictions
+    from eval.scoring.predictions import Predictions
 
 UNPARSED = -1  # below every label, so it equals none
 AT_ONCE = 1 << 16  # counts: so many stay in the processor's cache

@@ -13,6 +13,7 @@ from eval import report, score
 from eval.report_page import figures, sections
 from eval.report_page.cards import error_sizes
 from eval.scoring import testsets
+from eval.scoring.inputs import scales_and_test_files
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.pairing import paired
 from eval.scoring.runs import load
@@ -124,7 +125,7 @@ def test_the_papers_raw_scores_are_not_a_users_unit(tmp_path):
 
 def test_ratings_stay_with_their_rows_where_runs_are_paired(tmp_path):
     path, _, scale = written(tmp_path, SHINE, RATINGS, PREDICTED)
-    scales, tests, _ = testsets.scales_and_test_files(Path(scale), None)
+    scales, tests, _ = scales_and_test_files(Path(scale), None)
     (run,), _ = load([Path(path)], scales, tests)
     part = replace(run, **{name: getattr(run, name)[1:4] for name in ("label", "pred", "coarse_pred", "line", "score")})
     ours, base = paired(run, replace(part, id=run.id[1:4]))

@@ -37,7 +37,7 @@ def table(page: str, label: str) -> list[list[str]]:
 def test_the_page_has_every_part_and_loads_nothing(reported):
     page = page_of(reported)
     ids = re.findall(r'<h2 id="(\w+)-head"', page)
-    assert ids == ["scores", "averages", "differences", "datasets", "doubt", "gallery", "legend"]
+    assert ids == ["scores", "averages", "differences", "datasets", "doubt", "readings", "gallery", "legend"]
     data = r"(?!#|data:image/(?:jpeg|svg\+xml);base64,)"
     assert re.findall(rf'\b(?:src|srcset|href|action)="{data}([^"]*)"', page) == []
     assert not re.search(r"@import|url\((?!#)|<link|<iframe|<object|<svg", page)
@@ -317,3 +317,16 @@ def test_a_page_above_the_limit_shows_fewer_examples(reported, monkeypatch):
 def test_thumbnails_are_small(reported):
     sizes = [len(jpeg) * 3 / 4 for jpeg in re.findall(r'src="data:image/jpeg;base64,([^"]*)"', page_of(reported))]
     assert sizes and max(sizes) < 10_000
+
+
+def test_how_texts_were_read_is_shown_and_can_be_filtered(reported, capsys):
+    rows = [("rate3(Good)", "rate3(Good)")] * 30 + [("Good", "rate3(Good)"), ("I cannot say.", "rate3(Good)")]
+    path = reported / "gpt" / "spaq.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps({"answer": text, "label": label}) + "\n" for text, label in rows))
+    page = write_report(reported, "gpt", out="read.html")
+    section = page.partition('id="readings"')[2].partition("</section>")[0]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", section)
+    assert cells[:4] == ["the authors&#39; test scripts", "exact", "30", "0.938"] and "word" in cells
+    assert {"exact", "word"} < set(re.findall(r'data-rule="([^"]*)"', page))
+    assert '<select id="f-rule"' in page and "<dt>read as</dt><dd>word</dd>" in page

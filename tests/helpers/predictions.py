@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.scoring.metrics import UNPARSED
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from storm import provenance
 from storm.datasets import SCALES
 from storm.prompts import answer

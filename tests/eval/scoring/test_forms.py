@@ -7,7 +7,8 @@ import pyarrow
 import pytest
 
 from eval.scoring import testsets
-from eval.scoring.runs import Options, load
+from eval.scoring.inputs import Options
+from eval.scoring.runs import load
 from storm.datasets import SCALES
 from storm.files import write_jsonl
 from storm.prompts import answer, question

@@ -15,7 +15,7 @@ from eval.scoring import many_runs, power, run_table_text, scores
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.pairing import differences
 from eval.scoring.paper import DATASETS
-from eval.scoring.runs import Predictions
+from eval.scoring.predictions import Predictions
 from eval.scoring.seeds import entries, p_with_seeds
 from storm import provenance
 from storm.datasets import SCALES
