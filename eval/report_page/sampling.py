@@ -32,8 +32,8 @@ def confidence(run: Predictions) -> np.ndarray:
 
 
 def sample(run: Predictions, share: int) -> list[int]:
-    """At most `share` rows: half the worst; up to a quarter, a few of each rule by which texts were read that are not as
-    trained; the others evenly. Unparsed is worst; ties: the surest."""
+    """At most `share` rows: half the worst; up to a quarter, a few of each rule of texts that are not as trained; the
+    others evenly. Unparsed is worst; ties: the surest."""
     sure, n = np.nan_to_num(confidence(run)), len(run.label)
     worst = np.lexsort((np.arange(n), -sure, -distances(run)))[: (share + 1) // 2]
     worst = np.array(list(dict.fromkeys([*worst.tolist(), *_of_rules(run, share // 4)])), int)

@@ -321,7 +321,7 @@ def test_thumbnails_are_small(reported):
 
 def test_how_texts_were_read_is_shown_and_can_be_filtered(reported, capsys):
     rows = [("rate3(Good)", "rate3(Good)")] * 30 + [("Good", "rate3(Good)"), ("I cannot say.", "rate3(Good)")]
-    path = reported / "gpt" / "spaq.jsonl"
+    path = reported / "gpt" / "answers.jsonl"
     path.parent.mkdir()
     path.write_text("".join(json.dumps({"answer": text, "label": label}) + "\n" for text, label in rows))
     page = write_report(reported, "gpt", out="read.html")
