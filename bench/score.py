@@ -1,8 +1,8 @@
 """How fast eval/score.py is: python -m bench.score [ROWS ...]. Makes predictions as LLaMA-Factory writes them.
 
 All 14 datasets in the proportions of the paper's test sets, with the test files that they are joined to, in which three
-rows share a subject. Results, with the machine named, are in bench/README.md. Budget: 80,382 rows in 3.5 s of CPU and
-1 GB, 655,000 in 4 minutes.
+rows share a subject. Results, with the machine named, are in bench/README.md. Budget: 80,382 rows in 5 s of CPU and
+500 MB, 655,000 in 4 minutes.
 """
 
 import tempfile

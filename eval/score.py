@@ -1,10 +1,10 @@
 """Score predictions: python eval/score.py FILE_OR_FOLDER... [--baseline RUN] [--table 2|3|4|5|8|9] [--json OUT]
 [--latex | --markdown] [--csv OUT.csv]
 
-Reads LLaMA-Factory's generated_predictions.jsonl (do_predict, vllm_infer), eval/predict.py's files and the authors'
-{"label", "answer"} ones. Prints all metrics of each dataset with 95% intervals, domain and paper averages, whether a
-run differs from --baseline, and the paper's tables with ours below. Several runs also stand in one table, with the best
-of each column; --latex and --markdown print only that. Exit code 0, or 2 if anything could not be used (the rest is
+Reads the predictions of this repository, LLaMA-Factory, ms-swift, VLMEvalKit, lmms-eval, OpenAI Batch and others
+(docs/scoring.md). Prints all metrics of each dataset with 95% intervals, domain and paper averages, whether a run
+differs from --baseline, and the paper's tables with ours below. Several runs also stand in one table, with the best of
+each column; --latex and --markdown print only that. Exit code 0, or 2 if anything could not be used (the rest is
 printed).
 """
 

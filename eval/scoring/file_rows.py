@@ -10,19 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.scoring import testsets
-from eval.scoring.label_texts import Meaning, forms_asked, one_case
+from eval.scoring.label_texts import one_case
 from eval.scoring.predicted_rows import Row
+from eval.scoring.rows_in_tests import Placed, and_more, placed_by_test_files, pooled_release
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, answers
 from storm.scales import Scale
 
 AGES = "ages"  # the dataset of rows of which only is known that they are ages
-
-
-class Placed(NamedTuple):
-    line: int
-    place: int  # which of the file's rows it is, from 0, bad ones counted
-    row: Row
 
 
 class Group(NamedTuple):
@@ -46,32 +41,25 @@ def settle(
     """The rows of a file in groups. by_position: rows without a label are those of the test file, in its order."""
     errors: list[str] = []
     notes: list[str] = []
-    rows = _asked(rows, scales)
-    rows = _pooled_release(path, rows, scales, tests, notes)
-    rows = _placed_by_test_files(path, rows, scales, tests, by_position, errors, notes)
+    rows = _asked(rows)
+    rows = pooled_release(path, rows, scales, tests, notes)
+    rows = placed_by_test_files(path, rows, scales, tests, by_position, errors, notes)
     rows = _of_one_scale(rows, scales)
     open_rows = [one for one in rows if len({fit.scale.name for fit in one.row.fits}) > 1]
     ages = any(all(fit.scale.unit == "years" for fit in one.row.fits) for one in open_rows)
     if refused := [one for one in open_rows if any(fit.scale.unit != "years" for fit in one.row.fits)]:
         names = ", ".join(dict.fromkeys(fit.dataset for fit in refused[0].row.fits))
         what = f"line {refused[0].line}: the label fits {names}: name the file or its folder after the dataset"
-        errors.append(f"{path}, {what}{_more(refused)} left out")
+        errors.append(f"{path}, {what}{and_more(refused)} left out")
     return Settled(_groups(path, rows, refused, ages, scales, notes), errors, notes)
 
 
-def _more(rows: Sequence) -> str:
-    return f"; this row and {len(rows) - 1:,} more" if len(rows) > 1 else "; this row"
-
-
-def _asked(rows: Sequence[Placed], scales: Mapping[str, Scale]) -> list[Placed]:
+def _asked(rows: Sequence[Placed]) -> list[Placed]:
     """The rows with the meaning that their question leaves."""
-    asked = forms_asked(scales.values())
 
     def narrowed(one: Placed) -> Placed:
-        fits = one.row.fits
-        if one.row.question is None or (len(fits) == 1 and fits[0].strategy):
-            return one
-        if (form := asked(one.row.question)) is None:
+        fits, form = one.row.fits, one.row.question
+        if form is None:
             return one
         kept = tuple(fit for fit in fits if fit.scale.name == form[0] and fit.strategy in ("", form[1]))
         kept = tuple(fit._replace(strategy=form[1]) for fit in kept)
@@ -91,119 +79,6 @@ def _of_one_scale(rows: Sequence[Placed], scales: Mapping[str, Scale]) -> list[P
         return one._replace(row=one.row._replace(fits=tuple(f for f in one.row.fits if f.scale.name in sure)))
 
     return [narrowed(one) for one in rows]
-
-
-def _placed_by_test_files(
-    path: Path,
-    rows: Sequence[Placed],
-    scales: Mapping[str, Scale],
-    tests: testsets.Index,
-    by_position: bool,
-    errors: list[str],
-    notes: list[str],
-) -> list[Placed]:
-    """The rows with dataset and label of the test file that has their id or image. Rows without a label that no test
-    file has are left out, with an error."""
-    strange = {one.row.dataset for one in rows} - {dataset for dataset, *_ in tests} - set(SCALES)
-    unlabelled = [one for one in rows if not one.row.fits]
-    if not unlabelled and (not strange or not any(one.row.id or one.row.image for one in rows)):
-        return list(rows)
-    places, result, lost = testsets.Places(tests, scales), [], []
-    for one in rows:
-        row = one.row
-        known = row.dataset not in strange
-        if row.fits and known:
-            result.append(one)
-            continue
-        example = places.find(row.id, row.image, row.dataset if known else None)
-        if example:
-            meaning = Meaning(example.dataset, example.scale, row.asked, example.label)
-            fits = tuple(fit._replace(dataset=example.dataset) for fit in row.fits if fit.scale == example.scale)
-            row = row._replace(dataset=example.dataset, fits=fits or (meaning,)) if fits or not row.fits else row
-            result.append(one._replace(row=row))
-        elif row.fits:
-            result.append(one)
-        else:
-            lost.append(one)
-    if lost and len(lost) == len(rows):
-        try:
-            return _by_position(path, rows, scales, tests, by_position, notes)
-        except ValueError as error:
-            errors.append(str(error))
-    elif lost:
-        what = f"line {lost[0].line}: no label, and no test file (--data) has {_key(lost[0].row)}"
-        errors.append(f"{path}, {what}{_more(lost)} left out")
-    return result
-
-
-def _key(row: Row) -> str:
-    return repr(row.id or row.image) if row.id or row.image else "a row without id and image"
-
-
-def _by_position(
-    path: Path,
-    rows: Sequence[Placed],
-    scales: Mapping[str, Scale],
-    tests: testsets.Index,
-    by_position: bool,
-    notes: list[str],
-) -> list[Placed]:
-    """The rows with the labels of the one test file that can be meant, in its order. Raises ValueError, with the fix,
-    if that was not asked for, or cannot be."""
-    if not tests:
-        raise ValueError(f"{path}: no labels, and no test file: --data FILE names the one that was predicted")
-    key = _key(rows[0].row)
-    if not by_position:
-        fix = "--by-position takes the rows of the test file in their order"
-        raise ValueError(f"{path}: no labels, and no test file (--data) has {key}; {fix}")
-    datasets = {dataset for dataset, *_ in tests}
-    named = rows[0].row.dataset
-    if named not in datasets and len(datasets) > 1:
-        raise ValueError(f"{path}: --by-position: test files of {', '.join(sorted(datasets))}; --data names one")
-    files = testsets.files_of(tests, named if named in datasets else datasets.pop(), path)
-    examples = testsets.examples_in(files[0], scales)
-    if len(examples) != len(rows):
-        what = f"{len(rows):,} rows, but {files[0]} has {len(examples):,}"
-        raise ValueError(f"{path}: --by-position: {what}; the rows cannot be told apart")
-    notes.append(f"{path}: the rows have no labels; they are taken for those of {files[0]}, in its order")
-    return [
-        one._replace(
-            row=one.row._replace(
-                dataset=example.dataset,
-                id=example.id,
-                fits=(Meaning(example.dataset, example.scale, "", example.label),),
-            )
-        )
-        for one, example in zip(rows, examples)
-    ]
-
-
-def _pooled_release(
-    path: Path, rows: list[Placed], scales: Mapping[str, Scale], tests: testsets.Index, notes: list[str]
-) -> list[Placed]:
-    """The rows of the authors' pooled file with dataset and id of the release's row of the same number, if the test
-    files were made of the release (python -m data_prep release) and all labels agree."""
-    alone = all(one.row.fits and one.row.id is None and one.row.image is None for one in rows)
-    if not alone or not rows or {one.row.dataset for one in rows} & ({dataset for dataset, *_ in tests} | set(scales)):
-        return rows
-    for name, examples in testsets.by_release_line(tests, scales).items():
-        pairs = [(one, examples.get(one.place + 1)) for one in rows]
-        found = [(one, example) for one, example in pairs if example]
-        agree = all(
-            any(fit.scale == example.scale and fit.label == example.label for fit in one.row.fits)
-            for one, example in found
-        )
-        if not found or not agree or len(found) < len(examples) or max(examples) > len(rows):
-            continue
-        lost = len(rows) - len(found)
-        notes.append(f"{path}: the rows are those of {name}, in its order; {lost:,} have no image here")
-        return [_as(one, example) for one, example in found]
-    return rows
-
-
-def _as(one: Placed, example) -> Placed:
-    fits = tuple(fit._replace(dataset=example.dataset) for fit in one.row.fits if fit.scale == example.scale)
-    return one._replace(row=one.row._replace(dataset=example.dataset, id=example.id, fits=fits))
 
 
 def _groups(

@@ -28,6 +28,7 @@ class Meaning(NamedTuple):
 
 # (dataset, scale, strategy, label text) -> the meanings it can have, of different scales or strategies
 Lookup = Callable[[str, str | None, str | None, str], tuple[Meaning, ...]]
+Asked = Callable[[Any], tuple[str, str] | None]  # prompt -> (scale, strategy) that it asks for
 
 
 def meanings(scales: Mapping[str, Scale]) -> Lookup:
@@ -108,7 +109,7 @@ def one_case(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def forms_asked(scales: Iterable[Scale]) -> Callable[[Any], tuple[str, str] | None]:
+def forms_asked(scales: Iterable[Scale]) -> Asked:
     """The function that tells (scale, strategy) of a prompt: whose question it holds, the longest; None of none.
 
     A prompt is a text, or turns of a conversation. The question without steps is the beginning of that with steps.
@@ -117,7 +118,7 @@ def forms_asked(scales: Iterable[Scale]) -> Callable[[Any], tuple[str, str] | No
 
 
 @lru_cache(maxsize=4)
-def _forms_asked(scales: tuple[Scale, ...]) -> Callable[[Any], tuple[str, str] | None]:
+def _forms_asked(scales: tuple[Scale, ...]) -> Asked:
     texts = {}
     for scale in scales:
         for strategy in STRATEGIES:
@@ -125,7 +126,7 @@ def _forms_asked(scales: tuple[Scale, ...]) -> Callable[[Any], tuple[str, str] |
             texts.setdefault(text, []).append((scale.name, strategy))
     longest = sorted(texts, key=len, reverse=True)
 
-    @cache
+    @lru_cache(maxsize=1000)
     def asked_in(text: str) -> tuple[str, str] | None:
         found = next((texts[part] for part in longest if part in text), [])
         return found[0] if len(found) == 1 else None

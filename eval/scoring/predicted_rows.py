@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from eval.scoring.forms import OWN, Answer, answers
-from eval.scoring.label_texts import Meaning, meanings
+from eval.scoring.label_texts import Asked, Lookup, Meaning, forms_asked, meanings
 from eval.scoring.prediction_files import dataset_of
 from storm.datasets import SCALES, dataset_in
 from storm.files import Line
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     probs: tuple[float, ...] | None = None  # of every level from the lowest, if eval/predict.py computed them
     id: str | None = None  # None where LLaMA-Factory wrote it
     image: str | None = None
-    question: Any = None  # the prompt
+    question: tuple[str, str] | None = None  # scale and strategy of the prompt, where the label is not enough
     error: str = ""  # why eval/predict.py could not read the image
     asked: str = ""  # the prompt strategy, where the id says it
 
@@ -62,17 +62,17 @@ def read(
     naming the file.
     """
     known = {*scales, *datasets}
-    named, meaning = dataset_of(path, known), meanings(scales)
+    named, meaning, asked = dataset_of(path, known), meanings(scales), forms_asked(scales.values())
     for line in answers(path, keys):
         try:
             if line.fault:
                 raise ValueError(line.fault)
-            yield Line(line.number, _row(line.row, named, known, meaning, scales))
+            yield Line(line.number, _row(line.row, named, known, meaning, asked))
         except ValueError as error:
             yield Line(line.number, None, str(error))
 
 
-def _row(answer: Answer, named: str, known: set[str], meaning: Any, scales: Mapping[str, Scale]) -> Row:
+def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: Asked) -> Row:
     """Raises ValueError, in one line."""
     facts = answer.facts
     said = read_custom_id(answer.id) if answer.id else None
@@ -94,10 +94,11 @@ def _row(answer: Answer, named: str, known: set[str], meaning: Any, scales: Mapp
         raise ValueError(f"key 'label' is missing (keys: {', '.join(map(str, facts)) or 'none'})")
     probs = _probs(facts["probs"], fits[0].scale) if "probs" in facts and fits else None
     error = str(facts.get("error") or "") if "predict" in facts and not answer.text else ""
-    asked = said[2] if said else ""
-    fits = tuple(fit for fit in fits if fit.strategy in ("", asked)) or fits if asked else fits
-    what = answer.id, answer.image, answer.question
-    return Row(dataset, answer.text, answer.none, fits, answer.form, probs, *what, error, asked)
+    strategy = said[2] if said else ""
+    fits = tuple(fit for fit in fits if fit.strategy in ("", strategy)) or fits if strategy else fits
+    enough = len(fits) == 1 and fits[0].strategy  # a prompt of 10 kB is not kept
+    what = answer.id, answer.image, None if enough or answer.question is None else asked(answer.question)
+    return Row(dataset, answer.text, answer.none, fits, answer.form, probs, *what, error, strategy)
 
 
 def _in_path(image: str) -> str:

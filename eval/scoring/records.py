@@ -6,24 +6,20 @@ The first bytes decide, not the name. What the records mean is the matter of for
 
 import gzip
 import io
-import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import orjson
-
+from eval.scoring.record_json import Known, is_row, loads, of_text
 from eval.scoring.record_tables import parquet, text_table, workbook
 from storm.files import CutOff, Line, json_lines, open_regular, read_json
-from storm.text import printable
 
 HEAD = 1 << 20  # bytes that tell what a file is
 LINES = 5  # lines that tell whether a file is JSON lines; the first may be damaged
 MOST = 500_000_000  # bytes of a file that is read as a whole; 80,382 rows of JSON lines are read line by line
-LISTS = ("logs", "predictions", "results", "data", "rows", "samples", "responses", "items")  # keys of a list of rows
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # How a file that holds no rows begins -> what it is and what to do.
 OTHERS = {
@@ -46,7 +42,6 @@ OTHERS = {
     b"%PDF": "a PDF",
     b"\x7fELF": "a program",
 }
-Known = Callable[[Mapping], bool]  # whether an object is a row
 
 
 def records(path: Path, known: Known) -> Iterator[Line]:
@@ -72,7 +67,7 @@ def row_files(folder: Path, known: Known) -> list[Path]:
     files = []
     for path in sorted(folder.glob("*.json")):
         try:
-            if path.is_file() and path.stat().st_size < HEAD and _is_row(read_json(path), known):
+            if path.is_file() and path.stat().st_size < HEAD and is_row(read_json(path), known):
                 files.append(path)
         except ValueError:
             continue  # not JSON: another kind of file
@@ -82,13 +77,6 @@ def row_files(folder: Path, known: Known) -> list[Path]:
 def _of_folder(folder: Path, known: Known) -> Iterator[Line]:
     for number, path in enumerate(row_files(folder, known), start=1):
         yield Line(number, read_json(path))
-
-
-def _is_row(data: Any, known: Known) -> bool:
-    """Whether a value is a row, rather than a table by columns, whose keys are those of a row."""
-    if not isinstance(data, dict) or not known(data):
-        return False
-    return len(data) < 2 or not any(all(isinstance(value, kind) for value in data.values()) for kind in (dict, list))
 
 
 def _records(path: Path, known: Known) -> Iterator[Line]:
@@ -109,14 +97,14 @@ def _records(path: Path, known: Known) -> Iterator[Line]:
         with _opened(path) as file:
             yield from text_table(path, file, encoding)
     elif encoding:
-        yield from _of_text(path, _text(path, encoding), known)
+        yield from of_text(path, _text(path, encoding), known)
     elif _has_lines(path, head, begins, known):
         with _opened(path) as file:
-            yield from json_lines(file, _loads)
+            yield from json_lines(file, loads)
     elif b"\0" in head:
         raise ValueError(f"{path}: a NUL byte, which no text has; write JSON lines, csv, .xlsx or .parquet")
     elif begins in (b"{", b"["):
-        yield from _of_text(path, _text(path, "utf-8-sig"), known)
+        yield from of_text(path, _text(path, "utf-8-sig"), known)
     elif head.strip():
         with _opened(path) as file:
             yield from text_table(path, file, "utf-8-sig")
@@ -161,11 +149,11 @@ def _has_lines(path: Path, head: bytes, begins: bytes, known: Known) -> bool:
     values = []
     for line in lines:
         try:
-            values.append(_loads(line))
+            values.append(loads(line))
         except ValueError:  # damaged, or a part of a larger value
             continue
     if len(lines) == 1 and values:  # one row, or all in one line
-        return _is_row(values[0], known)
+        return is_row(values[0], known)
     return any(isinstance(value, dict) for value in values) or (begins == b"{" and _cut_off(path, lines))
 
 
@@ -196,68 +184,3 @@ def _text(path: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
         raise ValueError(f"{path}: not {name} at byte {error.start + 1:,}; save it as UTF-8") from None
-
-
-def _of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
-    """The rows of a text that is read as a whole: JSON, or JSON lines in UTF-16."""
-    try:
-        data = _loads(text.lstrip("\ufeff"))
-    except ValueError as error:
-        values = list(_values(text))
-        if len(values) < 2:
-            raise ValueError(f"{path}: not JSON ({error}); is it cut off? Write it again") from None
-        data = values
-    rows = data if isinstance(data, list) else [data] if _is_row(data, known) else _held(data)
-    if rows is None:
-        raise ValueError(
-            f"{path}: JSON without rows of predictions ({_keys(data)}); --keys predict=KEY,label=KEY names them"
-        )
-    for number, row in enumerate(rows, start=1):
-        yield Line(number, row)
-
-
-def _values(text: str) -> Iterator[Any]:
-    """JSON values that stand one behind the other, as far as they can be read."""
-    decoder, at = json.JSONDecoder(), 0
-    while match := re.compile(r"[\s,\ufeff]*(?=[{\[])").match(text, at):
-        try:
-            value, at = decoder.raw_decode(text, match.end())
-        except (ValueError, RecursionError):
-            return
-        yield value
-
-
-def _held(data: dict) -> list | None:
-    """The rows that an object holds: a list of them, columns (pandas), rows by their id, or texts by id."""
-    lists = [data[key] for key in LISTS if isinstance(data.get(key), list) and data[key]]
-    if isinstance(data.get("columns"), list) and lists:
-        return [dict(zip(data["columns"], row)) for row in lists[0] if isinstance(row, list)]
-    if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0]):
-        return lists[0]
-    inner = list(data.values())
-    if inner and all(isinstance(column, list) and len(column) == len(inner[0]) for column in inner):
-        return [dict(zip(data, cells)) for cells in zip(*inner)]
-    if inner and all(isinstance(column, dict) for column in inner):
-        by_column = [key for key in ("predict", "prediction", "response", "label", "answer", "output") if key in data]
-        if by_column:
-            places = dict.fromkeys(place for column in inner for place in column)
-            return [{name: column.get(place) for name, column in data.items()} for place in places]
-        return [{"id": id, **row} for id, row in data.items()]
-    if inner and all(isinstance(text, str) for text in inner):
-        return [{"id": id, "predict": text} for id, text in data.items()]
-    return None
-
-
-def _keys(data: Any) -> str:
-    return "keys: " + printable(", ".join(map(str, list(data)[:8]))) if isinstance(data, dict) else "a single value"
-
-
-def _loads(text: str | bytes) -> Any:
-    """JSON, with the NaN, Infinity and halves of letters that Python writes. Raises ValueError."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        signs = ("NaN", "Infinity", "\\ud")
-        if not any((sign.encode() if isinstance(text, bytes) else sign) in text for sign in signs):
-            raise
-        return json.loads(text)

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from eval.scoring import testsets
-from eval.scoring.file_rows import Group, Placed, settle
+from eval.scoring.file_rows import Group, settle
 from eval.scoring.inputs import Options
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.predicted_rows import Row, read
 from eval.scoring.prediction_files import prediction_files, run_of
 from eval.scoring.predictions import Predictions
+from eval.scoring.rows_in_tests import Placed
 from storm.datasets import SCALES
 from storm.options import describe
 from storm.parse import Reading, read_exact

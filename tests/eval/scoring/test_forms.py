@@ -7,12 +7,14 @@ import pyarrow
 import pytest
 
 from eval.scoring import testsets
+from eval.scoring.forms import FORMS
 from eval.scoring.inputs import Options
 from eval.scoring.runs import load
 from storm.datasets import SCALES
 from storm.files import write_jsonl
 from storm.prompts import answer, question
 from storm.rows import Example, custom_id, to_row
+from tests.helpers.paths import ROOT
 
 SCALE, STRATEGY = SCALES["spaq"], "direct"
 LABELS = [1, 4, 4, 1, 2, 4, 3, 4, 0, 4, 0, 3]
@@ -246,3 +248,9 @@ def test_ids_of_another_test_file_are_refused(tmp_path, tests):
     assert errors == [] and run.n_test == 12 and "by their position" in run.notes[0]
     path.write_text(lines(image=[*IMAGES[:11], IMAGES[0]], **PAIR))
     assert "is in lines" in load([path], SCALES, tests)[1][0] or "label" in load([path], SCALES, tests)[1][0]
+
+
+def test_the_docs_name_every_tool():
+    text = (ROOT / "docs/scoring.md").read_text().replace("`", "")
+    for form in FORMS:
+        assert all(word.strip("'") in text for word in form.name.split(" or ")), form.name
