@@ -75,7 +75,7 @@ def read(
 def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: Asked) -> Row:
     """Raises ValueError, in one line."""
     facts = answer.facts
-    said = read_custom_id(answer.id) if answer.id else None
+    said = read_custom_id(answer.id) if answer.id and answer.id.startswith("storm_") else None
     if said:  # python -m data_prep export wrote the question
         facts = facts | {"dataset": said[0]}
         answer = answer._replace(id=said[3])
@@ -113,6 +113,10 @@ def _probs(probs: object, scale: Scale) -> tuple[float, ...]:
     levels = scale.hi - scale.lo + 1
     if not isinstance(probs, list) or len(probs) != levels:
         raise ValueError(f"key 'probs' does not hold {levels} numbers, one for each level")
-    if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > 1e-3:
+    try:
+        sound = min(probs) >= 0 and max(probs) <= 1 and abs(sum(probs) - 1) <= 1e-3  # false for nan
+    except TypeError:
+        sound = False
+    if not sound:
         raise ValueError(f"key 'probs': not probabilities that sum to one: {str(probs)[:60]}")
     return tuple(probs)
