@@ -7,13 +7,20 @@ from storm.mentions import Grammar, Mention
 # What may stand before a number or word that is the answer.
 _WORDS = (
     "the this my i id ill would will can it its he she his her they that there a an as at to be of in around about "
-    "roughly approximately probably likely is are was am say rate give rating ratings estimate estimated guess "
+    "roughly circa approximately probably likely is are was am say rate give rating ratings estimate estimated guess "
     "think believe predict predicted prediction answer final overall fine coarse category level grade score stage "
     "phase decade age aged group quality aesthetic aesthetics image picture photo photograph fundus person man "
     "woman face look looks appear appears seem seems from rated patient class classified show shows has taken eye "
     "retina so therefore thus hence us lets"
 )
 _LEAD = re.compile(rf"(?:\W|(?<!\w)(?:{'|'.join(_WORDS.split())})(?!\w))*")  # linear: each step takes a letter or word
+
+_ASKED = re.compile(r"(?:based )?on (?:a|the|this) \d-(?:rate|level) scale")  # the question, said again
+# What may stand behind a word up to the end.
+_SEEN = re.compile(
+    r"(?: (?:is|are|was|were))?(?: (?:visible|present|detected|seen|evident|found|observed))?"
+    r"(?: (?:in|on) (?:this|the|his|her) (?:fundus |retinal )?(?:image|photograph|photo|picture|eye|retina))?\s?\.?\s?"
+)
 
 # An answer must begin within so many characters: several times the longest valid one, and noise is longer.
 REACH = 500
@@ -33,7 +40,9 @@ def stands_alone(text: str, mention: Mention, mentions: list[Mention], marked: b
         return False  # "Excellent! I would be happy to help."
     ends = r" ?(?:$|[,;(!]| (?:years?\b|because\b|but\b|with\b|as\b|since\b|without\b|is present\b|due to\b|- )"
     ends += r"|\.$)" if number and not marked else r"|[.:]|\n)"
-    return bool(_LEAD.fullmatch(before)) and bool(re.match(ends, after))
+    if not number and _SEEN.fullmatch(after):
+        ends = ""  # "no signs of retinopathy are visible in this image."
+    return bool(_LEAD.fullmatch(_ASKED.sub("", before))) and bool(re.match(ends, after))
 
 
 def is_a_clause(text: str, mention: Mention) -> bool:

@@ -14,6 +14,10 @@ ANSWERS: dict[tuple[str, str], dict[str, int | None]] = {
     ("koniq", "direct"): {
         "The image quality is good.": 3,
         'I would rate this image as "Fair" due to noise.': 2,
+        "Based on the 5-rate scale, I would rate the image quality as **Excellent**.": 4,
+        "On a 5-point scale, I would give it a 4": None,
+        "Poor lighting is visible in this image": None,
+        "There is good light in this image.": None,
         "Good, because it is sharp, although the light is poor.": 3,
         "Fair enough, here is my rating: Good": 3,
         "My rating is rate1(Poor)": 1,
@@ -84,6 +88,9 @@ ANSWERS: dict[tuple[str, str], dict[str, int | None]] = {
         "not an adult": None,
     },
     ("aptos", "direct"): {
+        "There are no signs of diabetic retinopathy in this image.": 0,
+        "Mild NPDR is not present in this image.": None,
+        "The signs of severe NPDR are not seen in this image": None,
         "No DR": 0,
         "severe non-proliferative diabetic retinopathy": 3,
         "Proliferative diabetic retinopathy": 4,
