@@ -24,6 +24,7 @@ INSIDE = (
     "generated_text",
     "value",
 )
+STOPPED = {"content_filter": "refusal", "safety": "refusal", "length": "cut off", "max_tokens": "cut off"}
 SPECIAL = re.compile(r"<\|[\w ]{1,30}\|>|</?s>|<eos>|<pad>")  # tokens that are not left out
 FAILED = re.compile(r"failed to obtain answer via api|^(?:api )?error code: \d{3}\b", re.IGNORECASE)
 
@@ -73,7 +74,7 @@ def _of_list(values: list) -> tuple[str, str]:
         if turns:
             return text_of(turns[-1].get("content", turns[-1].get("value")))
         if any("type" in part for part in values):
-            texts = [part.get("text", part.get("content")) for part in values if part["type"] in TEXTS]
+            texts = [part.get("text", part.get("content")) for part in values if part.get("type", "text") in TEXTS]
             if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
                 return text_of(texts[0] if texts else None)
             return _plain_text("".join(texts))
@@ -90,9 +91,12 @@ def _of_response(row: Mapping) -> tuple[str, str]:
         return "", "error"
     if row.get("refusal"):
         return "", "refusal"
-    for key in INSIDE:
-        if row.get(key) is not None:
-            return text_of(row[key])
-    if any(key in row for key in INSIDE):
-        return "", "refusal" if row.get("finish_reason") == "content_filter" else "no answer"
-    raise ValueError(f"the prediction is an object with the keys {printable(', '.join(map(str, row)))[:100]}; {FIX}")
+    key = next((key for key in INSIDE if row.get(key) is not None), "")
+    if not key and not any(key in row for key in INSIDE):
+        raise ValueError(
+            f"the prediction is an object with the keys {printable(', '.join(map(str, row)))[:100]}; {FIX}"
+        )
+    text, none = text_of(row[key]) if key else ("", "no answer")
+    if none == "no answer":  # why a server stopped stands beside what it wrote
+        none = STOPPED.get(str(row.get("finish_reason") or row.get("finishReason") or "").lower(), none)
+    return text, none

@@ -37,7 +37,7 @@ def _keys(*names: str) -> tuple[frozenset[str], ...]:
 # The first that fits is taken. Sources: the tools' code, ms-swift 2 to 4 (infer), VLMEvalKit (VQA results), lmms-eval
 # 0.4 to 0.7 (--log_samples), OpenAI's Batch API and vLLM's run-batch, LLaVA (model_vqa), lmdeploy (Response).
 FORMS = (
-    Form(OWN, _keys("predict label scale strategy"), "predict", "label", "id"),
+    Form(OWN, _keys("predict label scale strategy id dataset"), "predict", "label", "id"),
     Form("LLaMA-Factory", _keys("prompt predict label"), "predict", "label", question="prompt"),
     Form("OpenAI Batch or vLLM run-batch", _keys("custom_id response"), "response", id="custom_id", server=True),
     Form("Anthropic batch", _keys("custom_id result"), "result", id="custom_id", server=True),
@@ -49,9 +49,10 @@ FORMS = (
          "question"),
     Form("LLaVA", _keys("question_id text"), "text", "label", "question_id", "prompt"),
     Form("lmdeploy", _keys("text generate_token_len", "text input_token_len"), "text", "label", "id"),
-    Form("chat completions", _keys("choices"), "*", "label", server=True),
+    Form("chat completions", _keys("choices"), "*", "label", "custom_id", server=True),
 )  # fmt: skip
 
+COUNTERS = ("index", "docid", "idx")  # keys that count the rows
 # The usual names of keys, in small letters and without signs. A name of a later group counts where an earlier has none.
 NAMES = {
     "predict": (
@@ -66,7 +67,7 @@ NAMES = {
         "ytrue truth expected expectedanswer gold solution",
         "answer",
     ),
-    "id": ("id customid questionid imageid sampleid uid key itemid", "index docid idx"),
+    "id": ("id customid questionid imageid sampleid uid key itemid", " ".join(COUNTERS)),
     "image": ("image images imagepath imgpath img imagefile imagefilename filename filepath file path imagename",),
     "question": ("question prompt query messages instruction",),
 }
@@ -79,16 +80,17 @@ class Answer(NamedTuple):
 
     form: str
     text: str  # the model's
-    none: str  # why there is no text: "no answer", "refusal" or "error"
+    none: str  # why there is no text: "no answer", "refusal", "error", "cut off" or "too long"
     label: str | None  # None: the row has none
     id: str | None
     image: str | None
     question: Any
     facts: Mapping  # what else the row says: dataset, scale, strategy, probs, error
     server: bool = False  # the answer of a server, which says no label
+    counts: bool = False  # whether the name of the id's key says that it counts the rows: index, idx, doc_id
 
 
-def known(row: Mapping) -> bool:
+def is_known(row: Mapping) -> bool:
     """Whether an object is a row of predictions, by its keys."""
     try:
         return bool(form_of(tuple(row)))
@@ -102,13 +104,15 @@ def answers(path: Path, keys: Mapping[str, str] | None = None) -> Iterator[Line]
     keys: of --keys, our name -> the file's. Raises OSError, or ValueError naming the file.
     """
     chosen = tuple(sorted((keys or {}).items()))
-    for line in records(path, lambda row: bool(chosen) or known(row)):
+    for line in records(path, lambda row: bool(chosen) or is_known(row)):
         try:
             if line.fault:
                 raise ValueError(line.fault)
             yield Line(line.number, answer_of(line.row, chosen))
         except ValueError as error:
             yield Line(line.number, None, str(error))
+        except RecursionError:
+            yield Line(line.number, None, "nested too deeply")
 
 
 def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
@@ -117,12 +121,13 @@ def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
         raise ValueError(f"not an object with keys but {str(row)[:60]!r}")
     form = form_of(tuple(row), chosen)
     text, none = text_of(row if form.predict == "*" else _at(row, form.predict))
+    if none == "no answer" and row.get("error"):
+        none = "error"
     own = form.name == OWN
     doc = row.get("doc")
     facts = doc | row if isinstance(doc, dict) and not own else row  # lmms-eval hands our row through in "doc"
-    id = _at(facts, form.id) if form.id else None
-    if not own and not form.server and isinstance(facts.get("id"), str | int):
-        id = facts["id"]  # ours, which the tool handed through
+    id_key = form.id if own or form.server or not isinstance(facts.get("id"), str | int) else "id"
+    id = _at(facts, id_key) if id_key else None  # an "id" beside an index is ours, which the tool handed through
     label = _label_of(_at(row, form.label)) if form.label else None
     image_key = form.image or (_usual("image", tuple(doc), ()) if isinstance(doc, dict) else "")
     image = _image_of(_at(facts, image_key)) if image_key else None
@@ -137,33 +142,39 @@ def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
         question,
         facts,
         form.server,
+        _plain(id_key) in COUNTERS,
     )
 
 
 @lru_cache(maxsize=1000)
 def form_of(keys: tuple[str, ...], chosen: tuple[tuple[str, str], ...] = ()) -> Form:
-    """The form of a row with these keys; chosen: what --keys says. Raises ValueError, with the fix, if the answer or
-    the label could be in several, or the answer in none."""
-    said = dict(chosen)
+    """The form of a row with these keys; chosen: what --keys says, which is of no row of ours, and of no row that has
+    none of these keys. Raises ValueError, with the fix, if the answer or the label could be in several keys, the answer
+    is in none, or some of the chosen keys are missing."""
     form = next((form for form in FORMS if any(has <= set(keys) for has in form.has)), None)
+    said = {} if form and form.name == OWN else dict(chosen)
+    missing = [key for key in said.values() if key.split(".")[0] not in keys and key not in keys]
+    have = printable(", ".join(map(str, keys)))[:200] or "none"
+    if missing and len(missing) < len(said):
+        raise ValueError(f"--keys: no key {printable(missing[0])!r} (keys: {have})")
+    said = {} if missing else said
     image = _usual("image", keys, ())
     if form and not said:
         return form._replace(image=image)
     predict = said.get("predict") or (form.predict if form else _usual("predict", keys, ()))
     if not predict:
-        have = printable(", ".join(map(str, keys)))[:200] or "none"
         raise ValueError(f"key 'predict' is missing (keys: {have}); {FIX}")
-    known = {name: said.get(name) or (getattr(form, name) if form else "") for name in ("label", "id", "question")}
-    for name in known:
-        known[name] = known[name] or _usual(name, keys, (predict, *known.values()))
-    name = "the authors' test scripts" if set(keys) == AUTHORS else f"other (prediction: {printable(predict)})"
-    name = "--keys" if said else form.name if form else name
-    return Form(name, (), predict, image=said.get("image") or image, **known)
+    names = {name: said.get(name) or (getattr(form, name) if form else "") for name in ("label", "id", "question")}
+    for name in names:
+        names[name] = names[name] or _usual(name, keys, (predict, *names.values()))
+    title = "the authors' test scripts" if set(keys) == AUTHORS else f"other (prediction: {printable(predict)})"
+    title = "--keys" if said else form.name if form else title
+    return Form(title, (), predict, image=said.get("image") or image, **names)
 
 
 def _usual(what: str, keys: tuple[str, ...], taken: tuple[str, ...]) -> str:
     """The one key with a usual name, "" if there is none. Raises ValueError if there are several."""
-    plain = {key: re.sub(r"[^a-z0-9]", "", key.casefold()) for key in keys if isinstance(key, str) and key not in taken}
+    plain = {key: _plain(key) for key in keys if isinstance(key, str) and key not in taken}
     for names in NAMES[what]:
         found = [key for key in plain if plain[key] in names.split()]
         if len(found) > 1 and what in ("predict", "label"):
@@ -172,6 +183,11 @@ def _usual(what: str, keys: tuple[str, ...], taken: tuple[str, ...]) -> str:
         if found:
             return found[0]
     return ""
+
+
+def _plain(key: str) -> str:
+    """A key for comparing: small letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", key.casefold())
 
 
 def _at(row: Mapping, key: str) -> Any:

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from eval.scoring.forms import answers, known
+from eval.scoring.forms import answers, is_known
 from eval.scoring.records import row_files
 from storm import provenance
 from storm.datasets import ALIASES
@@ -39,7 +39,7 @@ def prediction_files(
     if not path.is_dir():
         return [path], []
     files, errors, ours = [], [], cache(_holds_our_predictions)
-    row_files_in, seen = cache(lambda folder: set(row_files(folder, known))), set()
+    row_files_in, seen = cache(lambda folder: set(row_files(folder, is_known))), set()
     for file in _named_so(path):
         if file.suffix == ".json" and len(row_files_in(file.parent)) > 1 and file in row_files_in(file.parent):
             files += [file.parent] if file.parent not in seen else []

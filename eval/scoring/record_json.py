@@ -34,53 +34,70 @@ def loads(text: str | bytes) -> Any:
 
 
 def of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
-    """The rows of a text that is read as a whole: JSON, or JSON lines in UTF-16."""
+    """The rows of a text that is one JSON value, or several, one behind the other. Raises ValueError naming the file if
+    it holds no rows."""
+    text, number = text.lstrip("\ufeff"), 0
     try:
-        data = loads(text.lstrip("\ufeff"))
+        data = loads(text)
     except ValueError as error:
-        values = list(_values(text))
-        if len(values) < 2:
+        data, rest = _values(text)
+        if not data or (len(data) < 2 and not is_row(data[0], known)):
             raise ValueError(f"{path}: not JSON ({error}); is it cut off? Write it again") from None
-        data = values
-    rows = data if isinstance(data, list) else [data] if is_row(data, known) else _held(data)
-    if rows is None:
-        raise ValueError(
-            f"{path}: JSON without rows of predictions ({_keys(data)}); --keys predict=KEY,label=KEY names them"
-        )
-    for number, row in enumerate(rows, start=1):
-        yield Line(number, row)
+    else:
+        rest = ""
+    lines = [Line(0, row) for row in data] if isinstance(data, list) else _held(data, known)
+    if isinstance(data, dict) and is_row(data, known):
+        lines = [Line(0, data)]
+    if lines is None:
+        fix = "--keys predict=KEY,label=KEY names them"
+        raise ValueError(f"{path}: JSON without rows of predictions ({_keys(data)}); {fix}")
+    for number, line in enumerate(lines, start=1):
+        yield line._replace(number=number)
+    if rest:
+        yield Line(number + 1, None, f"not JSON, and nothing behind it is read: {printable(rest[:60])!r}")
 
 
-def _values(text: str) -> Iterator[Any]:
-    """JSON values that stand one behind the other, as far as they can be read."""
-    decoder, at = json.JSONDecoder(), 0
+def _values(text: str) -> tuple[list, str]:
+    """JSON values that stand one behind the other, and what is left behind the last one that can be read."""
+    decoder, at, values = json.JSONDecoder(), 0, []
     while match := re.compile(r"[\s,\ufeff]*(?=[{\[])").match(text, at):
         try:
             value, at = decoder.raw_decode(text, match.end())
         except (ValueError, RecursionError):
-            return
-        yield value
+            break
+        values.append(value)
+    return values, text[at:].strip(" \t\r\n,")
 
 
-def _held(data: dict) -> list | None:
-    """The rows that an object holds: a list of them, columns (pandas), rows by their id, or texts by id."""
-    lists = [data[key] for key in LISTS if isinstance(data.get(key), list) and data[key]]
-    if isinstance(data.get("columns"), list) and lists:
-        return [dict(zip(data["columns"], row)) for row in lists[0] if isinstance(row, list)]
-    if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0]):
-        return lists[0]
+def _held(data: dict, known: Known) -> list[Line] | None:
+    """The rows that an object holds: a list of them, columns (pandas), rows by their id, or texts by image."""
+    lists = {key: rows for key, rows in data.items() if isinstance(rows, list) and rows}
+    named = [key for key in LISTS if key in lists]
+    if isinstance(data.get("columns"), list) and named:
+        columns = data["columns"]
+        return [_zipped(columns, row) for row in lists[named[0]]]
+    if len(named) == 1 and all(isinstance(row, dict) for row in lists[named[0]]):
+        others = [key for key, rows in lists.items() if key != named[0] and any(isinstance(row, dict) for row in rows)]
+        more = [Line(0, None, f"the key {key!r} holds more rows, which are not read; cut one out") for key in others]
+        return [Line(0, row) for row in lists[named[0]]] + more
     inner = list(data.values())
     if inner and all(isinstance(column, list) and len(column) == len(inner[0]) for column in inner):
-        return [dict(zip(data, cells)) for cells in zip(*inner)]
+        return [Line(0, dict(zip(data, cells))) for cells in zip(*inner)]
     if inner and all(isinstance(column, dict) for column in inner):
-        by_column = [key for key in ("predict", "prediction", "response", "label", "answer", "output") if key in data]
-        if by_column:
+        if known(data):  # columns, each with its cells by row
             places = dict.fromkeys(place for column in inner for place in column)
-            return [{name: column.get(place) for name, column in data.items()} for place in places]
-        return [{"id": id, **row} for id, row in data.items()]
+            return [Line(0, {name: column.get(place) for name, column in data.items()}) for place in places]
+        return [Line(0, {"id": id, **row}) for id, row in data.items()]
     if inner and all(isinstance(text, str) for text in inner):
-        return [{"id": id, "predict": text} for id, text in data.items()]
+        return [Line(0, {"id": id, "predict": text}) for id, text in data.items()]
     return None
+
+
+def _zipped(columns: list, cells: Any) -> Line:
+    """A row of pandas' split form."""
+    if not isinstance(cells, list) or len(cells) != len(columns):
+        return Line(0, None, f"not {len(columns)} cells but {printable(str(cells))[:60]!r}")
+    return Line(0, dict(zip(columns, cells)))
 
 
 def _keys(data: Any) -> str:

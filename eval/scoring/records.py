@@ -15,7 +15,7 @@ from typing import IO
 
 from eval.scoring.record_json import Known, is_row, loads, of_text
 from eval.scoring.record_tables import parquet, text_table, workbook
-from storm.files import CutOff, Line, json_lines, open_regular, read_json
+from storm.files import LONGEST_LINE, CutOff, Line, json_lines, open_regular
 
 HEAD = 1 << 20  # bytes that tell what a file is
 LINES = 5  # lines that tell whether a file is JSON lines; the first may be damaged
@@ -63,20 +63,36 @@ def records(path: Path, known: Known) -> Iterator[Line]:
 
 
 def row_files(folder: Path, known: Known) -> list[Path]:
-    """The .json files of a folder that are one row each, as dumps of requests are, sorted. Raises OSError."""
-    files = []
-    for path in sorted(folder.glob("*.json")):
+    """The .json files of a folder that are one row each, as dumps of requests are, 2.json before 10.json; [] of fewer
+    than two. Raises OSError."""
+    files = [file for file, line in _row_lines(folder, known) if not line.fault]
+    return files if len(files) > 1 else []
+
+
+def _row_lines(folder: Path, known: Known) -> Iterator[tuple[Path, Line]]:
+    """Each .json file of a folder that is a row, or cannot be read. The name of the file is the id of a row without."""
+    for number, path in enumerate(sorted(folder.glob("*.json"), key=natural), start=1):
+        if not path.is_file():
+            continue
+        with open_regular(path) as file:
+            text = file.read(LONGEST_LINE)
         try:
-            if path.is_file() and path.stat().st_size < HEAD and is_row(read_json(path), known):
-                files.append(path)
-        except ValueError:
-            continue  # not JSON: another kind of file
-    return files
+            row = loads(text)
+        except ValueError as error:
+            yield path, Line(number, None, f"{path.name}: not JSON ({error}); cut off?")
+            continue
+        if is_row(row, known):
+            yield path, Line(number, {"custom_id": path.stem, **row} if "choices" in row else row)
+
+
+def natural(path: Path) -> list:
+    """A name for sorting, its numbers by size."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", str(path)) if part]
 
 
 def _of_folder(folder: Path, known: Known) -> Iterator[Line]:
-    for number, path in enumerate(row_files(folder, known), start=1):
-        yield Line(number, read_json(path))
+    for _, line in _row_lines(folder, known):
+        yield line
 
 
 def _records(path: Path, known: Known) -> Iterator[Line]:
@@ -97,7 +113,11 @@ def _records(path: Path, known: Known) -> Iterator[Line]:
         with _opened(path) as file:
             yield from text_table(path, file, encoding)
     elif encoding:
-        yield from of_text(path, _text(path, encoding), known)
+        text = _text(path, encoding).lstrip("\ufeff")
+        if _has_lines(path, text[:HEAD].encode(), text.lstrip()[:1].encode(), known):
+            yield from json_lines(io.BytesIO(text.encode()), loads)
+        else:
+            yield from of_text(path, text, known)
     elif _has_lines(path, head, begins, known):
         with _opened(path) as file:
             yield from json_lines(file, loads)
@@ -154,7 +174,17 @@ def _has_lines(path: Path, head: bytes, begins: bytes, known: Known) -> bool:
             continue
     if len(lines) == 1 and values:  # one row, or all in one line
         return is_row(values[0], known)
+    if begins == b"[":  # a list with a row on each line is one value; a list among rows is a bad row
+        return _parses(lines[0]) or sum(isinstance(value, dict) for value in values) > 1
     return any(isinstance(value, dict) for value in values) or (begins == b"{" and _cut_off(path, lines))
+
+
+def _parses(line: bytes) -> bool:
+    try:
+        loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _cut_off(path: Path, lines: list[bytes]) -> bool:
