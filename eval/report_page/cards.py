@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from eval.report_page.sampling import Pick
 from eval.report_page.sections import label_groups
-from eval.scoring.forms import answers
+from eval.scoring.forms import texts_of
 from eval.scoring.metrics import CLOSE, UNPARSED
 from eval.scoring.predictions import Predictions
 from storm.images import ImageFault, as_rgb, locate, read_bytes
@@ -100,17 +100,12 @@ def thumbnail(image: str | None, media: Sequence[Path], built: Path | None) -> T
 
 def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]:
     """What the predictions files, and for images the test files, say of each row."""
-    lines, ids, keys = defaultdict(set), defaultdict(set), {run.path: run.keys for run, _ in picks}
+    lines, ids, runs = defaultdict(set), defaultdict(set), {run.path: run for run, _ in picks}
     for run, at in picks:
         lines[run.path].add(int(run.line[at]))
         if run.data:
             ids[run.data].add(run.id[at])
-    rows = {
-        (path, line.number): line.row
-        for path, numbers in lines.items()
-        for line in answers(path, keys[path])
-        if line.number in numbers
-    }
+    rows = {path: texts_of(runs[path], numbers) for path, numbers in lines.items()}
     images = {
         (file, example.id): example.image
         for file, chosen in ids.items()
@@ -119,7 +114,7 @@ def _sources(picks: Sequence[Pick], scales: Mapping[str, Scale]) -> list[Source]
     }
     sources = []
     for run, at in picks:
-        row = rows[run.path, int(run.line[at])]
+        row = rows[run.path][int(run.line[at])]
         image = images.get((run.data, run.id[at])) if run.data else row.image
         prompt = row.question if isinstance(row.question, str) else question(run.scale, run.strategy)
         prompt = re.sub(r"(<\|?image(?:_pad)?\|?>)\1+", r"\1 …", prompt)  # a place for each of hundreds of patches

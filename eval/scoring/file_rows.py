@@ -26,6 +26,7 @@ class Group(NamedTuple):
     dataset: str
     scale: Scale
     strategy: str
+    part: str  # of the test file that the rows are of, "" if they do not say it
     rows: list[Placed]
 
 
@@ -41,6 +42,15 @@ def settle(
     """The rows of a file in groups. by_position: rows without a label are those of the test file, in its order."""
     errors: list[str] = []
     notes: list[str] = []
+    if fault := counted_from_one(rows):
+        errors.append(f"{path}: {fault}")
+        rows = [one for one in rows if not one.row.numbered]
+    if off := [one for one in rows if one.row.numbered and any(fit.label > fit.scale.hi for fit in one.row.fits)]:
+        first = off[0].row.fits[0]
+        what = f"line {off[0].line}: label {first.label} is not one of the levels {first.scale.lo} to {first.scale.hi}"
+        errors.append(f"{path}, {what}{and_more(off)} left out")
+        gone = {one.line for one in off}
+        rows = [one for one in rows if one.line not in gone]
     rows = _asked(rows)
     rows = pooled_release(path, rows, scales, tests, notes)
     rows = placed_by_test_files(path, rows, scales, tests, by_position, errors, notes)
@@ -54,11 +64,23 @@ def settle(
     return Settled(_groups(path, rows, refused, ages, scales, notes), errors, notes)
 
 
+def counted_from_one(rows: Sequence[Placed]) -> str:
+    """Why labels that are numbers cannot be levels: one is above the highest level, and none is the lowest; else ""."""
+    numbered = [one.row for one in rows if one.row.numbered and one.row.fits]
+    levels = [row for row in numbered if row.scale.unit == "level"]
+    above = next((row for row in levels if row.label == row.scale.hi + 1), None)
+    if above is None or any(row.label == row.scale.lo for row in levels):
+        return ""
+    scale = above.scale
+    what = f"labels are numbers up to {above.label}, and none is {scale.lo}: levels count from {scale.lo}"
+    return f"{what} ({scale.fine[0].word}) to {scale.hi}; take 1 from each, or write the words; these rows are left out"
+
+
 def _asked(rows: Sequence[Placed]) -> list[Placed]:
     """The rows with the meaning that their question leaves."""
 
     def narrowed(one: Placed) -> Placed:
-        fits, form = one.row.fits, one.row.question
+        fits, form = one.row.fits, one.row.asked
         if form is None:
             return one
         kept = tuple(fit for fit in fits if fit.scale.name == form[0] and fit.strategy in ("", form[1]))
@@ -94,21 +116,21 @@ def _groups(
     out = {one.line for one in refused}
     rows = [one for one in rows if one.line not in out]
     widest = max((scale for scale in SCALES.values() if scale.unit == "years"), key=lambda scale: scale.hi - scale.lo)
-    of: dict[tuple[str, Scale], list[Placed]] = defaultdict(list)
+    of: dict[tuple[str, Scale, str], list[Placed]] = defaultdict(list)
     strange = [one for one in rows if one.row.dataset not in scales]
     several = len({_scale_name(one.row, pool_ages) for one in strange}) > 1
     for one in rows:
         row = one.row
         aged = pool_ages and row.dataset not in scales and row.scale.unit == "years"
         name = _scale_name(row, pool_ages) if row.dataset not in scales and (several or aged) else row.dataset
-        of[name, widest if aged else row.scale].append(one)
+        of[name, widest if aged else row.scale, row.part].append(one)
     groups = []
-    for (name, scale), placed in of.items():
+    for (name, scale, part), placed in of.items():
         if name in (AGES, scale.name) and name not in scales:
             sharing = " or ".join(row for row, of in SCALES.items() if of == scale or of.unit == scale.unit == "years")
             notes.append(f"{path}: {name}: {len(placed):,} rows of {sharing}, scored as a whole: none says of which")
         for strategy, ours in _by_strategy(scale, placed).items():
-            groups.append(Group(name, scale, strategy, ours))
+            groups.append(Group(name, scale, strategy, part, ours))
     return groups
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.inference import posterior
 from eval.scoring.conformal import Coverage
-from eval.scoring.forms import answers
+from eval.scoring.forms import texts_of
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.predictions import Predictions
 from storm.datasets import SCALES
@@ -99,5 +99,5 @@ def images_of(run: Predictions) -> dict[int, str]:
         scales = {**SCALES, run.scale.name: run.scale}
         image = {example.id: example.image for example in read_examples(run.data, scales)}
         return {int(line): image[name] for line, name in zip(run.line, run.id)}
-    rows = ((line.number, line.row) for line in answers(run.path, run.keys) if line.row)
-    return {line: row.image for line, row in rows if row.image}
+    rows = texts_of(run, set(run.line.tolist()))
+    return {line: row.image for line, row in rows.items() if row.image}

@@ -4,15 +4,19 @@ A row of a form that nobody here knows is read by the usual names of its keys (N
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.scoring.answer_text import FIX, SPECIAL, text_of, whole_letters
 from eval.scoring.records import records
 from storm.files import Line
 from storm.text import printable
+
+if TYPE_CHECKING:
+    from eval.scoring.predictions import Predictions
 
 OWN = "eval/predict.py"
 
@@ -98,12 +102,32 @@ def is_known(row: Mapping) -> bool:
         return False
 
 
-def answers(path: Path, keys: Mapping[str, str] | None = None) -> Iterator[Line]:
+def answers(path: Path, keys: Mapping[str, str] | None = None, parts: Sequence[Path] = ()) -> Iterator[Line]:
     """The rows of a predictions file, each with an Answer, or the fault for which it cannot be read.
 
-    keys: of --keys, our name -> the file's. Raises OSError, or ValueError naming the file.
+    keys: of --keys, our name -> the file's. parts: more files of it, whose lines count on. Raises OSError, or
+    ValueError naming the file.
     """
-    chosen = tuple(sorted((keys or {}).items()))
+    chosen, before, number = tuple(sorted((keys or {}).items())), 0, 0
+    for file in (path, *parts):
+        before, number = before + number, 0
+        for line in _answers(file, chosen):
+            number = line.number
+            fault = f"{file.name}, line {number}: {line.fault}" if line.fault and file != path else line.fault
+            yield Line(before + number, line.row, fault)
+
+
+def texts_of(run: "Predictions", lines: Collection[int]) -> dict[int, Answer]:
+    """What the files of a run say in some of its lines. A damaged file, which was said before, ends early."""
+    found: dict[int, Answer] = {}
+    with suppress(ValueError):
+        for line in answers(run.path, run.keys, run.parts):
+            if line.row and line.number in lines:
+                found[line.number] = line.row
+    return found
+
+
+def _answers(path: Path, chosen: tuple[tuple[str, str], ...]) -> Iterator[Line]:
     for line in records(path, lambda row: bool(chosen) or is_known(row)):
         try:
             if line.fault:

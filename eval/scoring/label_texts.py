@@ -95,7 +95,8 @@ def _read(dataset: str, scales: Iterable[Scale], text: str, strategy: str) -> li
             if scale.rated:
                 fix = "write the words of the levels, or leave the label out and give --data"
                 raise ValueError(f"label {text} is a number: a level from {scale.lo}, or one of your ratings? {fix}")
-            labels = {int(text)} if scale.lo <= int(text) <= scale.hi else set()
+            above = scale.unit == "level"  # 5 on a scale of 0 to 4 tells that the file counts from 1
+            labels = {int(text)} if scale.lo <= int(text) <= scale.hi + above else set()
         else:
             readings = (read(scale, name, text) for name in STRATEGIES)
             labels = {reading.label for reading in readings if reading.label is not None}

@@ -1,14 +1,16 @@
 """The rows of a predictions file of any form: the model's text, what is known of the label, and what the row is of."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from eval.scoring.forms import OWN, Answer, answers
 from eval.scoring.label_texts import Asked, Lookup, Meaning, forms_asked, meanings
 from eval.scoring.prediction_files import dataset_of
-from storm.datasets import SCALES, dataset_in
+from storm.datasets import ALIASES, SCALES, dataset_in
 from storm.files import Line
+from storm.prompts import STRATEGIES
 from storm.rows import read_custom_id
 from storm.scales import Scale
 
@@ -16,15 +18,19 @@ from storm.scales import Scale
 class Row(NamedTuple):
     dataset: str
     predict: str  # the model's text, "" where `none` says why there is none
-    none: str  # "no answer", "refusal", "error" or "too long", else ""
+    none: str  # "no answer", "refusal", "error", "cut off" or "too long", else ""
     fits: tuple[Meaning, ...]  # what the label may mean, several where the text leaves it open; (): no label
     form: str  # of the row, as it is printed
     probs: tuple[float, ...] | None = None  # of every level from the lowest, if eval/predict.py computed them
-    id: str | None = None  # None where LLaMA-Factory wrote it
+    id: str | None = None  # what names the row in the test file, or the path of its image; None: neither is known
+    number: str | None = None  # an id that is a number, and so may only count the rows
+    counts: bool = False  # whether the key of that number says that it counts: index, idx, doc_id
     image: str | None = None
-    question: tuple[str, str] | None = None  # scale and strategy of the prompt, where the label is not enough
+    asked: tuple[str, str] | None = None  # scale and strategy of the prompt, where the label is not enough
+    part: str = ""  # test or val, where the id says it
+    strategy_said: str = ""  # the prompt strategy, where the id says it
+    numbered: bool = False  # whether the label is a number
     error: str = ""  # why eval/predict.py could not read the image
-    asked: str = ""  # the prompt strategy, where the id says it
 
     @property
     def label(self) -> int:
@@ -44,26 +50,22 @@ class Row(NamedTuple):
     def own(self) -> bool:
         return self.form == OWN
 
-    @property
-    def key(self) -> str | None:
-        """What names the row in the test file: its id, or the path of its image. A mere number may count the rows."""
-        return None if (self.id or "").isdecimal() and self.form != OWN else self.id or self.image
-
 
 def read(
     path: Path,
     scales: Mapping[str, Scale] = SCALES,
     datasets: Iterable[str] = (),
     keys: Mapping[str, str] | None = None,
+    parts: Sequence[Path] = (),
 ) -> Iterator[Line]:
     """The lines of a predictions file, each with a Row, or the fault for which it cannot be scored.
 
-    datasets: names that a file's name may hold besides the scales'. keys: of --keys. Raises OSError, or ValueError
-    naming the file.
+    datasets: names that a file's name may hold besides the scales'. keys: of --keys. parts: more files of it.
+    Raises OSError, or ValueError naming the file.
     """
     known = {*scales, *datasets}
     named, meaning, asked = dataset_of(path, known), meanings(scales), forms_asked(scales.values())
-    for line in answers(path, keys):
+    for line in answers(path, keys, parts):
         try:
             if line.fault:
                 raise ValueError(line.fault)
@@ -74,31 +76,54 @@ def read(
 
 def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: Asked) -> Row:
     """Raises ValueError, in one line."""
-    facts = answer.facts
+    facts, own = answer.facts, answer.form == OWN
     said = read_custom_id(answer.id) if answer.id and answer.id.startswith("storm_") else None
     if said:  # python -m data_prep export wrote the question
-        facts = facts | {"dataset": said[0]}
-        answer = answer._replace(id=said[3])
-    dataset = str(facts.get("dataset") or named)
+        dataset, part, strategy, id = said
+    else:
+        dataset, part, strategy, id = _dataset(facts.get("dataset"), known) or named, "", "", answer.id
     if dataset not in known and answer.image:
         dataset = _in_path(answer.image) or dataset
     if not dataset.isprintable():
         raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
-    scale, strategy = facts.get("scale"), facts.get("strategy")
-    if not (isinstance(scale, str) and isinstance(strategy, str)):
-        scale = strategy = None
+    names = facts.get("scale"), facts.get("strategy")
+    if not all(isinstance(name, str) for name in names) or (not own and names[1] not in STRATEGIES):
+        names = None, None  # another tool's keys of these names
     fits: tuple[Meaning, ...] = ()
     if answer.label is not None:
-        fits = meaning(dataset, scale, strategy, answer.label)
-    elif answer.form == OWN or (answer.id is None and answer.image is None and answer.form == "LLaMA-Factory"):
+        fits = meaning(dataset, *names, answer.label)
+    elif own:
         raise ValueError(f"key 'label' is missing (keys: {', '.join(map(str, facts)) or 'none'})")
-    probs = _probs(facts["probs"], fits[0].scale) if "probs" in facts and fits else None
-    error = str(facts.get("error") or "") if "predict" in facts and not answer.text else ""
-    strategy = said[2] if said else ""
+    ours = own or isinstance(facts.get("probs"), list)
+    probs = _probs(facts["probs"], fits[0].scale) if ours and "probs" in facts and fits else None
     fits = tuple(fit for fit in fits if fit.strategy in ("", strategy)) or fits if strategy else fits
     enough = len(fits) == 1 and fits[0].strategy  # a prompt of 10 kB is not kept
-    what = answer.id, answer.image, None if enough or answer.question is None else asked(answer.question)
-    return Row(dataset, answer.text, answer.none, fits, answer.form, probs, *what, error, strategy)
+    counts = bool(id) and id.isdecimal() and not own and not said
+    return Row(
+        dataset,
+        answer.text,
+        answer.none,
+        fits,
+        answer.form,
+        probs,
+        id=None if counts else id,
+        number=id if counts else None,
+        counts=answer.counts,
+        image=answer.image,
+        asked=None if enough or answer.question is None else asked(answer.question),
+        part=part,
+        strategy_said=strategy,
+        numbered=answer.label is not None and answer.label.isdecimal(),
+        error=str(facts.get("error") or "") if "predict" in facts and not answer.text else "",
+    )
+
+
+def _dataset(name: object, known: set[str]) -> str:
+    """The dataset that a row names: as it is, or by another name of it, in any case; "" if it names none."""
+    if not name or str(name) in known:
+        return str(name or "")
+    lower = str(name).lower()
+    return lower if lower in known else ALIASES.get(re.sub(r"[^a-z0-9]", "", lower), str(name))
 
 
 def _in_path(image: str) -> str:

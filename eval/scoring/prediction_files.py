@@ -3,21 +3,26 @@
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from eval.scoring.forms import answers, is_known
-from eval.scoring.records import row_files
+from eval.scoring.records import natural, row_files
 from storm import provenance
 from storm.datasets import ALIASES
+from storm.files import read_json
+from storm.images import suffixes
 
 HOST_NAME = "generated_predictions"  # LLaMA-Factory's predictions file, in a folder of its own
 HEAD = 5  # lines of a file that tell whether it holds predictions; the first may be damaged
 WORD = re.compile(r"[^a-z0-9]+")
 # The authors' test scripts: test_DR.py writes DR_answer.jsonl, of APTOS.
 AUTHORS = {"dr": "aptos"}
+MAPPED = {"id", "predict"}  # of {"id": "text"}, which many files of settings look like
+PART = re.compile(r"(?:[-_.](?:\d{1,4}|outputs?|errors?|results?))+$")  # what differs in the names of parts
 READINGS = {"run", "dataset", "line", "id", "text", "label", "prediction", "coarse prediction", "rule"}  # of --readings
 
 
@@ -25,11 +30,18 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".parquet")  
 PACKED = (".gz", ".zst")
 
 
+class Source(NamedTuple):
+    """A predictions file, or the parts of one that a server wrote: answers and errors, or numbered files."""
+
+    path: Path
+    parts: tuple[Path, ...] = ()  # more of it, in order
+
+
 def prediction_files(
     path: Path, keys: Mapping[str, str] | None = None, by_position: bool = False
 ) -> tuple[list[Path], list[str]]:
     """The predictions files that a path names: itself, or those below a folder, sorted; and a line for each entry of
-    the folder that has the name of one and cannot be read.
+    the folder that has the name of one and cannot be read, or whose keys can be read in two ways.
 
     These are LLaMA-Factory's generated_predictions.jsonl, what eval/predict.py writes, and any other file whose first
     rows have a label and an answer, or are answers of a server. FileNotFoundError, naming the path, if there is none.
@@ -41,17 +53,19 @@ def prediction_files(
     files, errors, ours = [], [], cache(_holds_our_predictions)
     row_files_in, seen = cache(lambda folder: set(row_files(folder, is_known))), set()
     for file in _named_so(path):
-        if file.suffix == ".json" and len(row_files_in(file.parent)) > 1 and file in row_files_in(file.parent):
+        if file.suffix == ".json" and (file.parent in seen or row_files_in(file.parent)):
             files += [file.parent] if file.parent not in seen else []
             seen.add(file.parent)
-            continue
+            if file in row_files_in(file.parent) or _is_damaged(file):
+                continue  # a row, or a damaged one, which is named when the folder is read
         fault = _irregular(file)
         if not fault and not (file.stem == HOST_NAME or (ours(file.parent) and file.suffix == ".jsonl")):
             try:
-                if not _begins_with_a_prediction(file, keys, by_position):
-                    continue
+                predictions, fault = _begins_with_a_prediction(file, keys, by_position)
             except OSError as error:
-                fault = error.strerror or str(error)
+                predictions, fault = False, error.strerror or str(error)
+            if not predictions and not fault:
+                continue
         if fault:
             errors.append(f"{file}: {fault}; left out")
         else:
@@ -60,6 +74,40 @@ def prediction_files(
         fix = "python eval/predict.py writes them"
         raise FileNotFoundError(f"{path}: no {HOST_NAME}.jsonl or other predictions; {fix}")
     return files, errors
+
+
+def with_parts(files: Sequence[Path]) -> list[Source]:
+    """The files, those of a server that are parts of one as one: x-1.jsonl and x-2.jsonl, x_output.jsonl and
+    x_error.jsonl. In the order of the first of each."""
+    sources: dict[tuple, list[Path]] = {}
+    for file in dict.fromkeys(files):
+        sources.setdefault((file.parent, PART.sub("", name_of(file))), []).append(file)
+    found = {}
+    for same in sources.values():
+        served = [file for file in same if len(same) > 1 and _is_served(file)]
+        first, *parts = sorted(served, key=natural) or [None]
+        found |= {first: Source(first, tuple(parts))} if first else {}
+        found |= {file: Source(file) for file in same if file not in served}
+    return [found[file] for file in dict.fromkeys(files) if file in found]
+
+
+def _is_served(path: Path) -> bool:
+    """Whether the first rows of a file are answers of a server."""
+    try:
+        rows = [line.row for line in islice(answers(path), HEAD)]
+    except (OSError, ValueError):
+        return False
+    return any(row and row.server for row in rows)
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        read_json(path)
+    except ValueError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _named_so(folder: Path) -> list[Path]:
@@ -72,8 +120,8 @@ def _named_so(folder: Path) -> list[Path]:
             last = suffixes[-2:-1] if suffixes and suffixes[-1] in PACKED else suffixes[-1:]
             if last and last[0] in SUFFIXES and not name.startswith("."):
                 found.append(Path(root, name))
-    real = {path.resolve() for path in found if not path.is_symlink()}  # VLMEvalKit links to its last results
-    return sorted(path for path in found if not (path.is_symlink() and path.resolve() in real))
+    real = {os.path.realpath(path) for path in found if not path.is_symlink()}  # VLMEvalKit links to its last results
+    return sorted(path for path in found if not (path.is_symlink() and os.path.realpath(path) in real))
 
 
 def _irregular(path: Path) -> str:
@@ -97,15 +145,19 @@ def _holds_our_predictions(folder: Path) -> bool:
         return False
 
 
-def _begins_with_a_prediction(path: Path, keys: Mapping[str, str] | None, by_position: bool) -> bool:
-    """Whether one of the first rows is a prediction with a label, an id or an image, or an answer of a server. A built
-    test file, a trainer's log and our lists of readings have none. Raises OSError."""
+def _begins_with_a_prediction(path: Path, keys: Mapping[str, str] | None, by_position: bool) -> tuple[bool, str]:
+    """Whether one of the first rows is a prediction with a label, an id or an image, or an answer of a server; and why
+    none can be read, of rows whose keys can be read in two ways. A built test file, a trainer's log and our lists of
+    readings have none. Raises OSError."""
     try:
-        rows = [line.row for line in islice(answers(path, keys), HEAD)]
+        lines = list(islice(answers(path, keys), HEAD))
     except ValueError:
-        return False
-    rows = [row for row in rows if row and set(row.facts) != READINGS]
-    return any(by_position or row.label is not None or row.server or row.id or row.image for row in rows)
+        return False, ""
+    rows = [line.row for line in lines if line.row and set(line.row.facts) != READINGS]
+    rows = [row for row in rows if set(row.facts) != MAPPED or (row.id or "").lower().endswith(suffixes())]
+    if any(by_position or row.label is not None or row.server or row.id or row.image for row in rows):
+        return True, ""
+    return False, next((line.fault for line in lines if line.fault.startswith("several keys")), "")
 
 
 def dataset_of(path: Path, datasets: Collection[str]) -> str:
@@ -115,9 +167,10 @@ def dataset_of(path: Path, datasets: Collection[str]) -> str:
     names = (stem, path.resolve().parent.name)
     for name in names:
         words = [name, *WORD.split(name.lower())]
-        for word in words:
-            if word in datasets:
-                return word
+        if name in datasets:
+            return name
+        if said := dict.fromkeys(word for word in words if word in datasets):
+            return next(iter(said)) if len(said) == 1 else names[0]
         if len(named := {ALIASES[word] for word in words if word in ALIASES}) == 1:
             return named.pop()
         if words[-1] == "answer" and words[1] in AUTHORS:

@@ -36,6 +36,7 @@ class Predictions:
     rule: list[str] | None = None  # by which each text was read, or why not (storm/parse.py)
     form: str = ""  # of the file: the tool that writes such rows (forms.py)
     keys: Mapping[str, str] | None = None  # of --keys, our name -> the file's
+    parts: tuple[Path, ...] = ()  # more files of the same predictions, whose lines count on
     notes: list[str] = field(default_factory=list)  # which of several readings of the file was taken
 
     @property

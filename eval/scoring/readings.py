@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eval.scoring.forms import answers
+from eval.scoring.forms import texts_of
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.predictions import Predictions
 from storm.files import write_text
@@ -28,8 +28,7 @@ def write(path: Path, runs: Sequence[Predictions], irregular: bool) -> None:
 
 
 def _rows(run: Predictions, irregular: bool) -> Iterator[list]:
-    wanted = set(run.line.tolist())
-    texts = {line.number: line.row.text for line in answers(run.path, run.keys) if line.row and line.number in wanted}
+    texts = texts_of(run, set(run.line.tolist()))
     fine, coarse = ([shown(level, run.strategy) for level in levels] for levels in (run.scale.fine, run.scale.coarse))
     for at, rule in enumerate(run.rule or ()):
         if irregular and rule == "exact":
@@ -38,7 +37,7 @@ def _rows(run: Predictions, irregular: bool) -> Iterator[list]:
         names = [fine[run.label[at] - run.scale.lo], "" if pred == UNPARSED else fine[pred - run.scale.lo]]
         names.append("" if group == UNPARSED else coarse[group])
         id = run.id[at] if run.id else ""
-        yield [run.run, run.dataset, line, id, texts[line], *names, rule]
+        yield [run.run, run.dataset, line, id, texts[line].text if line in texts else "", *names, rule]
 
 
 def rules_table(runs: Sequence[Predictions]) -> str:

@@ -32,32 +32,28 @@ def placed_by_test_files(
     errors: list[str],
     notes: list[str],
 ) -> list[Placed]:
-    """The rows with dataset and label of the test file that has their id or image. Rows without a label that no test
+    """The rows with dataset and label of the test file that has their image or id. Rows without a label that no test
     file has are left out, with an error."""
-    strange = {one.row.dataset for one in rows} - {dataset for dataset, *_ in tests} - set(SCALES)
-    unlabelled = [one for one in rows if not one.row.fits]
-    if not unlabelled and (not strange or not any(one.row.id or one.row.image for one in rows)):
+    known = {dataset for dataset, *_ in tests} | set(SCALES)
+    named = any(one.row.dataset not in known and (one.row.id or one.row.image) for one in rows)
+    if all(one.row.fits for one in rows) and not named:
         return list(rows)
-    places, result, lost = testsets.Places(tests, scales), [], []
+    places, result, lost = testsets.places_in(tests, scales), [], []
     for one in rows:
         row = one.row
-        known = row.dataset not in strange
-        if row.fits and known:
+        if row.fits and row.dataset in known:
             result.append(one)
             continue
-        example = places.find(row.id, row.image, row.dataset if known else None)
-        if example:
-            meaning = Meaning(example.dataset, example.scale, row.asked or (row.question or ("", ""))[1], example.label)
-            fits = tuple(fit._replace(dataset=example.dataset) for fit in row.fits if fit.scale == example.scale)
-            row = row._replace(dataset=example.dataset, fits=fits or (meaning,)) if fits or not row.fits else row
-            result.append(one._replace(row=row))
+        example = places.find(row.id, row.image, row.dataset if row.dataset in known else None)
+        if example and (fits := _fits(row, example)):
+            result.append(one._replace(row=row._replace(dataset=example.dataset, fits=fits)))
         elif row.fits:
             result.append(one)
         else:
             lost.append(one)
     if lost and len(lost) == len(rows):
         try:
-            return _by_position(path, rows, scales, tests, by_position, notes)
+            return _in_one_file(path, rows, scales, tests, by_position, notes)
         except ValueError as error:
             errors.append(str(error))
     elif lost:
@@ -66,11 +62,20 @@ def placed_by_test_files(
     return result
 
 
+def _fits(row: Row, example: Example) -> tuple[Meaning, ...]:
+    """What the label of a row means in the dataset of its test row; of a row without one, the label there."""
+    if not row.fits:
+        strategy = row.strategy_said or (row.asked or ("", ""))[1]
+        return (Meaning(example.dataset, example.scale, strategy, example.label),)
+    return tuple(fit._replace(dataset=example.dataset) for fit in row.fits if fit.scale == example.scale)
+
+
 def _key(row: Row) -> str:
-    return repr(row.id or row.image) if row.id or row.image else "a row without id and image"
+    key = row.id or row.image or row.number
+    return repr(key) if key else "a row without id and image"
 
 
-def _by_position(
+def _in_one_file(
     path: Path,
     rows: Sequence[Placed],
     scales: Mapping[str, Scale],
@@ -78,34 +83,41 @@ def _by_position(
     by_position: bool,
     notes: list[str],
 ) -> list[Placed]:
-    """The rows with the labels of the one test file that can be meant, in its order. Raises ValueError, with the fix,
-    if that was not asked for, or cannot be."""
+    """The rows with the labels of the one test file that can be meant: by their numbers, if these are its ids, or by
+    position. Raises ValueError, with the fix, if that was not asked for, or cannot be."""
     if not tests:
         raise ValueError(f"{path}: no labels, and no test file: --data FILE names the one that was predicted")
-    key = _key(rows[0].row)
-    if not by_position:
-        fix = "--by-position takes the rows of the test file in their order"
-        raise ValueError(f"{path}: no labels, and no test file (--data) has {key}; {fix}")
     datasets = {dataset for dataset, *_ in tests}
     named = rows[0].row.dataset
     if named not in datasets and len(datasets) > 1:
-        raise ValueError(f"{path}: --by-position: test files of {', '.join(sorted(datasets))}; --data names one")
+        raise ValueError(f"{path}: no labels; test files of {', '.join(sorted(datasets))}: --data names the one")
     files = testsets.files_of(tests, named if named in datasets else datasets.pop(), path)
+    if not files:
+        raise ValueError(f"{path}: no labels, and no test file of this part: --data FILE names the one")
     examples = testsets.examples_in(files[0], scales)
-    if len(examples) != len(rows):
-        what = f"{len(rows):,} rows, but {files[0]} has {len(examples):,}"
-        raise ValueError(f"{path}: --by-position: {what}; the rows cannot be told apart")
-    notes.append(f"{path}: the rows have no labels; they are taken for those of {files[0]}, in its order")
+    at = testsets.numbered(examples, [one.row for one in rows])
+    if by_position or at is None:
+        if not by_position:
+            fix = "--by-position takes the rows of the test file in their order"
+            raise ValueError(f"{path}: no labels, and no test file (--data) has {_key(rows[0].row)}; {fix}")
+        if len(examples) != len(rows):
+            what = f"{len(rows):,} rows, but {files[0]} has {len(examples):,}"
+            raise ValueError(f"{path}: --by-position: {what}; the rows cannot be told apart")
+        notes.append(f"{path}: the rows have no labels; they are taken for those of {files[0]}, in its order")
+        at = list(range(len(rows)))
+    elif at != list(range(len(rows))) and (rows[0].row.counts or counting([one.row.number for one in rows])):
+        what = f"{rows[0].row.number!r}, {rows[1].row.number!r} ... may be ids of {files[0]}, or count the rows"
+        raise ValueError(f"{path}: no labels; {what}; name images, or --by-position if they count")
+    found = [examples[place] for place in at]
     return [
-        one._replace(
-            row=one.row._replace(
-                dataset=example.dataset,
-                id=example.id,
-                fits=(Meaning(example.dataset, example.scale, "", example.label),),
-            )
-        )
-        for one, example in zip(rows, examples)
+        one._replace(row=one.row._replace(dataset=row.dataset, id=row.id, fits=_fits(one.row, row)))
+        for one, row in zip(rows, found)
     ]
+
+
+def counting(numbers: Sequence[str | None]) -> bool:
+    """Whether numbers are 0, 1, 2 ... or 1, 2, 3 ..."""
+    return numbers in [[str(start + place) for place in range(len(numbers))] for start in (0, 1)]
 
 
 def pooled_release(
@@ -113,7 +125,7 @@ def pooled_release(
 ) -> list[Placed]:
     """The rows of the authors' pooled file with dataset and id of the release's row of the same number, if the test
     files were made of the release (python -m data_prep release) and all labels agree."""
-    alone = all(one.row.fits and one.row.id is None and one.row.image is None for one in rows)
+    alone = all(one.row.fits and not (one.row.id or one.row.image or one.row.number) for one in rows)
     if not alone or not rows or {one.row.dataset for one in rows} & ({dataset for dataset, *_ in tests} | set(scales)):
         return rows
     for name, examples in testsets.by_release_line(tests, scales).items():

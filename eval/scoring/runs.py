@@ -15,7 +15,7 @@ from eval.scoring.inputs import Options
 from eval.scoring.metrics import UNPARSED
 from eval.scoring.paper import DATASETS as PAPER
 from eval.scoring.predicted_rows import Row, read
-from eval.scoring.prediction_files import prediction_files, run_of
+from eval.scoring.prediction_files import PART, prediction_files, run_of, with_parts
 from eval.scoring.predictions import Predictions
 from eval.scoring.rows_in_tests import Placed
 from storm.datasets import SCALES
@@ -49,23 +49,25 @@ def load(
     from tqdm import tqdm
 
     loaded: dict[tuple, Predictions] = {}
+    files: list[Path] = []
     errors: list[str] = []
     for path in paths:
         try:
-            files, more_errors = prediction_files(path, options.keys, options.by_position)
+            found, more_errors = prediction_files(path, options.keys, options.by_position)
         except OSError as error:
-            errors.append(describe(error))
-            continue
+            found, more_errors = [], [describe(error)]
+        files += found
         errors += more_errors
-        for file in tqdm(files, path.name, unit="file", disable=None, leave=False, delay=1):
-            parts, more_errors = read_file(file, scales, tests or {}, options)
-            errors += more_errors
-            for part in parts:
-                key = (*part.key, part.dataset)
-                if key in loaded:
-                    errors.append(f"{file}: {part.dataset} of the same run is in {loaded[key].path}, too; left out")
-                else:
-                    loaded[key] = part
+    for source in tqdm(with_parts(files), "predictions", unit="file", disable=None, leave=False, delay=1):
+        parts, more_errors = read_file(source.path, scales, tests or {}, options, source.parts)
+        errors += more_errors
+        for part in parts:
+            key = (*part.key, part.dataset)
+            if key in loaded:
+                what = f"{part.dataset} of the same run is in {loaded[key].path}, too"
+                errors.append(f"{source.path}: {what}; left out")
+            else:
+                loaded[key] = part
     runs = {run: place for place, run in enumerate(dict.fromkeys(part.run for part in loaded.values()))}
     places = {name: i for i, name in enumerate(PAPER)}
     in_order = sorted(loaded.values(), key=lambda p: (runs[p.run], places.get(p.dataset, len(places))))
@@ -77,13 +79,15 @@ def read_file(
     scales: Mapping[str, Scale],
     tests: testsets.Index,
     options: Options = Options(),  # noqa: B008
+    parts: Sequence[Path] = (),
 ) -> tuple[list[Predictions], list[str]]:
-    """The datasets of a file that can be trusted, and a line for what cannot: bad rows, reruns, other data."""
+    """The datasets of a file that can be trusted, and a line for what cannot: bad rows, reruns, other data. parts: more
+    files of it."""
     rows: list[Placed] = []
     loaded, errors, bad, place = [], [], [], -1
     try:
         for place, (number, row, fault) in enumerate(
-            read(path, scales, {dataset for dataset, *_ in tests}, options.keys)
+            read(path, scales, {dataset for dataset, *_ in tests}, options.keys, parts)
         ):
             if fault:
                 bad.append(f"line {number}: {fault}")
@@ -105,7 +109,7 @@ def read_file(
     errors += settled.errors
     for group in settled.groups:
         try:
-            loaded += _of_group(path, group, scales, tests, options)
+            loaded += _of_group(path, group, scales, tests, options, parts)
         except ValueError as error:
             errors.append(f"{path}: {error}; {group.dataset} left out")
             continue
@@ -118,7 +122,12 @@ def read_file(
 
 
 def _of_group(
-    path: Path, group: Group, scales: Mapping[str, Scale], tests: testsets.Index, options: Options
+    path: Path,
+    group: Group,
+    scales: Mapping[str, Scale],
+    tests: testsets.Index,
+    options: Options,
+    parts: Sequence[Path],
 ) -> list[Predictions]:
     """The predictions of a group: of rows with probabilities and of rows of text, apart. Raises ValueError."""
     reader = lru_cache(maxsize=100_000)(PARSERS[options.parser])
@@ -137,9 +146,14 @@ def _of_group(
         exact, text = [], kept
     loaded = []
     for rows in filter(None, (exact, text)):
-        predictions = _predictions(path, run_of(path, scales), group, rows, options.keys)
-        if file := testsets.file_of(tests, group.dataset, group.strategy, path):
+        named = path.with_name(PART.sub("", path.stem) + path.suffix) if parts else path
+        predictions = _predictions(path, run_of(named, scales), group, rows, options.keys)
+        predictions.parts = tuple(parts)
+        if file := testsets.file_of(tests, group.dataset, group.strategy, path, group.part):
             _join(predictions, rows, file, scales, options.by_position)
+        elif group.scale.unit == "level" and any(one.row.numbered for one in rows):
+            ends = [f"{level.lo} is {level.word}" for level in (group.scale.fine[0], group.scale.fine[-1])]
+            predictions.notes.append(f"{path}: labels are numbers, taken for levels: {', '.join(ends)}")
         loaded.append(predictions)
     if len(loaded) > 1:
         what = f"{len(exact):,} rows have probabilities and {len(text):,} have only texts; they are scored apart"
@@ -151,12 +165,12 @@ def _predictions(
     path: Path, run: Path, group: Group, rows: Sequence[Kept], keys: Mapping[str, str] | None
 ) -> Predictions:
     """Raises ValueError for an id that is there twice."""
-    scale, ids = group.scale, [part.row.id or part.row.image for part in rows]
+    scale, ids = group.scale, [part.row.id or part.row.image or part.row.number for part in rows]
     if None in ids:
         ids = None
     elif len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
-        lines = [str(part.line) for part in rows if twice in (part.row.id, part.row.image)]
+        lines = [str(part.line) for part in rows if twice in (part.row.id, part.row.image, part.row.number)]
         raise ValueError(f"id {twice!r} is in lines {' and '.join(lines[:2])}: an appended rerun")
     label, line = np.array([(part.row.label, part.line) for part in rows]).T
     ratings = [part.rating[:2] if part.rating.label is not None else (UNPARSED, UNPARSED) for part in rows]

@@ -15,6 +15,7 @@ from storm.rows import Example, dataset_and_part, read_examples
 from storm.scales import Scale
 
 if TYPE_CHECKING:
+    from eval.scoring.predicted_rows import Row
     from eval.scoring.runs import Kept
 
 PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo write
@@ -60,15 +61,15 @@ def part_of(file: Path) -> str:
     return part if part in PARTS else PARTS[0]
 
 
-def file_of(tests: Index, dataset: str, strategy: str, predictions: Path) -> Path | None:
-    """The file that predictions are about: of the part that their name says; if it says none, test rows go first. Of
-    this strategy, or of another: rows, labels and subjects are the same."""
-    return next(iter(files_of(tests, dataset, predictions, strategy)), None)
+def file_of(tests: Index, dataset: str, strategy: str, predictions: Path, part: str = "") -> Path | None:
+    """The file that predictions are about: of the part that they, or their name, say; if none does, test rows go first.
+    Of this strategy, or of another: rows, labels and subjects are the same."""
+    return next(iter(files_of(tests, dataset, predictions, strategy, part)), None)
 
 
-def files_of(tests: Index, dataset: str, predictions: Path, strategy: str = "") -> list[Path]:
+def files_of(tests: Index, dataset: str, predictions: Path, strategy: str = "", part: str = "") -> list[Path]:
     """The files of a dataset that predictions can be about, the most likely first."""
-    said = dataset_and_part(predictions.stem)[1]
+    said = part or dataset_and_part(predictions.stem)[1]
     parts = [said] if said in PARTS else PARTS
     keys = [key for part in parts for key in tests if key[0] == dataset and key[2] == part]
     files = [tests[key] for key in sorted(keys, key=lambda key: (parts.index(key[2]), key[1] != strategy))]
@@ -103,6 +104,17 @@ def _one_strategy(tests: Index) -> list[Path]:
     return list({(dataset, part): file for (dataset, _, part), file in tests.items()}.values())
 
 
+def places_in(tests: Index, scales: Mapping[str, Scale]) -> "Places":
+    """All rows of the test files, which are read once for all predictions."""
+    states = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in tests.values())
+    return _places(tuple(tests.items()), states, tuple(scales.items()))
+
+
+@lru_cache(maxsize=1)
+def _places(tests: tuple, states: tuple, scales: tuple) -> "Places":
+    return Places(dict(tests), dict(scales))
+
+
 class Places:
     """All rows of the test files by id and by image, for rows that name no dataset. Files are read when first asked."""
 
@@ -115,19 +127,23 @@ class Places:
         named: dict[str, list[Example]] = {}
         for file in _one_strategy(self._tests):
             for example in examples_in(file, self._scales):
-                for key in {example.id, f"{example.dataset}:{example.id}", _last(example.image)}:
+                for key in {example.id, _last(example.image)}:
                     named.setdefault(key, []).append(example)
         return named
 
     def find(self, id: str | None, image: str | None, dataset: str | None = None) -> Example | None:
-        """The one row with this id or image, None if there is none or several. id: it may be a path, too."""
-        for key in filter(None, (id, image)):
-            found = [row for row in self._by_name.get(key, ()) if key in (row.id, f"{row.dataset}:{row.id}")]
-            found = found or [row for row in self._by_name.get(_last(key), ()) if same_image(key, row.image)]
-            found = [row for row in found if dataset in (None, row.dataset)]
-            if len(found) == 1:
-                return found[0]
-        return None
+        """The one row with this image and this id, None if there is none or several. id: it may be a path, too."""
+        keys = [key for key in (image, id) if key]
+        found = [self._one(key, dataset) for key in keys]
+        if len(found) == 2 and None not in found and found[0] != found[1]:
+            return None  # they are of two rows
+        return next(filter(None, found), None)
+
+    def _one(self, key: str, dataset: str | None) -> Example | None:
+        found = [row for row in self._by_name.get(_last(key), ()) if same_image(key, row.image)]
+        found = found or [row for row in self._by_name.get(key, ()) if row.id == key]
+        found = [row for row in found if dataset in (None, row.dataset)]
+        return found[0] if len(found) == 1 else None
 
 
 def _last(path: str) -> str:
@@ -141,35 +157,26 @@ def same_image(one: str, other: str) -> bool:
     return short > 0 and paths[0][-short:] == paths[1][-short:]
 
 
+def numbered(examples: Sequence[Example], rows: Sequence["Row"]) -> list[int] | None:
+    """The position in a test file of each row by its number, None if these are not ids of the file."""
+    ids = {example.id: place for place, example in enumerate(examples)}
+    at = [ids.get(row.number or "") for row in rows]
+    return None if None in at else at
+
+
 def join(
     path: Path, examples: Sequence[Example], rows: Sequence["Kept"], by_position: bool = False
 ) -> tuple[list[int], bool]:
-    """Of each prediction, the position of its row in a test file, and whether it was found by id or image; else by its
-    position in the predictions, if the rows name none, count only (index 0, 1 ...), or if that is asked for.
+    """Of each prediction, the position of its row in a test file, and whether it was found by image or id; else by its
+    position in the predictions: if the rows name none, if their numbers only count (the labels tell), or if asked for.
 
-    Raises ValueError where they differ: an id that the file does not have, a row that is there twice, another label.
+    Raises ValueError where they differ: an id that the file does not have, or of another row than the image, a row that
+    is there twice, another label.
     """
-    ids = {example.id: number for number, example in enumerate(examples)}
-    named: dict[str, list[int]] = {}
-    for number, example in (
-        enumerate(examples) if any(row.image or "/" in (row.id or "") for _, _, row, _ in rows) else ()
-    ):
-        named.setdefault(_last(example.image), []).append(number)
-
-    def found(row) -> int | None:
-        dataset = f"{examples[0].dataset}:"
-        for key in filter(None, (row.id, row.image)):
-            if (at := ids.get(key, ids.get(key.removeprefix(dataset)))) is not None:
-                return at
-            same = [at for at in named.get(_last(key), ()) if same_image(key, examples[at].image)]
-            if len(same) == 1:
-                return same[0]
-        return None
-
-    positions = [found(row) for _, _, row, _ in rows]
-    by_key = any(at is not None for at in positions) or (not by_position and any(row.key for _, _, row, _ in rows))
-    if not by_key:
-        positions = [place for _, place, _, _ in rows]
+    keyed = any(row.id or row.image for _, _, row, _ in rows)
+    positions, by_key = _by_key(path, examples, rows) if keyed else _by_number(examples, rows), True
+    if positions is None or (by_position and not any(at is not None for at in positions)):
+        positions, by_key = [place for _, place, _, _ in rows], False
     seen: dict[int, int] = {}
     for (line, _, row, _), at in zip(rows, positions):
         if at is None:
@@ -183,3 +190,37 @@ def join(
         if (other := seen.setdefault(at, line)) != line:
             raise ValueError(f"id {examples[at].id!r} is in lines {other} and {line}: an appended rerun")
     return positions, by_key
+
+
+def _by_key(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> list[int | None]:
+    """The position of each row by its image, else by its id. Raises ValueError for a row whose two are of two rows."""
+    ids = {example.id: place for place, example in enumerate(examples)}
+    named: dict[str, list[int]] = {}
+    if any(row.image or "/" in (row.id or "") for _, _, row, _ in rows):
+        for place, example in enumerate(examples):
+            named.setdefault(_last(example.image), []).append(place)
+
+    def by_image(key: str | None) -> int | None:
+        same = [at for at in named.get(_last(key or ""), ()) if same_image(key, examples[at].image)]
+        return same[0] if len(same) == 1 else None
+
+    positions = []
+    for line, _, row, _ in rows:
+        at, image = ids.get(row.id or "", by_image(row.id)), by_image(row.image)
+        if None not in (at, image) and at != image and not row.own:
+            what = f"line {line}: the id {row.id!r} is of row {at + 1} of {path}, the image {row.image!r} of row"
+            raise ValueError(f"{what} {image + 1}")
+        positions.append(image if at is None else at)
+    return positions
+
+
+def _by_number(examples: Sequence[Example], rows: Sequence["Kept"]) -> list[int] | None:
+    """The position of each row by its number, None if the numbers only count the rows: they are no ids, or the labels
+    are those of the rows in order; where ids and order both fit, the name of the key decides."""
+    at = numbered(examples, [row for _, _, row, _ in rows])
+    if at is None:
+        return None
+    by_id = all(examples[place].label == row.label for place, (_, _, row, _) in zip(at, rows))
+    labels = [example.label for example in examples]
+    in_order = all(labels[place : place + 1] == [row.label] for _, place, row, _ in rows)
+    return at if by_id and not (in_order and rows[0].row.counts) else None

@@ -278,7 +278,7 @@ def test_an_unreadable_image_counts_as_unparsed_beside_distributions(write):
     assert error.startswith(f"{path}: 1 images could not be read, which counts as unparsed (line 2: x.png: no such")
 
 
-@pytest.mark.parametrize("probs", [[0.5, 0.4, 0, 0, 0], [1.0], [2, -1, 0, 0, 0], "x"])
+@pytest.mark.parametrize("probs", [[0.5, 0.4, 0, 0, 0], [1.0], [2, -1, 0, 0, 0], ["x"] * 5])
 def test_what_is_no_distribution_is_named(write, capsys, probs):
     assert run(write("spaq", line("spaq", 1, 1), line("spaq", 1, 1, probs=probs))) == 2
     captured = capsys.readouterr()
