@@ -25,11 +25,10 @@ from storm.datasets import DATASETS, SCALES
 from storm.files import locked, whole_files
 from storm.options import Parser, describe, did_you_mean, one_of, positive, print_errors
 from storm.prompts import STRATEGIES
-from storm.rows import Example, build_command, read_examples, task_name
+from storm.rows import BUILT, Example, build_command, read_examples, task_name
 from storm.scales import Scale
 from storm.text import command_line, printable, table
 
-PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo write
 PARTS = ("test", "val")  # that models are asked about
 
 
@@ -41,7 +40,7 @@ def arguments() -> Parser:
     default = next(iter(STRATEGIES))
     text = f"prompt strategies: {', '.join(STRATEGIES)} (default: {default})"
     add("--strategy", nargs="+", type=one_of(STRATEGIES), default=[default], metavar="STRATEGY", help=text)
-    text = f"folder of the built rows (default: {' or '.join(map(str, PLACES))}, or that of --scale)"
+    text = f"folder of the built rows (default: {' or '.join(map(str, BUILT))}, or that of --scale)"
     add("--data", type=Path, metavar="FOLDER", help=text)
     add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
     add("--part", type=one_of(PARTS), default=PARTS[0], metavar="|".join(PARTS), help="which rows (default: test)")
@@ -156,7 +155,7 @@ def main(argv: list[str]) -> int:
         )
     own = load(args.scale).scale if args.scale else None
     scales = SCALES | ({own.name: own} if own else {})
-    folders = (args.data,) if args.data else (args.scale.parent,) if own else PLACES
+    folders = (args.data,) if args.data else (args.scale.parent,) if own else BUILT
     files, data, errors = [], [], []
     rows_of_table: list[list] = [["file", "rows", "left out", "bytes"]]
     with locked(settings.out):

@@ -11,6 +11,7 @@ printed).
 import os
 import signal
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from storm.files import write_json
@@ -46,12 +47,25 @@ def arguments() -> Parser:
     return parser
 
 
+def refuse_inputs(parser: Parser, args: Namespace) -> None:
+    """Exits if a file that is read would be written."""
+    given = [*args.paths, *(args.data or []), *filter(None, (args.scale, args.baseline, args.calibrate))]
+    read = {os.path.realpath(path) for path in given}
+    for name in ("readings", "csv", "flag_labels", "json"):
+        path = getattr(args, name)
+        if path and os.path.realpath(path) in read:
+            parser.error(f"--{name.replace('_', '-')} {path}: is read, and would be lost; name another file")
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = arguments()
     args = parser.parse_args(argv)
     alone = args.latex or args.markdown  # only the table of runs is printed
     if alone and (args.baseline or args.table):
         parser.error("--latex and --markdown print only the table of runs: leave out --baseline and --table")
+    if args.readings_only and not args.readings:
+        parser.error("--readings-only is of --readings FILE.csv")
+    refuse_inputs(parser, args)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads wait for each other, spinning: twice the CPU time
     from eval.scoring import conformal, flagged, printout, readings, run_table_text, votes
     from eval.scoring.calibrate import calibrate, unknown_training
@@ -66,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     how = Options(args.parser, args.keys, args.by_position)
     runs, more_errors = load(args.paths, scales, tests, how)
     errors += more_errors
+    if args.keys and runs and not any("--keys" in predictions.form for predictions in runs):
+        errors.append(f"--keys: no row has the keys {', '.join(args.keys.values())}; the usual names were taken")
     coverages, held_out = [], []
     if args.calibrate:
         coverages, held_out, more_errors = calibrate(args.calibrate, runs, scales, tests, how)
@@ -113,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             errors.append(f"--json {describe(error)}")
     if scores and not alone:
-        print(f"\n{after_score(args.paths, args.scale, args.data, args.calibrate)}")
+        print(f"\n{after_score(args.paths, args.scale, args.data, args.calibrate, how)}")
     return print_errors(errors)
 
 

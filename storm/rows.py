@@ -19,6 +19,7 @@ from storm.files import read_jsonl
 from storm.prompts import STRATEGIES, answer, answers, question, strategy_of
 from storm.scales import Scale
 
+BUILT = (Path("data/storm"), Path("data/demo"))  # folders that data_prep and the demo write
 PARTS = ("train", "lite", "val", "test")  # of a dataset, in files of their own
 ROUNDED = 0.001  # by how much shares of raters may miss 1; data_prep writes six digits
 NEED = "a row needs conversations, images, id and dataset: build the file again with python -m data_prep"

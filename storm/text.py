@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import tabulate
 
 Cell = str | int | float | None
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula of a spreadsheet program begins
 FORMATS = {"text": "simple", "markdown": "pipe"}  # ours -> tabulate's
 
 
@@ -70,3 +71,13 @@ def _code(letter: str) -> str:
 def folded(name: str) -> str:
     """A name for comparing: one Unicode form (tar files of CACD hold two), one case."""
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def harmless(cell: Cell) -> Cell:
+    """A cell of a csv file that spreadsheet programs do not take for a formula: a "'" before such a text."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA and len(cell) > 1 else cell
+
+
+def one_case(text: str) -> str:
+    """A text for comparing: spacing and case aside."""
+    return " ".join(text.casefold().split())

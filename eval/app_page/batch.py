@@ -20,14 +20,13 @@ from eval.inference.rating_table import flat
 from eval.inference.ratings import DOUBT, LITTLE, Rating, in_unit, rating_of
 from storm.rows import Example
 from storm.scales import Scale
-from storm.text import printable
+from storm.text import harmless, printable
 
 if TYPE_CHECKING:
     from eval.inference.rater import Rater
 
 BLOCK = 8  # photographs at once: our choice, so that progress is seen
 SHOWN = 100  # rows on the page; the csv has all
-FORMULA = ("=", "+", "-", "@")
 FAILED = "the model failed on this photograph; the program's own output says why"
 
 
@@ -94,7 +93,7 @@ def _ratings(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, s
 
 def cell(name: str) -> str:
     """A file's name as a cell that no spreadsheet executes."""
-    return ("'" if name.startswith(FORMULA) else "") + printable(name)
+    return harmless(printable(name))
 
 
 def _for_page(photos: Sequence[Photograph], rows: Sequence[dict], scale: Scale, strategy: str) -> list[list[str]]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.scoring import testsets
-from eval.scoring.label_texts import one_case
 from eval.scoring.predicted_rows import Row
 from eval.scoring.rows_in_tests import Placed, and_more, placed_by_test_files, pooled_release
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, answers
 from storm.scales import Scale
+from storm.text import one_case
 
 AGES = "ages"  # the dataset of rows of which only is known that they are ages
 
@@ -58,8 +58,9 @@ def settle(
     open_rows = [one for one in rows if len({fit.scale.name for fit in one.row.fits}) > 1]
     ages = any(all(fit.scale.unit == "years" for fit in one.row.fits) for one in open_rows)
     if refused := [one for one in open_rows if any(fit.scale.unit != "years" for fit in one.row.fits)]:
-        names = ", ".join(dict.fromkeys(fit.dataset for fit in refused[0].row.fits))
-        what = f"line {refused[0].line}: the label fits {names}: name the file or its folder after the dataset"
+        names = ", ".join(dict.fromkeys(fit.scale.name for fit in refused[0].row.fits))
+        what = f"line {refused[0].line}: the label fits the scales {names}"
+        what += ": name the file or its folder after the dataset"
         errors.append(f"{path}, {what}{and_more(refused)} left out")
     return Settled(_groups(path, rows, refused, ages, scales, notes), errors, notes)
 

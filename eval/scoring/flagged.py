@@ -21,6 +21,7 @@ from storm.datasets import SCALES
 from storm.files import write_text
 from storm.prompts import shown
 from storm.rows import read_examples
+from storm.text import harmless
 
 HEAD = ("run", "dataset", "line", "id", "image", "label", "prediction", "p of label", "p at or beyond", "expected")
 HEAD += ("label - expected", "lowest", "highest")  # the last two of the interval, with --calibrate
@@ -69,9 +70,9 @@ def write(path: Path, runs: Sequence[Predictions], coverages: Sequence[Coverage]
     if len(texts) == len(runs):
         return [NEEDS]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(HEAD)
-    writer.writerows(_rows(runs, coverages))
+    writer.writerows([*map(harmless, row)] for row in _rows(runs, coverages))
     write_text(path, file.getvalue())
     more = f" and {len(texts) - 1:,} more" if len(texts) > 1 else ""
     return [f"{NEEDS}: {texts[0].path}{more} left out"] if texts else []

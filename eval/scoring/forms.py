@@ -191,7 +191,8 @@ def form_of(keys: tuple[str, ...], chosen: tuple[tuple[str, str], ...] = ()) -> 
     names = {name: said.get(name) or (getattr(form, name) if form else "") for name in ("label", "id", "question")}
     for name in names:
         names[name] = names[name] or _usual(name, keys, (predict, *names.values()))
-    title = "the authors' test scripts" if set(keys) == AUTHORS else f"other (prediction: {printable(predict)})"
+    title = f"other (prediction: {printable(predict)}, label: {printable(names['label']) or 'none'})"
+    title = "the authors' test scripts" if set(keys) == AUTHORS else title
     title = "--keys" if said else form.name if form else title
     return Form(title, (), predict, image=said.get("image") or image, **names)
 

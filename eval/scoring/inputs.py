@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from eval.inference.settings import scales_with
 from eval.scoring import testsets
-from eval.scoring.testsets import PLACES
 from storm.datasets import SCALES
 from storm.options import describe
+from storm.rows import BUILT
 from storm.scales import Scale
 
 KEYS = ("predict", "label", "id", "image", "question")  # what --keys names
@@ -28,7 +28,7 @@ def add_inputs(parser: ArgumentParser) -> None:
     """The arguments of a command that reads predictions: what and where they are, and how they are read."""
     add = parser.add_argument
     add("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="predictions, or folders of them")
-    text = f"built test files (default: those in {' and '.join(map(str, PLACES))}, and beside --scale)"
+    text = f"built test files (default: those in {' and '.join(map(str, BUILT))}, and beside --scale)"
     add("--data", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help=text)
     add("--scale", type=Path, metavar="SCALE.yaml", help="a scale of your own (python -m data_prep own)")
     text = f"what files of other tools call these: {', '.join(KEYS)}"
@@ -43,6 +43,8 @@ def keys(text: str) -> dict[str, str]:
     wrong = next((name for name, key in pairs.items() if name not in KEYS or not key), None)
     if wrong is not None:
         raise ArgumentTypeError(f"{wrong!r}: predict=KEY,label=KEY, and if needed {', '.join(KEYS[2:])}")
+    if len(set(pairs.values())) < len(pairs):
+        raise ArgumentTypeError(f"{text!r}: one key for two things")
     return pairs
 
 
@@ -56,8 +58,8 @@ def add_calibrate(parser: ArgumentParser) -> None:
 def scales_and_test_files(
     scale: Path | None, data: Sequence[Path] | None
 ) -> tuple[dict[str, Scale], testsets.Index, list[str]]:
-    """All scales, with a user's own; the test files in `data`, or in PLACES and beside that scale; and errors."""
-    scales, places, errors = dict(SCALES), list(data or (place for place in PLACES if place.exists())), []
+    """All scales, with a user's own; the test files in `data`, or in BUILT and beside that scale; and errors."""
+    scales, places, errors = dict(SCALES), list(data or (place for place in BUILT if place.exists())), []
     try:
         scales = scales_with(scale)
         places += [scale.parent] if scale and not data else []

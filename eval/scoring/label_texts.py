@@ -13,6 +13,7 @@ from storm.options import did_you_mean
 from storm.parse import read
 from storm.prompts import STRATEGIES, answers, question
 from storm.scales import Scale
+from storm.text import one_case
 
 OWN_SCALE = "a scale of your own: --scale SCALE.yaml"
 
@@ -66,6 +67,8 @@ def _meanings(named: tuple[tuple[str, Scale], ...]) -> Lookup:
                 if scale and not number
                 else _read(dataset, [given] if given else by_name.values(), text, strategy or "")
             )
+        if dataset not in scales:  # --scale names the scale that is meant
+            fits = [fit for fit in fits if fit.scale.own] or fits
         if not fits:
             which = f"the scale of {dataset}" if dataset in scales else f"any known scale ({OWN_SCALE})"
             which = f"scale {scale}, strategy {strategy}" if scale else which
@@ -91,23 +94,19 @@ def _read(dataset: str, scales: Iterable[Scale], text: str, strategy: str) -> li
     """What a word, or a number, means on these scales. Raises ValueError where a number could be level or rating."""
     fits = []
     for scale in scales:
-        if re.fullmatch(r"-?\d+", text):
-            if scale.rated:
-                fix = "write the words of the levels, or leave the label out and give --data"
-                raise ValueError(f"label {text} is a number: a level from {scale.lo}, or one of your ratings? {fix}")
-            above = scale.unit == "level"  # 5 on a scale of 0 to 4 tells that the file counts from 1
-            labels = {int(text)} if scale.lo <= int(text) <= scale.hi + above else set()
+        number = re.fullmatch(r"-?\d+", text)
+        if number and scale.rated:
+            fix = "write the words of the levels, or leave the label out and give --data"
+            raise ValueError(f"label {text} is a number: a level from {scale.lo}, or one of your ratings? {fix}")
+        above = scale.unit == "level"  # 5 on a scale of 0 to 4 tells that the file counts from 1
+        if number and scale.lo <= int(text) <= scale.hi + above:
+            labels = {int(text)}
         else:
             readings = (read(scale, name, text) for name in STRATEGIES)
             labels = {reading.label for reading in readings if reading.label is not None}
         if len(labels) == 1:
             fits.append(Meaning(dataset, scale, strategy, labels.pop()))
     return fits
-
-
-def one_case(text: str) -> str:
-    """A text for comparing: spacing and case aside."""
-    return " ".join(text.casefold().split())
 
 
 def forms_asked(scales: Iterable[Scale]) -> Asked:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.scoring.inputs import Options
 from storm import provenance
 from storm.files import read_jsonl
 from storm.prompts import strategy_of
@@ -27,14 +28,20 @@ def options_of(folder: Path) -> dict[str, list[str]]:
 
 
 def after_score(
-    paths: Sequence[Path], scale: Path | None, data: Sequence[Path] | None = None, calibrate: Path | None = None
+    paths: Sequence[Path],
+    scale: Path | None,
+    data: Sequence[Path] | None = None,
+    calibrate: Path | None = None,
+    how: Options = Options(),  # noqa: B008
 ) -> str:
-    """The report of the same predictions. scale, data, calibrate: as the score was asked for."""
+    """The report of the same predictions. scale, data, calibrate, how: as the score was asked for."""
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     media = options_of(paths[0]).get("--media", [])
     words = ["python", "eval/report.py", *paths, *_scale(scale)]
     words += [*(["--data", *data] if data else []), *(["--media", *media] if media else [])]
     words += ["--calibrate", calibrate] if calibrate else []
+    words += ["--keys", ",".join(f"{name}={key}" for name, key in how.keys.items())] if how.keys else []
+    words += ["--by-position"] * how.by_position
     return command_line([*words, "--out", folder / REPORT])
 
 

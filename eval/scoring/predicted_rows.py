@@ -14,6 +14,8 @@ from storm.prompts import STRATEGIES
 from storm.rows import read_custom_id
 from storm.scales import Scale
 
+MODELS = ("model", "model_name", "model_id", "run")  # keys that name whose answer a row is
+
 
 class Row(NamedTuple):
     dataset: str
@@ -31,6 +33,7 @@ class Row(NamedTuple):
     strategy_said: str = ""  # the prompt strategy, where the id says it
     numbered: bool = False  # whether the label is a number
     error: str = ""  # why eval/predict.py could not read the image
+    model: str = ""  # that the row names
 
     @property
     def label(self) -> int:
@@ -82,8 +85,11 @@ def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: As
         dataset, part, strategy, id = said
     else:
         dataset, part, strategy, id = _dataset(facts.get("dataset"), known) or named, "", "", answer.id
-    if dataset not in known and answer.image:
-        dataset = _in_path(answer.image) or dataset
+    if answer.image and not own and not said and not facts.get("dataset"):
+        shown = _in_path(answer.image)
+        if shown and dataset in SCALES and shown != dataset:
+            raise ValueError(f"the image {answer.image!r} is of {shown}, and the file is named after {dataset}")
+        dataset = dataset if dataset in known else shown or dataset
     if not dataset.isprintable():
         raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
     names = facts.get("scale"), facts.get("strategy")
@@ -95,7 +101,7 @@ def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: As
     elif own:
         raise ValueError(f"key 'label' is missing (keys: {', '.join(map(str, facts)) or 'none'})")
     ours = own or isinstance(facts.get("probs"), list)
-    probs = _probs(facts["probs"], fits[0].scale) if ours and "probs" in facts and fits else None
+    probs = _probs(facts["probs"], fits[0].scale) if ours and facts.get("probs") is not None and fits else None
     fits = tuple(fit for fit in fits if fit.strategy in ("", strategy)) or fits if strategy else fits
     enough = len(fits) == 1 and fits[0].strategy  # a prompt of 10 kB is not kept
     counts = bool(id) and id.isdecimal() and not own and not said
@@ -114,6 +120,7 @@ def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: As
         part=part,
         strategy_said=strategy,
         numbered=answer.label is not None and answer.label.isdecimal(),
+        model=next((str(facts[key]) for key in MODELS if isinstance(facts.get(key), str)), ""),
         error=str(facts.get("error") or "") if "predict" in facts and not answer.text else "",
     )
 

@@ -15,12 +15,22 @@ from storm import provenance
 from storm.datasets import ALIASES
 from storm.files import read_json
 from storm.images import suffixes
+from storm.rows import PARTS, dataset_and_part
 
 HOST_NAME = "generated_predictions"  # LLaMA-Factory's predictions file, in a folder of its own
 HEAD = 5  # lines of a file that tell whether it holds predictions; the first may be damaged
 WORD = re.compile(r"[^a-z0-9]+")
 # The authors' test scripts: test_DR.py writes DR_answer.jsonl, of APTOS.
 AUTHORS = {"dr": "aptos"}
+BESIDE = {
+    "provenance.json",
+    "score.json",
+    "scores.json",
+    "origin.json",
+    "run.json",
+    "trainer_log.jsonl",
+    "dataset_info.json",
+}
 MAPPED = {"id", "predict"}  # of {"id": "text"}, which many files of settings look like
 PART = re.compile(r"(?:[-_.](?:\d{1,4}|outputs?|errors?|results?))+$")  # what differs in the names of parts
 READINGS = {"run", "dataset", "line", "id", "text", "label", "prediction", "coarse prediction", "rule"}  # of --readings
@@ -50,7 +60,7 @@ def prediction_files(
         raise FileNotFoundError(f"{path}: no such file or folder; python eval/predict.py writes predictions")
     if not path.is_dir():
         return [path], []
-    files, errors, ours = [], [], cache(_holds_our_predictions)
+    files, others, errors, ours = [], [], [], cache(_holds_our_predictions)
     row_files_in, seen = cache(lambda folder: set(row_files(folder, is_known))), set()
     for file in _named_so(path):
         if file.suffix == ".json" and (file.parent in seen or row_files_in(file.parent)):
@@ -65,15 +75,37 @@ def prediction_files(
             except OSError as error:
                 predictions, fault = False, error.strerror or str(error)
             if not predictions and not fault:
+                if not is_ours(file):
+                    others.append(file)
                 continue
         if fault:
             errors.append(f"{file}: {fault}; left out")
         else:
             files.append(file)
+    errors += [_why_not(file, keys) for file in others if _named_after_a_dataset(file)]
     if not files and not errors:
         fix = "python eval/predict.py writes them"
         raise FileNotFoundError(f"{path}: no {HOST_NAME}.jsonl or other predictions; {fix}")
     return files, errors
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is one that this repository or LLaMA-Factory writes beside predictions."""
+    return path.name in BESIDE or path.name.endswith(("_results.json", "_config.json"))
+
+
+def _named_after_a_dataset(path: Path) -> bool:
+    words = WORD.split(name_of(path).lower())
+    return any(word in ALIASES for word in words) and dataset_and_part(path.stem)[1] not in PARTS
+
+
+def _why_not(path: Path, keys: Mapping[str, str] | None) -> str:
+    """Why a file that is called after a dataset has no predictions that can be scored."""
+    try:
+        fault = next((line.fault for line in islice(answers(path, keys), HEAD) if line.fault), "")
+    except (OSError, ValueError) as error:
+        return f"{str(error) if str(path) in str(error) else f'{path}: {error}'}; left out"
+    return f"{path}: {fault or 'no row has a label, an id or an image'}; left out"
 
 
 def with_parts(files: Sequence[Path]) -> list[Source]:

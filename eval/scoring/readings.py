@@ -11,7 +11,7 @@ from eval.scoring.metrics import UNPARSED
 from eval.scoring.predictions import Predictions
 from storm.files import write_text
 from storm.prompts import shown
-from storm.text import table
+from storm.text import harmless, table
 
 HEAD = ("run", "dataset", "line", "id", "text", "label", "prediction", "coarse prediction", "rule")
 FEW = 0.01  # of the texts: with more that are not as trained, the table is printed. Our choice.
@@ -20,10 +20,10 @@ FEW = 0.01  # of the texts: with more that are not as trained, the table is prin
 def write(path: Path, runs: Sequence[Predictions], irregular: bool) -> None:
     """Write a row for each text, or only for those that are not as trained. Raises OSError."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(HEAD)
     for run in runs:
-        writer.writerows(_rows(run, irregular))
+        writer.writerows([*map(harmless, row)] for row in _rows(run, irregular))
     write_text(path, file.getvalue())
 
 

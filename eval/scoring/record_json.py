@@ -52,7 +52,10 @@ def of_text(path: Path, text: str, known: Known) -> Iterator[Line]:
         fix = "--keys predict=KEY,label=KEY names them"
         raise ValueError(f"{path}: JSON without rows of predictions ({_keys(data)}); {fix}")
     for number, line in enumerate(lines, start=1):
-        yield line._replace(number=number)
+        row = (
+            line.row[0] if isinstance(line.row, list) and len(line.row) == 1 else line.row
+        )  # pipelines of transformers
+        yield line._replace(number=number, row=row)
     if rest:
         yield Line(number + 1, None, f"not JSON, and nothing behind it is read: {printable(rest[:60])!r}")
 

@@ -12,7 +12,7 @@ from eval.scoring.metrics import METRICS
 from eval.scoring.pairing import COMPARED
 from eval.scoring.scores import Score
 from storm.files import write_text
-from storm.text import printable, table
+from storm.text import harmless, printable, table
 
 MARKS = {"best": "*", "cannot tell": "=", "not compared": "?"}
 PAPER_MARKS = "Bold: best. Underlined: cannot be told from the best. {}: not compared with it."
@@ -23,6 +23,7 @@ SEEDS = """\
 ± is the standard deviation over seeds; their values are averaged, and p counts what other seeds would change."""
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"} | {sign: f"\\{sign}" for sign in "{}$&#_%"}
+LATEX["["] = "{[}"  # behind the end of a row, a bracket would be its height
 HEAD = ("run", "recipe", "seed", "dataset", "scale", "strategy", "decode", "metric", "value", "low", "high")
 HEAD += ("unit", "n", "n_test", "subjects", "unparsed")
 
@@ -93,14 +94,14 @@ def write_csv(path: Path, scores: Sequence[Score], runs: RunTable) -> None:
     recipe."""
     of_key = {key: (row.name, seed) for row in runs.rows for key, seed in zip(row.keys, row.seeds or [""])}
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(HEAD)
     for score in scores:
         facts = [score.run, *of_key[score.key], score.dataset, score.scale, score.strategy, score.decode]
         ends = [score.unit, score.n, score.n_test, score.subjects, score.unparsed]
         for name, value in score.values.items():
             if value is not None:
-                writer.writerow([*facts, name, value, *(score.intervals.get(name) or ("", "")), *ends])
+                writer.writerow([*map(harmless, facts), name, value, *(score.intervals.get(name) or ("", "")), *ends])
     write_text(path, file.getvalue())
 
 

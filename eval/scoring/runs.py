@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -102,6 +102,9 @@ def read_file(
         errors.append(f"{path}, {bad[0]}; this row{more} left out")
     elif place < 0 and not errors:
         errors.append(f"{path}: the file is empty")
+    if len(models := dict.fromkeys(one.row.model for one in rows)) > 1:
+        names = ", ".join(map(repr, list(models)[:3]))
+        return [], [*errors, f"{path}: rows of {len(models)} models ({names}); write a file for each; left out"]
     try:
         settled = settle(path, rows, scales, tests, options.by_position)
     except (OSError, ValueError) as error:  # of a test file
@@ -131,15 +134,7 @@ def _of_group(
 ) -> list[Predictions]:
     """The predictions of a group: of rows with probabilities and of rows of text, apart. Raises ValueError."""
     reader = lru_cache(maxsize=100_000)(PARSERS[options.parser])
-    kept = [
-        Kept(
-            *one,
-            Reading(None, None, one.row.none)
-            if one.row.none
-            else reader(one.row.scale, group.strategy, one.row.predict),
-        )
-        for one in group.rows
-    ]
+    kept = [Kept(*one, _reading(one.row, group, reader)) for one in group.rows]
     exact = [one for one in kept if one.row.probs or one.row.error]
     text = [one for one in kept if not one.row.probs and not one.row.error]
     if not any(one.row.probs for one in exact):
@@ -161,6 +156,24 @@ def _of_group(
     return loaded
 
 
+def _reading(row: Row, group: Group, reader: Callable[[Scale, str, str], Reading]) -> Reading:
+    """How the text of a row is read. Of rows whose labels are numbers, a number is a level, too. Of pooled ages, by the
+    row's own scale, which has its groups; an age beyond it by that of all ages."""
+    if row.none:
+        return Reading(None, None, row.none)
+    reading = reader(row.scale, group.strategy, row.predict)
+    if row.scale != group.scale:
+        if reading.label is None:
+            reading = reader(group.scale, group.strategy, row.predict)
+        elif reading.coarse is not None:  # the same words, other numbers
+            words = [part.word for part in group.scale.coarse]
+            reading = reading._replace(coarse=words.index(row.scale.coarse[reading.coarse].word))
+    if reading.label is None and row.numbered and row.predict.isdecimal() and group.scale.unit == "level":
+        level = int(row.predict[:4])
+        return Reading(level, None, "number") if group.scale.lo <= level <= group.scale.hi else reading
+    return reading
+
+
 def _predictions(
     path: Path, run: Path, group: Group, rows: Sequence[Kept], keys: Mapping[str, str] | None
 ) -> Predictions:
@@ -176,24 +189,24 @@ def _predictions(
     ratings = [part.rating[:2] if part.rating.label is not None else (UNPARSED, UNPARSED) for part in rows]
     pred, coarse_pred = np.array(ratings, float).T
     pred, coarse_pred = pred.astype(int), np.nan_to_num(coarse_pred, nan=UNPARSED).astype(int)  # None is nan
-    if any(part.row.scale != scale for part in rows):  # ages, of which only the words of the groups are the same
-        words = [group.word for group in scale.coarse]
-        coarse_pred = np.array(
-            [UNPARSED if at < 0 else words.index(part.row.scale.coarse[at].word) for part, at in zip(rows, coarse_pred)]
-        )
-    probs, unparsed = None, next((part for part in rows if part.rating.label is None), None)
+    differ, probs, unparsed = 0, None, next((part for part in rows if part.rating.label is None), None)
     if any(part.row.probs for part in rows):
         none = [math.nan] * (scale.hi - scale.lo + 1)
         probs = np.array([part.row.probs or none for part in rows], np.float32)
         probs /= probs.sum(1, keepdims=True)  # to one, whatever digits the file has
-        pred = np.where(np.isnan(probs[:, 0]), UNPARSED, np.argmax(probs, 1) + scale.lo)
+        pred, said = np.where(np.isnan(probs[:, 0]), UNPARSED, np.argmax(probs, 1) + scale.lo), pred
+        differ = int(((pred != said) & (pred != UNPARSED) & (said != UNPARSED)).sum())
     text = unparsed and (unparsed.row.predict[:200] or unparsed.row.none)
     first_unparsed = unparsed and {"line": unparsed.line, "predict": text}
     arrays = (label, pred, coarse_pred, line, probs)
     rule = [part.rating.rule for part in rows]
     forms = ", ".join(dict.fromkeys(part.row.form for part in rows))
     more = {"id": ids, "first_unparsed": first_unparsed, "rule": rule, "form": forms, "keys": keys}
-    return Predictions(run, path, group.dataset, scale, group.strategy, *arrays, **more)
+    predictions = Predictions(run, path, group.dataset, scale, group.strategy, *arrays, **more)
+    if differ:
+        what = f"{differ:,} texts are another level than the likeliest one of their probabilities, which are scored"
+        predictions.notes.append(f"{path}: {what}")
+    return predictions
 
 
 def _join(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from eval.scoring.predicted_rows import Row
     from eval.scoring.runs import Kept
 
-PLACES = (Path("data/storm"), Path("data/demo"))  # what data_prep and the demo write
 PARTS = ("test", "val")  # of a dataset, that are predicted
 
 Index = dict[tuple[str, str, str], Path]  # (dataset, strategy, part) -> its test or validation file
@@ -140,9 +139,11 @@ class Places:
         return next(filter(None, found), None)
 
     def _one(self, key: str, dataset: str | None) -> Example | None:
-        found = [row for row in self._by_name.get(_last(key), ()) if same_image(key, row.image)]
-        found = found or [row for row in self._by_name.get(key, ()) if row.id == key]
-        found = [row for row in found if dataset in (None, row.dataset)]
+        alike = [row for row in self._by_name.get(_last(key), ()) if dataset in (None, row.dataset)]
+        found = [row for row in alike if same_image(key, row.image)]
+        found = found or [row for row in self._by_name.get(key, ()) if row.id == key and dataset in (None, row.dataset)]
+        if not found and dataset and "." in _last(key):
+            found = alike  # the one image of this name
         return found[0] if len(found) == 1 else None
 
 
@@ -160,6 +161,9 @@ def same_image(one: str, other: str) -> bool:
 def numbered(examples: Sequence[Example], rows: Sequence["Row"]) -> list[int] | None:
     """The position in a test file of each row by its number, None if these are not ids of the file."""
     ids = {example.id: place for place, example in enumerate(examples)}
+    shorter = {id.lstrip("0") or "0": place for id, place in ids.items() if id.isdecimal()}
+    if len(shorter) == len(ids):  # as spreadsheet programs write 00107
+        ids = shorter | ids
     at = [ids.get(row.number or "") for row in rows]
     return None if None in at else at
 
@@ -201,7 +205,8 @@ def _by_key(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> 
             named.setdefault(_last(example.image), []).append(place)
 
     def by_image(key: str | None) -> int | None:
-        same = [at for at in named.get(_last(key or ""), ()) if same_image(key, examples[at].image)]
+        alike = named.get(_last(key or ""), ())
+        same = [at for at in alike if same_image(key, examples[at].image)] or alike  # else the one of this name
         return same[0] if len(same) == 1 else None
 
     positions = []
