@@ -139,3 +139,31 @@ def test_our_lists_of_readings_are_no_predictions(tmp_path):
     assert main([str(path), "--readings", str(tmp_path / "readings.csv")]) == 0
     (run,), errors = load([tmp_path])
     assert errors == [] and run.path == path
+
+
+def test_an_age_beyond_the_scale_of_its_label_is_read(tmp_path):
+    """60 is an age of CACD, Morph and UTKFace; 64 is none of CACD."""
+    rows = [{"label": f"{age} years old", "response": f"{age + 2} years old"} for age in (60, 61, 62, 15, 16, 70)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run,), errors = load([path])
+    assert errors == [] and (run.pred - run.label).tolist() == [2] * 6
+
+
+def test_texts_that_are_not_the_likeliest_level_are_counted(tmp_path):
+    scale = SCALES["spaq"]
+    row = {"dataset": "spaq", "scale": scale.name, "strategy": "cot", "label": answer(scale, "cot", 3)}
+    rows = [row | {"id": f"a{n}", "predict": answer(scale, "cot", n), "probs": [0, 0, 0, 1, 0]} for n in range(5)]
+    (tmp_path / "spaq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run,), errors = load([tmp_path / "spaq.jsonl"])
+    assert errors == [] and run.pred.tolist() == [3] * 5 and "4 texts are another level" in run.notes[0]
+
+
+def test_an_image_of_another_dataset_than_the_name_of_the_file(tmp_path):
+    row = {"label": answer(SCALES["spaq"], "cot", 3), "pred": "Good", "image": "spaq/TestImage/1.jpg"}
+    (tmp_path / "koniq.jsonl").write_text(json.dumps(row) + "\n")
+    found, (error,) = load([tmp_path / "koniq.jsonl"])
+    assert not found and "is of spaq" in error
+    (tmp_path / "spaq_after_koniq.jsonl").write_text(json.dumps(row) + "\n")
+    (run,), errors = load([tmp_path / "spaq_after_koniq.jsonl"])
+    assert errors == [] and run.dataset == "spaq"
