@@ -3,6 +3,7 @@
 A family is what config.json calls `model_type`. A new one is one more row of `FAMILIES` (docs/extending.md).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,24 @@ def family_of(config: "PretrainedConfig", name: str = "this model") -> Family:
         known = ", ".join(f"{row.title} ({row.model_type})" for row in FAMILIES.values())
         raise ValueError(f"{name}: a {config.model_type} model is not supported; supported are {known}")
     return FAMILIES[config.model_type]
+
+
+def tokens_of(
+    config: "PretrainedConfig", size: tuple[int, int], limits: tuple[int, int], pixels: tuple[int, int]
+) -> int:
+    """How many tokens an image of (width, height) becomes, as LLaMA-Factory (data/mm_plugin.py) and the model count.
+
+    limits: image_max_pixels and image_min_pixels of LLaMA-Factory. pixels: least and most of the image processor.
+    """
+    width, height = size
+    for limit, beyond in ((limits[0], 1), (limits[1], -1)):
+        if (width * height - limit) * beyond > 0:
+            scale = math.sqrt(limit / (width * height))
+            width, height = int(width * scale), int(height * scale)
+    width, height = max(width, 28), max(height, 28)
+    if max(width, height) > 200 * min(width, height):
+        width, height = min(width, height * 180), min(height, width * 180)
+    return family_of(config).image_tokens(config.vision_config, width, height, pixels)
 
 
 def config(name: str) -> "PretrainedConfig":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from heapq import nlargest
 from typing import NamedTuple
 
-from storm.models import family_of
+from storm.models import family_of, tokens_of
 from train.checks.data import Text
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
@@ -111,13 +111,6 @@ def image_tokens(job: Job) -> Callable[[int, int], int]:
             pixels = size["shortest_edge"], size["longest_edge"]
 
     def tokens(width: int, height: int) -> int:
-        for limit, beyond in ((model.image_max_pixels, 1), (model.image_min_pixels, -1)):
-            if (width * height - limit) * beyond > 0:
-                scale = math.sqrt(limit / (width * height))
-                width, height = int(width * scale), int(height * scale)
-        width, height = max(width, 28), max(height, 28)
-        if max(width, height) > 200 * min(width, height):
-            width, height = min(width, height * 180), min(height, width * 180)
-        return family.image_tokens(job.config.vision_config, width, height, pixels)
+        return tokens_of(job.config, (width, height), (model.image_max_pixels, model.image_min_pixels), pixels)
 
     return tokens
