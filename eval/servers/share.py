@@ -21,7 +21,7 @@ ASK: dict[tuple[str, str], Callable[[Server, Question], Awaitable[Reply]]] = {
     ("systemone", "exact"): decisions.systemone,
 }
 TRIES = 3  # of a row, each with the SDK's own retries; our choice
-STRIKES = 3  # rows in a row without an answer, after which a server is left out; our choice
+STRIKES = 10  # rows in a row without an answer, after which a server is left out; our choice
 
 
 async def share(
@@ -96,7 +96,7 @@ def _fail(server: Server, work: _Work, row: Row, fault: Fault) -> None:
     if fault.kind == "row":
         return work.give_up(row, str(fault))
     work.tries[row.id] += 1
-    server.strikes += work.tries[row.id] == 1  # a row that ends every server's try does not end the servers
+    server.strikes += work.tries[row.id] == 1  # a row that no server can answer does not end them all
     if work.tries[row.id] >= TRIES:
         work.give_up(row, str(fault))
     else:
