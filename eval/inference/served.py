@@ -52,10 +52,14 @@ async def _predict(settings: Settings, requests: Sequence["Request"], terminal: 
     done, servers = [], connect(settings.servers)
     if away := remote(settings.servers):
         print(f"images go to {', '.join(away)}", file=terminal)
-    for request in requests:
-        start = time.perf_counter()
-        counts = await _predict_file(settings, request, servers, terminal)
-        done.append((time.perf_counter() - start, counts))
+    try:
+        for request in requests:
+            start = time.perf_counter()
+            counts = await _predict_file(settings, request, servers, terminal)
+            done.append((time.perf_counter() - start, counts))
+    finally:
+        for server in servers:
+            await server.client.close()
     return done
 
 

@@ -14,6 +14,7 @@ from storm.prompts import question
 
 PATH = "/chat/completions"
 SYSTEM = "You are a helpful assistant."  # of training: the template qwen2_vl of LLaMA-Factory 0.9.5 (data/template.py)
+LIMIT = "max_completion_tokens"
 NO_LOGPROBS = "gives no log-probabilities of a prompt (vLLM does); write --decode generate"
 
 
@@ -25,9 +26,16 @@ def messages(asked: Question) -> list[dict]:
 
 
 async def generate(server: Server, asked: Question) -> Reply:
-    """Greedy text. Raises Fault."""
-    body = {"model": server.model, "messages": messages(asked), "temperature": 0, "max_tokens": asked.max_new_tokens}
-    answer = await post(server, PATH, body)
+    """Greedy text, if the model lets its caller choose. Raises Fault."""
+    answer = None
+    while answer is None:
+        body = {"model": server.model, "messages": messages(asked), server.limit: asked.max_new_tokens}
+        try:
+            answer = await post(server, PATH, body | ({"temperature": 0} if server.greedy else {}))
+        except Fault as fault:
+            if not _adapted(server, fault):
+                raise
+    server.counts["not greedy"] += not server.greedy
     try:
         choice = answer["choices"][0]
         message, finish = choice["message"], choice.get("finish_reason")
@@ -43,6 +51,19 @@ async def generate(server: Server, asked: Question) -> Reply:
         return Reply(text or refusal, odd="refusal")
     odd = {"content_filter": "content filter", "length": "cut off"}.get(str(finish), "")
     return Reply(text, odd=odd or ("" if text.strip() else "empty"))
+
+
+def _adapted(server: Server, fault: Fault) -> bool:
+    """Whether a refused request can be sent again in another way: OpenAI's models since o1 call the limit
+    max_completion_tokens, and most of them take no temperature."""
+    said = str(fault) if fault.kind == "row" else ""
+    if LIMIT in said and server.limit != LIMIT:
+        server.limit = LIMIT
+    elif "temperature" in said and server.greedy:
+        server.greedy = False
+    else:
+        return False
+    return True
 
 
 async def exact(server: Server, asked: Question) -> Reply:

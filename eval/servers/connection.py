@@ -31,6 +31,8 @@ class Server:
     tried: bool = False  # whether it has answered a question
     strikes: int = 0  # rows in a row that it did not answer at their first try
     left_out: str = ""  # why it is asked no more
+    limit: str = "max_tokens"  # what it calls the most tokens of an answer
+    greedy: bool = True  # whether it takes temperature 0
     tails: dict = field(default_factory=dict)  # see chat.py
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+from openai.types.decision_create_params import DecisionCreateParams
 from PIL import Image
+from pydantic import TypeAdapter
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from eval import predict
@@ -92,6 +95,7 @@ def test_the_question_is_that_of_training(world, tmp_path):
     assert text["text"].startswith(" You are now an advanced Image Quality Evaluator") and "<image>" not in text["text"]
     assert body["temperature"] == 0 and body["max_tokens"] == 96
     assert pixel(image["image_url"]["url"]) == (0, 0, 0)
+    TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(body)
 
 
 def test_a_key_goes_only_where_it_belongs(world, tmp_path, monkeypatch):
@@ -249,6 +253,20 @@ def test_refusals_and_answers_that_are_none_are_counted_by_kind(world, tmp_path,
     assert score.main([str(tmp_path)]) in (0, 1, 2) and "unparsed" in capsys.readouterr().out
 
 
+def test_a_model_that_takes_no_temperature_is_said_to_be_not_greedy(world, tmp_path, capsys):
+    def picky(body, stub):
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        if "temperature" in body:
+            return error(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+        return label(body)
+
+    with serving(picky) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    assert all(row["predict"] == row["label"] for row in read(tmp_path)) and len(stub.bodies) == ROWS + 2
+    assert stub.bodies[-1]["max_completion_tokens"] == 96 and "not greedy" in capsys.readouterr().out
+
+
 def test_a_lost_image_is_a_row_with_an_error(world, tmp_path):
     with serving(lambda body, _: chat("rate2(Fair)")) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url, data="lost_test")) == 2
@@ -281,6 +299,7 @@ def test_decisions_become_the_same_columns(world, tmp_path, api):
     body = stub.bodies[0]
     levels = ["rate0(Bad)", "rate1(Poor)", "rate2(Fair)", "rate3(Good)", "rate4(Excellent)"]
     if api == "decisions":
+        TypeAdapter(DecisionCreateParams).validate_python(body)
         assert body["questions"][0]["levels"] == [{"label": level} for level in levels]
     else:
         assert body["questions"]["rating"]["criteria"] == levels
