@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 RETRIES = 4  # after 0.5, 1, 2 and 4 s, or what Retry-After says; our choice: a server that restarts takes longer
 TIMEOUT = 300  # seconds for one answer, waiting behind others included; our choice
+DEADLINE = 600  # seconds for a request with all its tries: a server that hangs is left out after it; our choice
 USAGE = {"tokens in": ("prompt_tokens", "input_tokens"), "tokens out": ("completion_tokens", "output_tokens")}
 CONNECT = 10  # seconds until there is a connection; our choice
 
@@ -71,7 +72,8 @@ async def post(server: Server, path: str, body: dict) -> dict:
     """Send one request; the answer is a JSON object, whose tokens are counted. Raises Fault."""
     async with server.calls:
         with faults(server.name, server.key):
-            answer = await server.client.post(path, body=body, cast_to=object)
+            async with asyncio.timeout(DEADLINE):
+                answer = await server.client.post(path, body=body, cast_to=object)
     answer = _object(server, answer)
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}

@@ -28,7 +28,7 @@ def faults(host: str, key: str | None) -> Iterator[None]:
 
     try:
         yield
-    except openai.APITimeoutError:
+    except (openai.APITimeoutError, TimeoutError):
         raise Fault(f"{host}: no answer in time; lower --concurrency", "again") from None
     except openai.APIConnectionError as error:
         raise Fault(_unreachable(host, error), "server") from None

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LEAST = 32 * 32  # pixels: image_min_pixels of LLaMA-Factory 0.9.5 (hparams/model_args.py)
-FASTEST = 1  # zlib's level: the pixels are the same; our choice: level 6 takes 3 times as long for files 10% smaller
+FASTEST = 1  # zlib's level: the pixels are the same; level 6 takes 5 times as long, files are 12% smaller
 
 
 def fit(image: "Image.Image", most: int) -> "Image.Image":

@@ -136,6 +136,7 @@ def test_other_settings_are_not_mixed(world, tmp_path, capsys, change):
     assert len(stub.bodies) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_client_loses_nothing_and_asks_nothing_twice(world, tmp_path):
     def slow(body, stub):
         time.sleep(0.02)
@@ -213,6 +214,20 @@ def test_busy_and_broken_answers_are_tried_again_and_counted(world, tmp_path, ca
     assert all(row["predict"] == row["label"] for row in read(tmp_path))
     head, _, counts = (line.split() for line in capsys.readouterr().out.splitlines()[4:7])
     assert head[:4] == ["file", "requests", "429", "5xx"] and counts[:4] == ["own_test", "49", "3", "4"]
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_does_not_hold_up_the_run(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "DEADLINE", 0.5)
+
+    def hangs(body, stub):
+        if stub is bad and len(stub.bodies) > 3:
+            time.sleep(1)
+        return label(body)
+
+    with serving(hangs) as bad, serving(label) as good:
+        assert predict.main(arguments(world, tmp_path, bad.url, good.url, concurrency="10", limit="30")) == 0
+    assert len(read(tmp_path)) == 30 and all(row["predict"] == row["label"] for row in read(tmp_path))
 
 
 def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, capsys):
