@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from eval.servers.faults import Fault, faults, first_line
 from eval.servers.options import HOSTS_OF_KEY, Servers, host_of, key_of
 
@@ -71,9 +73,10 @@ def _server(servers: Servers, url: str) -> Server:
 async def post(server: Server, path: str, body: dict) -> dict:
     """Send one request; the answer is a JSON object, whose tokens are counted. Raises Fault."""
     async with server.calls:
+        content = orjson.dumps(body)  # in 1 ms for an image of 2 MB, the SDK's in 19
         with faults(server.name, server.key):
             async with asyncio.timeout(DEADLINE):
-                answer = await server.client.post(path, body=body, cast_to=object)
+                answer = await server.client.post(path, content=content, cast_to=object)
     answer = _object(server, answer)
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}
