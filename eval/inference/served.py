@@ -18,6 +18,7 @@ from tqdm import tqdm
 from eval.inference.output_rows import predictions, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
+from eval.servers.faults import Fault
 from eval.servers.images import data_url
 from eval.servers.options import remote
 from eval.servers.reply import Question, Reply
@@ -118,7 +119,12 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         _finish(part, example, {"predict": "", "error": f"{settings.media / example.image}: {fault}"})
         return False
     question = Question(example.scale, example.strategy, image, settings.max_new_tokens)
-    reply = await ASK[settings.servers.api, settings.decode](server, question)
+    try:
+        reply = await ASK[settings.servers.api, settings.decode](server, question)
+    except Fault as fault:
+        if fault.kind != "filtered":
+            raise
+        reply = Reply(odd="content filter")
     if reply.odd:
         part.counts[reply.odd] += 1
     _finish(part, example, columns(reply, example, settings.decode))

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 from storm.text import printable
 
+FILTERED = ("content_filter", "content_policy_violation")  # codes of Azure and of OpenAI
 SHOWN = 200  # letters of a server's own message
 
 
 class Fault(ValueError):
     """One line about a request that gave no answer, and what it means for the others.
 
-    kind: "server": it can answer none; "row": it refuses this one; "again": it may answer it later (429, 5xx, time).
+    kind: "server": it can answer none; "row": it refuses this one; "again": it may answer it later (429, 5xx, time);
+    "filtered": its content filter stopped this one.
     """
 
     def __init__(self, text: str, kind: str):
@@ -69,6 +71,8 @@ def _said(body: object, text: str) -> str:
 def _status(host: str, status: int, code: object, said: str) -> tuple[str, str]:
     """(line, kind) of an HTTP status that is not a success."""
     about = f"{host} answers {status}: {said}"
+    if code in FILTERED:
+        return about, "filtered"
     if status in (401, 403):
         return f"{about}; name the variable that holds its API key: --api-key-env NAME", "server"
     if status in (404, 405, 501):

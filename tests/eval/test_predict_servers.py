@@ -255,12 +255,13 @@ def test_refusals_and_answers_that_are_none_are_counted_by_kind(world, tmp_path,
         2: ("content filter", chat(None, "content_filter")),
         3: ("empty", chat("")),
         4: ("cut off", chat("The image shows", "length")),
+        5: ("content filter", error(400, "the image was filtered", "content_filter")),
     }
     with serving(lambda body, _: odd.get(row_number(body), ("", label(body)))[1]) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url)) == 0
     rows = read(tmp_path)
-    assert [row.get("odd") for row in rows[:6]] == [None, "refusal", "content filter", "empty", "cut off", None]
-    assert [row["predict"] for row in rows[1:5]] == ["I cannot rate people", "", "", "The image shows"]
+    assert [row.get("odd") for row in rows[:7]] == [None, *(kind for kind, _ in odd.values()), None]
+    assert [row["predict"] for row in rows[1:6]] == ["I cannot rate people", "", "", "The image shows", ""]
     out = capsys.readouterr().out
     assert all(kind in out for kind, _ in odd.values())
     from eval import score
