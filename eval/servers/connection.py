@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from eval.servers.faults import Fault, faults, first_line
+from eval.servers.faults import DEADLINE, Fault, faults, first_line
 from eval.servers.options import HOSTS_OF_KEY, Servers, host_of, key_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 RETRIES = 4  # after 0.5, 1, 2 and 4 s, or what Retry-After says; our choice: a server that restarts takes longer
 TIMEOUT = 300  # seconds for one answer, waiting behind others included; our choice
-DEADLINE = 600  # seconds for a request with all its tries: a server that hangs is left out after it; our choice
 USAGE = {"tokens in": ("prompt_tokens", "input_tokens"), "tokens out": ("completion_tokens", "output_tokens")}
 CONNECT = 10  # seconds until there is a connection; our choice
 

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from storm.text import printable
 
 FILTERED = ("content_filter", "content_policy_violation")  # codes of Azure and of OpenAI
+DEADLINE = 600  # seconds for a request with all its tries: a server that hangs is left out after it; our choice
 SHOWN = 200  # letters of a server's own message
 
 
 class Fault(ValueError):
     """One line about a request that gave no answer, and what it means for the others.
 
-    kind: "server": it can answer none; "row": it refuses this one; "again": it may answer it later (429, 5xx, time);
+    kind: "server": it can answer none; "row": it refuses this one; "again": it may answer it later (429, 5xx);
     "filtered": its content filter stopped this one.
     """
 
@@ -31,7 +32,7 @@ def faults(host: str, key: str | None) -> Iterator[None]:
     try:
         yield
     except (openai.APITimeoutError, TimeoutError):
-        raise Fault(f"{host}: no answer in time; lower --concurrency", "again") from None
+        raise Fault(f"{host}: no answer in {DEADLINE} s; start it again, or lower --concurrency", "server") from None
     except openai.APIConnectionError as error:
         raise Fault(_unreachable(host, error), "server") from None
     except openai.APIStatusError as error:
