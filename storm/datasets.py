@@ -82,6 +82,8 @@ class DatasetFacts:
     missing: float = 0.05  # the share of rows without an image above which a build is refused; our choice
     aliases: tuple[str, ...] = ()  # other names of its folder: lower case, letters and digits only
     folders: tuple[str, ...] = ()  # names of image folders, the preferred first, if several hold the same images
+    # Whether the terms let images go to another company's server. Our choice: only if they say so; "research" does not.
+    may_pass_on: bool = False
     difference: str = ""  # why a complete download differs from the paper's sizes, if it does
 
     @property
@@ -112,7 +114,7 @@ _ROWS = (
     ),
     DatasetFacts(
         name="challengedb", title="ChallengeDB (LIVE In the Wild)",
-        url="https://live.ece.utexas.edu/research/ChallengeDB/", terms="any purpose, cite the papers",
+        url="https://live.ece.utexas.edu/research/ChallengeDB/", terms="any purpose, cite the papers", may_pass_on=True,
         download="`Data/*.mat`, `Images/`", domain="IQA", scale=IQA, label=equal_width, ratings=(0, 100),
         sizes=Sizes(936, 936, 233), test=5, lite="train",
         rows=1_169, spread=(3.42, 92.4319526627219),
@@ -121,7 +123,8 @@ _ROWS = (
     ),
     DatasetFacts(
         name="koniq", title="KonIQ-10k", url="https://database.mmsp-kn.de/koniq-10k-database.html",
-        terms="Creative Commons photographs", download="either csv of scores, `1024x768/` or `512x384/`",
+        terms="Creative Commons photographs", may_pass_on=True,
+        download="either csv of scores, `1024x768/` or `512x384/`",
         domain="IQA", scale=IQA, label=equal_width, ratings=(0, 100), sizes=Sizes(8_059, None, 2_014), test=5,
         rows=10_073, spread=(3.91176470588, 88.3888888889),
         aliases=("koniq10k",), folders=("1024x768", "512x384"),
@@ -129,7 +132,7 @@ _ROWS = (
     DatasetFacts(
         name="aesthetics", title="Aesthetics (beauty-icwsm15)",
         url="http://www.di.unito.it/~schifane/dataset/beauty-icwsm15/",
-        terms="Creative Commons photographs, votes for research",
+        terms="Creative Commons photographs, votes for research", may_pass_on=True,  # only photographs are sent
         download="`beauty-icwsm15-dataset.tsv`, the photographs from Flickr",
         domain="IAA", scale=IAA, label=half_up, ratings=(1, 5), sizes=Sizes(12_336, None, 1_370), test=10,
         difference="15,686 rows in the label file; the paper's 13,706 are the photographs still on Flickr then",
@@ -192,6 +195,7 @@ _ROWS = (
     ),
     DatasetFacts(
         name="deepdr", title="DeepDRiD", url="https://github.com/deepdrdoc/DeepDRiD", terms="CC BY-SA 4.0",
+        may_pass_on=True,
         download="`regular-fundus-training/`, `regular-fundus-validation/`", domain="MDG", scale=MDG, label=as_is,
         sizes=Sizes(1_200, 1_200, 400), test=None, lite="train",
         rows=1_600, aliases=("deepdrid", "deepdridmaster"),

@@ -45,15 +45,23 @@ def shown(candidate: Candidate, strategy: str) -> str:
 
 def question(scale: Scale, strategy: str) -> str:
     """The user's turn, `<image>` first. Raises KeyError for an unknown strategy."""
+    steps = scale.steps if STRATEGIES[strategy].coarse else ""
+    return "<image> " + _filled(scale.role + steps, scale, strategy)
+
+
+def task(scale: Scale, strategy: str) -> str:
+    """The question without `<image>` and without a coarse step, for whatever does not answer by text."""
+    return _filled(scale.role, scale, strategy)
+
+
+def _filled(text: str, scale: Scale, strategy: str) -> str:
     row, names = STRATEGIES[strategy], [shown(c, strategy) for c in scale.fine]
     if scale.counted:  # E.3 gives the range, not 62 candidates
         lo, hi = (num2words(y) if row.form == "word" else y for y in (scale.lo, scale.hi))
         fine = f"from {lo} to {hi} {scale.suffix}"
     else:
         fine = ", ".join(names[:-1]) + scale.last_comma + names[-1]
-    coarse = ", ".join(shown(c, strategy) for c in scale.coarse)
-    text = scale.role + scale.steps if row.coarse else scale.role
-    return "<image> " + text.format(coarse=coarse, fine=fine)
+    return text.format(coarse=", ".join(shown(c, strategy) for c in scale.coarse), fine=fine)
 
 
 def answer(scale: Scale, strategy: str, label: int) -> str:

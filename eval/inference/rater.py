@@ -3,20 +3,16 @@
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 
-from eval.inference import posterior
 from eval.inference.exact import Trie, log_probabilities, trie
 from eval.inference.model import Loaded, answer_ids, batch, generate
+from eval.inference.output_rows import predictions, row_of
 from eval.inference.settings import Settings
 from storm.images import ImageFault, load_rgb, locate
-from storm.prompts import answer
 from storm.rows import Example
 from storm.scales import Scale
-
-DIGITS = 6  # of a probability in the file
 
 
 class Rater:
@@ -39,7 +35,7 @@ class Rater:
                 errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
         readable = [example for example in block if example.id in images]
         predicted = dict(zip((e.id for e in readable), self._answers(readable, images))) if readable else {}
-        return [_row(example) | (errors.get(example.id) or predicted[example.id]) for example in block]
+        return [row_of(example) | (errors.get(example.id) or predicted[example.id]) for example in block]
 
     def _answers(self, block: Sequence[Example], images: dict[str, Image.Image]) -> list[dict]:
         """Answers, in as many pieces as the memory makes necessary."""
@@ -65,28 +61,3 @@ class Rater:
             self.tries[scale, strategy] = trie(ids, inputs["input_ids"].device)
         logp = log_probabilities(self.loaded.model, inputs, self.tries[scale, strategy])
         return predictions(logp.cpu().double().numpy(), scale, strategy)
-
-
-def _row(example: Example) -> dict:
-    """What a row of the output says of its example: its label as text."""
-    names = {"id": example.id, "dataset": example.dataset, "scale": example.scale.name, "strategy": example.strategy}
-    return names | {"image": example.image, "label": example.answer}
-
-
-def predictions(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
-    """What a row of the output says of each prediction: logp (n, levels), in the order of the labels."""
-    probs, mass = posterior.normalize(logp)
-    columns = [probs, posterior.mode(probs), posterior.median(probs), posterior.mean(probs)]
-    groups = [slice(max(c.lo, scale.lo) - scale.lo, c.hi - scale.lo + 1) for c in scale.coarse]
-    return [
-        {
-            "predict": answer(scale, strategy, scale.lo + int(mode)),
-            "probs": [round(float(p), DIGITS) for p in row],
-            "coarse": [round(float(row[group].sum()), DIGITS) for group in groups],
-            "entropy": round(float(entropy), DIGITS),
-            "mass": round(float(whole), DIGITS),
-            "median": scale.lo + int(median),
-            "mean": round(scale.lo + float(mean), DIGITS),
-        }
-        for row, mode, median, mean, entropy, whole in zip(*columns, posterior.entropy(probs), np.exp(mass))
-    ]

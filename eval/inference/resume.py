@@ -40,6 +40,8 @@ def _difference(old: dict, now: dict, settings: Settings) -> str | None:
     """What tells the provenance of a folder from the present one, in words."""
     files = {file.stem: file for file in settings.data}
     old = old | {"data": now["data"] | {name: value for name, value in old["data"].items() if name in files}}
+    if set(now.get("server") or ()) <= set(old.get("server") or ()):  # one of several servers may be gone
+        now = now | {"server": old.get("server")} if "server" in now else now
     return provenance.difference(old, now | {"commit": old.get("commit")}, files=files)
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from eval.inference import resume
 from eval.inference.quiet import quiet
 from eval.inference.settings import Settings, provenance_of, scales_with
+from eval.servers.options import refuse_closed
 from storm.files import append_jsonl, locked
 from storm.rows import Example, read_examples
 from storm.scales import Scale
@@ -38,6 +39,12 @@ class Request(NamedTuple):
     before: Collection[str] = ()  # the ids of rows that were finished before this run
     root: Path | None = None  # of images without a label: their predictions say none, but which file was read
 
+    def as_written(self, row: dict) -> dict:
+        """A row as it stands in the file of predictions."""
+        if not self.root:
+            return row
+        return {key: value for key, value in row.items() if key != "label"} | {"file": resume.status_of(self.root, row)}
+
 
 class FileResult(NamedTuple):
     name: str
@@ -46,6 +53,7 @@ class FileResult(NamedTuple):
     written: int  # rows since then: answers, and errors of images that could not be read
     errors: int  # rows whose image could not be read
     seconds: float
+    counts: Mapping[str, int] = {}  # of servers: requests, odd answers by kind, tokens
 
 
 def scales_of(settings: Settings) -> dict[str, Scale]:
@@ -88,6 +96,8 @@ def answer(settings: Settings, requests: Sequence[Request], facts: Mapping[str, 
     stands in the way of all of it; Locked if another command writes there.
     """
     rank, _ = rank_and_world()
+    if settings.servers:
+        refuse_closed(settings.servers, (row.dataset for part in requests for row in part.rows()))
     with locked(settings.out) if rank == 0 else nullcontext():
         if rank == 0:
             resume.check_or_write_provenance(settings, facts)
@@ -99,12 +109,19 @@ def answer(settings: Settings, requests: Sequence[Request], facts: Mapping[str, 
         if all(part.before.issuperset(part.ids) for part in requests):
             return [_result(settings, part, 0.0) for part in requests] if rank == 0 else []
         with quiet(settings.out / LOG) as terminal:
-            return _predict(settings, requests, terminal)
+            return (_ask_servers if settings.servers else _predict)(settings, requests, terminal)
 
 
 def _request(file: Path, scales: Mapping[str, Scale], limit: int | None) -> Request:
     ids = [row.id for row in read_examples(file, scales)]
     return Request(file.stem, lambda: read_examples(file, scales), ids, ids[:limit])
+
+
+def _ask_servers(settings: Settings, requests: Sequence[Request], terminal: TextIO) -> list[FileResult]:
+    from eval.inference import served
+
+    done = served.predict(settings, requests, terminal)
+    return [_result(settings, part, seconds)._replace(counts=counts) for part, (seconds, counts) in zip(requests, done)]
 
 
 def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) -> list[FileResult]:
@@ -142,12 +159,8 @@ def predict_file(rater: "Rater", settings: Settings, request: Request, terminal:
             if number % world == rank and any(row.id not in request.before for row in block):
                 # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
                 done = [row for row in rater.rate(block) if row["id"] not in request.before]
-                append_jsonl(path, (_unrated(row, request.root) for row in done) if request.root else done)
+                append_jsonl(path, map(request.as_written, done))
             bar.update(len(block))
-
-
-def _unrated(row: dict, root: Path) -> dict:
-    return {key: value for key, value in row.items() if key != "label"} | {"file": resume.status_of(root, row)}
 
 
 def _result(settings: Settings, request: Request, seconds: float) -> FileResult:

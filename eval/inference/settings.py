@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.servers.options import Servers, hosts
 from storm import provenance
 from storm.custom_scale import load
 from storm.datasets import BY_SCALE_NAME, SCALES
@@ -12,6 +13,7 @@ from storm.options import did_you_mean
 from storm.scales import IQA, Scale
 
 PACKAGES = ("llamafactory", "transformers", "torch")  # whose versions may change a prediction
+SERVED = ("pillow",)  # the same, of a prediction by servers: it resizes
 DECODES = ("exact", "generate")
 
 
@@ -19,7 +21,7 @@ DECODES = ("exact", "generate")
 class Settings:
     """One command of eval/predict.py. The defaults of pixels and tokens are those of our recipes."""
 
-    model: str  # a folder, or a name on the hub
+    model: str  # a folder, or a name on the hub; "" with servers
     decode: str = "exact"  # or "generate"
     media: Path = Path("data/raw")  # the image root
     out: Path = Path("predictions")
@@ -33,6 +35,7 @@ class Settings:
     scale: Path | None = None  # a scale of the user's own
     limit: int | None = None  # the first rows of each file
     upright: bool = False  # turn images as their EXIF data say
+    servers: Servers | None = None  # which answer instead of a model in this process
 
 
 def scales_with(scale: Path | None) -> dict[str, Scale]:
@@ -66,8 +69,10 @@ def trained_upright(scale: str) -> bool:
 
 def command(settings: Settings) -> list[str]:
     """The arguments of eval/predict.py that give these settings."""
-    words = []
-    for name, value in vars(settings).items():
+    words, plain = [], {name: value for name, value in vars(settings).items() if name != "servers"}
+    served = vars(settings.servers) if settings.servers else {}
+    joined = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in served.items()}
+    for name, value in (plain | joined).items():
         option = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(option)
@@ -81,18 +86,23 @@ def provenance_of(settings: Settings) -> dict:
 
     Raises ValueError naming a data file that is not there and the command that makes it.
     """
-    return {
-        "model": fingerprint(settings.model),
-        "adapter": fingerprint(settings.adapter) if settings.adapter else None,
-        "trained_on": trained_on(settings),
-        "decode": settings.decode,
-        "image_max_pixels": settings.image_max_pixels,
-        "cutoff_len": settings.cutoff_len,
-        "upright": settings.upright or None,  # None as in folders of earlier versions, which do not say it
-        "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
-        "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
-        "data": {file.stem: provenance.file_hash(file) for file in settings.data},
-    } | provenance.tools(PACKAGES)
+    servers = settings.servers
+    served = servers and {"model": servers.served_model, "server": hosts(servers), "api": servers.api}
+    return (
+        (served or {"model": fingerprint(settings.model)})
+        | {
+            "adapter": fingerprint(settings.adapter) if settings.adapter else None,
+            "trained_on": None if servers else trained_on(settings),
+            "decode": settings.decode,
+            "image_max_pixels": settings.image_max_pixels,
+            "cutoff_len": None if servers else settings.cutoff_len,  # a server has a limit of its own
+            "upright": settings.upright or None,  # None as in folders of earlier versions, which do not say it
+            "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
+            "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
+            "data": {file.stem: provenance.file_hash(file) for file in settings.data},
+        }
+        | provenance.tools(SERVED if servers else PACKAGES)
+    )
 
 
 def trained_on(settings: Settings) -> dict[str, str] | None:

@@ -33,7 +33,7 @@ def predict_batch(self, block, images):
     return [{"predict": example.answer} | KNOWN for example in block]
 
 def rate(self, block):
-    return [rater._row(example) | answer for example, answer in zip(block, self._predict_batch(block, []))]
+    return [rater.row_of(example) | answer for example, answer in zip(block, self._predict_batch(block, []))]
 
 opens, rater.Rater.rate, rater.Rater._predict_batch = rater.Rater.rate, rate, predict_batch
 

@@ -7,6 +7,7 @@ import pytest
 
 from eval.inference.settings import Settings, command, fingerprint, provenance_of, trained_on
 from eval.predict import arguments, settings_of
+from eval.servers.options import Servers
 from storm import provenance
 from storm.files import write_json
 
@@ -26,14 +27,29 @@ FULL = Settings(
     batch_size=5,
     upright=True,
 )
+SERVERS = Servers(
+    server=("http://127.0.0.1:1/v1", "http://localhost:2/v1"),
+    served_model="s",
+    api="decisions",
+    concurrency=6,
+    api_key_env="HOME",
+    price=(0.5, 2.0),
+    allow_remote=True,
+    i_may_send=("ava", "spaq"),
+)
+SERVED = replace(FULL, model="", adapter=None, decode="exact", cutoff_len=Settings.cutoff_len, bf16=False, batch_size=0)
+SERVED = replace(SERVED, servers=SERVERS)
+
+
+def differs(full: object, plain: object, *same: str) -> bool:
+    names = [field.name for field in fields(full) if field.name not in same]
+    return all(getattr(full, name) != getattr(plain, name) for name in names)
 
 
 def test_every_setting_survives_the_command_line():
     plain = Settings(model="n", data=(Path("x_test.jsonl"),))
-    assert all(
-        getattr(FULL, field.name) != getattr(plain, field.name) for field in fields(FULL) if field.name != "model"
-    )
-    for settings in (FULL, plain):
+    assert differs(FULL, plain, "model", "servers") and differs(SERVERS, Servers((), ""))
+    for settings in (FULL, plain, SERVED):
         assert settings_of(arguments().parse_args(command(settings))) == settings
 
 

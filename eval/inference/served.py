@@ -1,0 +1,150 @@
+"""Answers rows through servers: images go out, rows are appended as their answers come, in any order.
+
+eval/inference/run.py puts them in the order of the data at the end, as it does with those of several processes.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.inference.output_rows import predictions, row_of
+from eval.inference.settings import Settings
+from eval.servers.connection import Server, connect
+from eval.servers.faults import Fault
+from eval.servers.images import data_url
+from eval.servers.options import remote
+from eval.servers.reply import Question, Reply
+from eval.servers.share import ASK, share
+from storm.files import append_jsonl
+from storm.images import ImageFault, load_rgb, locate
+from storm.rows import Example
+from storm.text import printable
+
+if TYPE_CHECKING:
+    from eval.inference.run import Request
+
+WITHOUT = "the server gave no probabilities"
+
+
+@dataclass
+class Part:
+    """One file while it is predicted."""
+
+    settings: Settings
+    rows: asyncio.Queue  # rows to be written; None ends them
+    progress: tqdm
+    counts: Counter = field(default_factory=Counter)  # of odd answers, by kind
+
+
+def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
+    """(seconds, counts) of each request, whose rows are then in files. Raises ValueError if no server is left."""
+    return asyncio.run(_predict(settings, requests, terminal))
+
+
+async def _predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
+    done, servers = [], connect(settings.servers)
+    if away := remote(settings.servers):
+        print(f"images go to {', '.join(away)}", file=terminal)
+    try:
+        for request in requests:
+            start = time.perf_counter()
+            counts = await _predict_file(settings, request, servers, terminal)
+            done.append((time.perf_counter() - start, counts))
+    finally:
+        for server in servers:
+            await server.client.close()
+    return done
+
+
+async def _predict_file(settings: Settings, request: "Request", servers: list[Server], terminal: TextIO) -> Counter:
+    wanted = set(request.ids) - set(request.before)
+    path, initial = settings.out / f"{request.name}.jsonl", len(request.ids) - len(wanted)
+    for server in servers:
+        server.counts.clear()
+    bar = {"total": len(request.ids), "initial": initial, "unit": "image", "file": terminal, "delay": 2}
+    with tqdm(desc=request.name, **bar) as progress:
+        part = Part(settings, asyncio.Queue(), progress)
+        left = (row for row in request.rows() if row.id in wanted)
+        ask, give_up, say = partial(_ask, part), partial(_give_up, part), partial(_say, terminal)
+        asking = asyncio.ensure_future(share(left, servers, settings.servers.concurrency, ask, give_up, say))
+        asking.add_done_callback(lambda _: part.rows.put_nowait(None))
+        try:
+            await _write(path, part.rows, request)  # to the end, also of what came before an error
+        finally:
+            asking.cancel()
+        await asking
+    return sum((server.counts for server in servers), part.counts)
+
+
+def _say(terminal: TextIO, line: str) -> None:
+    tqdm.write(printable(line), file=terminal)
+
+
+async def _write(path: Path, rows: asyncio.Queue, request: "Request") -> None:
+    """Append rows as they come: those that came during one write go together into the next."""
+    ended = False
+    while not ended:
+        batch = [await rows.get()]
+        while not rows.empty():
+            batch.append(rows.get_nowait())
+        ended = batch[-1] is None
+        if batch := [request.as_written(row) for row in batch if row is not None]:
+            await asyncio.to_thread(append_jsonl, path, batch)
+
+
+def _finish(part: Part, example: Example, answer: dict) -> None:
+    part.rows.put_nowait(row_of(example) | answer)
+    part.progress.update()
+
+
+def _give_up(part: Part, example: Example, text: str) -> None:
+    part.counts["given up"] += 1
+    _finish(part, example, {"predict": "", "error": text})
+
+
+async def _ask(part: Part, server: Server, example: Example) -> bool:
+    """Ask for one row and keep its answer. Returns whether the server was asked. Raises Fault."""
+    settings = part.settings
+    try:
+        image = await asyncio.to_thread(_image, settings, example)
+    except ImageFault as fault:
+        _finish(part, example, {"predict": "", "error": f"{settings.media / example.image}: {fault}"})
+        return False
+    question = Question(example.scale, example.strategy, image, settings.max_new_tokens)
+    try:
+        reply = await ASK[settings.servers.api, settings.decode](server, question)
+    except Fault as fault:
+        if fault.kind != "filtered":
+            raise
+        reply = Reply(odd="content filter")
+    if reply.odd:
+        part.counts[reply.odd] += 1
+    _finish(part, example, columns(reply, example, settings.decode))
+    return True
+
+
+def _image(settings: Settings, example: Example) -> str:
+    path = locate(settings.media, example.image, example.file)
+    return data_url(load_rgb(path, settings.upright), settings.image_max_pixels)
+
+
+def columns(reply: Reply, example: Example, decode: str) -> dict:
+    """What a row says of a reply: as of a model in this process, and "odd" where the answer is not an ordinary one.
+
+    mass is null where the server does not say it. Without probabilities, a row of --decode exact has an error.
+    """
+    odd = {"odd": reply.odd} if reply.odd else {}
+    if reply.logp is not None:
+        [answer] = predictions(np.array([reply.logp]), example.scale, example.strategy)
+        return answer | ({} if reply.mass else {"mass": None}) | odd
+    if decode == "generate":
+        return {"predict": reply.text} | odd
+    return {"predict": "", "error": f"{WITHOUT}: {reply.odd}"} | odd

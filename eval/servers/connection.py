@@ -1,0 +1,109 @@
+"""One server and what is known of it: requests through the openai SDK, which waits and tries again by itself."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from eval.servers.faults import DEADLINE, Fault, faults, first_line
+from eval.servers.options import HOSTS_OF_KEY, Servers, host_of, key_of
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+RETRIES = 4  # after 0.5, 1, 2 and 4 s, or what Retry-After says; our choice: a server that restarts takes longer
+TIMEOUT = 300  # seconds for one answer, waiting behind others included; our choice
+USAGE = {"tokens in": ("prompt_tokens", "input_tokens"), "tokens out": ("completion_tokens", "output_tokens")}
+CONNECT = 10  # seconds until there is a connection; our choice
+
+
+@dataclass
+class Server:
+    """A server during one run."""
+
+    url: str
+    name: str  # for people: host and port
+    model: str
+    key: str | None
+    client: "AsyncOpenAI"
+    calls: asyncio.Semaphore  # how many requests it may still get at once
+    counts: Counter = field(default_factory=Counter)  # of this run: requests, 429, 5xx, tokens in, tokens out
+    tried: bool = False  # whether it has answered a question
+    strikes: int = 0  # rows in a row that it did not answer at their first try
+    left_out: str = ""  # why it is asked no more
+    limit: str = "max_tokens"  # what it calls the most tokens of an answer
+    greedy: bool = True  # whether it takes temperature 0
+    tails: dict = field(default_factory=dict)  # see chat.py
+
+
+def connect(servers: Servers) -> list[Server]:
+    """The servers, none of them asked yet. Call it where their requests run: clients belong to an event loop."""
+    return [_server(servers, url) for url in servers.server]
+
+
+def _server(servers: Servers, url: str) -> Server:
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+
+    counts: Counter = Counter()
+
+    async def count(response: Any) -> None:
+        status = response.status_code
+        counts["requests"] += 1
+        counts["429"] += status == 429
+        counts["5xx"] += status >= 500
+
+    http = DefaultAsyncHttpxClient(
+        follow_redirects=False,  # a redirect would take the images to another host
+        trust_env=host_of(url) != "localhost",  # as would a proxy from the environment
+        timeout=Timeout(TIMEOUT, connect=CONNECT),
+        event_hooks={"response": [count]},
+    )
+    key = key_of(servers, url)
+    more = {"http_client": http, "max_retries": RETRIES, "timeout": Timeout(TIMEOUT, connect=CONNECT)}
+    client = AsyncOpenAI(base_url=url, api_key=key or "none", **more)
+    if host_of(url) not in HOSTS_OF_KEY:
+        client.organization = client.project = None  # the SDK takes them from the environment: they are OpenAI's
+    name = url.split("://")[1].split("/")[0]
+    return Server(url, name, servers.served_model, key, client, asyncio.Semaphore(servers.concurrency), counts)
+
+
+async def post(server: Server, path: str, body: dict) -> dict:
+    """Send one request; the answer is a JSON object, whose tokens are counted. Raises Fault."""
+    async with server.calls:
+        content = orjson.dumps(body)  # in 1 ms for an image of 2 MB, the SDK's in 19
+        with faults(server.name, server.key):
+            async with asyncio.timeout(DEADLINE):
+                answer = await server.client.post(path, content=content, cast_to=object)
+    answer = _object(server, answer)
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    for name, keys in USAGE.items():
+        server.counts[name] += next((usage[key] for key in keys if type(usage.get(key)) is int), 0)
+    return answer
+
+
+def _object(server: Server, answer: object) -> dict:
+    if isinstance(answer, dict):
+        return answer
+    what = "HTML" if str(answer).lstrip()[:1] == "<" else f"{first_line(answer)[:60]!r}"
+    text = f"{server.name}: answers {what} where a JSON object belongs; --server is the URL up to and with /v1"
+    raise Fault(text, "again")
+
+
+async def check_model(server: Server) -> None:
+    """Ask which models there are. Raises Fault if ours is not one; a server that has no list is not asked again."""
+    try:
+        with faults(server.name, server.key):
+            client = server.client.with_options(max_retries=1)
+            answer = _object(server, await client.get("/models", cast_to=object))
+    except Fault as fault:
+        if fault.kind == "row" or " answers 404: " in str(fault):  # no list of models: the first question will tell
+            return
+        raise Fault(str(fault), "server") from None
+    rows = answer.get("data")
+    names = [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if names and server.model not in names:
+        known = first_line(", ".join(names[:10]) + (" ..." if len(names) > 10 else ""))
+        raise Fault(f"{server.name}: no model {server.model!r}; --served-model is one of {known}", "server")

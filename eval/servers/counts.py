@@ -1,0 +1,32 @@
+"""The table of what servers were asked and answered in a run."""
+
+from collections.abc import Mapping, Sequence
+
+from storm.text import Cell
+
+TOKENS = ("tokens in", "tokens out")
+# In this order. "429" and "5xx" are HTTP answers, after which the request was sent again; "given up" are rows.
+COUNTS = ("requests", "429", "5xx", "refusal", "content filter", "empty", "cut off", "not greedy", "given up", *TOKENS)
+
+
+def counts_table(files: Mapping[str, Mapping[str, int]], price: Sequence[float] | None) -> list[list[Cell]]:
+    """Header and a row a file, with their sum, of the counts that are not all 0; [] if nothing was asked.
+
+    price: of a million tokens read and written.
+    """
+    asked = {name: counts for name, counts in files.items() if counts.get("requests")}
+    kinds = [kind for kind in COUNTS if any(counts.get(kind) for counts in asked.values())]
+    if not kinds:
+        return []
+    sums = {kind: sum(counts.get(kind, 0) for counts in asked.values()) for kind in kinds}
+    rows = asked | ({"all files": sums} if len(asked) > 1 else {})
+    table: list[list[Cell]] = [["file", *kinds, *(["cost"] if price else [])]]
+    for name, counts in rows.items():
+        paid = [f"{cost(counts, price):.4f}"] if price else []
+        table.append([name, *(counts.get(kind, 0) for kind in kinds), *paid])
+    return table
+
+
+def cost(counts: Mapping[str, int], price: Sequence[float]) -> float:
+    """In the currency of the prices."""
+    return sum(counts.get(kind, 0) * each for kind, each in zip(TOKENS, price, strict=True)) / 1e6

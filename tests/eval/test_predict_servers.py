@@ -1,0 +1,447 @@
+"""eval/predict.py --server: what is asked, what is kept, and what happens when servers fail. The servers are stubs."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+from openai.types.decision_create_params import DecisionCreateParams
+from PIL import Image
+from pydantic import TypeAdapter
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from eval import predict
+from eval.servers import connection
+from storm.datasets import SCALES
+from storm.files import read_json, read_jsonl, write_jsonl
+from storm.prompts import answer, answers
+from storm.rows import Example, to_row
+from storm.scales import IQA
+from tests.helpers.paths import ROOT
+from tests.helpers.stub_server import MODEL, chat, decision, error, image_of, pixel, serving, truncated
+
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """Photographs of one color each, whose first value is the row's number, and test files; one has a lost image."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "media").mkdir()
+    for number in range(ROWS):
+        Image.new("RGB", (64, 48), (number, 0, 0)).save(folder / "media" / f"{number}.png")
+    for name, dataset in (("own_test", "own"), ("spaq_test", "spaq")):
+        rows = [Example(f"{n}", dataset, f"{n}.png", n % 5, IQA, "direct") for n in range(ROWS)]
+        write_jsonl(folder / f"{name}.jsonl", map(to_row, rows))
+    lost = [Example(f"{n}", "own", f"{n if n != 3 else 'gone'}.png", n % 5, IQA, "cot") for n in range(6)]
+    write_jsonl(folder / "lost_test.jsonl", map(to_row, lost))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(connection, "RETRIES", 1)
+
+
+def row_number(body: dict) -> int:
+    return pixel(image_of(body))[0]
+
+
+def label(body: dict, stub=None) -> dict:
+    """The label of the image, as the direct answer."""
+    return chat(answer(IQA, "direct", row_number(body) % 5))
+
+
+def arguments(world: Path, out: Path, *urls: str, data: str = "own_test", **more: str | bool) -> list[str]:
+    settings = {"server": ",".join(urls), "served_model": MODEL, "out": out, "media": world / "media"}
+    settings |= {"decode": "generate", "data": world / f"{data}.jsonl"} | more
+    words = [(f"--{name.replace('_', '-')}", value) for name, value in settings.items()]
+    return [str(word) for name, value in words for word in ((name,) if value is True else (name, value))]
+
+
+def read(out: Path, name: str = "own_test") -> list[dict]:
+    return [line.row for line in read_jsonl(out / f"{name}.jsonl")]
+
+
+def test_rows_are_as_of_a_model_here(world, tmp_path, capsys):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, price="2,4")) == 0
+    rows = read(tmp_path)
+    assert [row["id"] for row in rows] == [str(number) for number in range(ROWS)]
+    for row in rows:
+        assert set(row) == {"id", "dataset", "scale", "strategy", "image", "label", "predict"}
+        assert row["predict"] == row["label"]
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["own_test", "41", "4,000", "400", "0.0096"] in table  # with the request for the list of models
+    facts = read_json(tmp_path / "provenance.json")
+    assert (facts["model"], facts["server"], facts["api"]) == (MODEL, ["localhost"], "chat")
+    assert facts["cutoff_len"] is None and facts["max_new_tokens"] == 96
+
+
+def test_the_question_is_that_of_training(world, tmp_path):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200")) == 0
+    [body] = stub.bodies
+    system, user = body["messages"]
+    assert system == {"role": "system", "content": "You are a helpful assistant."}
+    image, text = user["content"]
+    assert text["text"].startswith(" You are now an advanced Image Quality Evaluator") and "<image>" not in text["text"]
+    assert body["temperature"] == 0 and body["max_tokens"] == 96
+    assert pixel(image["image_url"]["url"]) == (0, 0, 0)
+    TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(body)
+
+
+def test_a_key_goes_only_where_it_belongs(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-1")
+    monkeypatch.setenv("OPENAI_ORG_ID", "secret-2")
+    monkeypatch.setenv("MINE", "secret-3")
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path / "a", stub.url, limit="1")) == 0
+        assert predict.main(arguments(world, tmp_path / "b", stub.url, limit="1", api_key_env="MINE")) == 0
+    first, second = stub.headers
+    assert "secret" not in json.dumps(first) and second["authorization"] == "Bearer secret-3"
+    assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*.json*"))
+
+
+def test_a_resumed_run_asks_only_for_what_is_left(world, tmp_path):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path / "whole", stub.url)) == 0
+        assert predict.main(arguments(world, tmp_path / "part", stub.url, limit="15")) == 0
+        half = (tmp_path / "part" / "own_test.jsonl").read_bytes()
+        (tmp_path / "part" / "own_test.jsonl").write_bytes(half[:-30])  # a line cut off by a kill
+        stub.bodies.clear()
+        assert predict.main(arguments(world, tmp_path / "part", stub.url)) == 0
+        assert sorted(map(row_number, stub.bodies)) == list(range(14, ROWS))
+        stub.bodies.clear()
+        assert predict.main(arguments(world, tmp_path / "part", stub.url)) == 0
+    assert stub.bodies == []
+    assert (tmp_path / "part" / "own_test.jsonl").read_bytes() == (tmp_path / "whole" / "own_test.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change", [{"api": "decisions", "decode": "exact"}, {"served_model": "x"}, {"decode": "exact"}]
+)
+def test_other_settings_are_not_mixed(world, tmp_path, capsys, change):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0
+        assert predict.main(arguments(world, tmp_path, stub.url, **change)) == 2
+    assert f"mv {tmp_path} {tmp_path}.old" in capsys.readouterr().err
+    assert len(stub.bodies) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_client_loses_nothing_and_asks_nothing_twice(world, tmp_path):
+    def slow(body, stub):
+        time.sleep(0.02)
+        return label(body)
+
+    with serving(slow) as stub:
+        words = arguments(world, tmp_path, stub.url, concurrency="4")
+        process = subprocess.Popen([sys.executable, str(ROOT / "eval/predict.py"), *words], stderr=subprocess.DEVNULL)
+        path, end = tmp_path / "own_test.jsonl", time.time() + 60
+        while not path.exists() or path.read_bytes().count(b"\n") < 10:
+            assert time.time() < end and process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kept = {json.loads(line)["id"] for line in path.read_bytes().split(b"\n")[:-1]}
+        stub.bodies.clear()
+        assert predict.main(words) == 0
+        assert {str(row_number(body)) for body in stub.bodies} == {str(n) for n in range(ROWS)} - kept
+    rows = read(tmp_path)
+    assert [row["id"] for row in rows] == [str(n) for n in range(ROWS)]
+    assert all(row["predict"] == row["label"] for row in rows)
+
+
+def test_the_rows_of_a_server_that_dies_go_to_the_others(world, tmp_path, capfd):
+    def dies(body, stub):
+        if len(stub.bodies) > 5:
+            stub.stop()
+        time.sleep(0.01)
+        return label(body)
+
+    def slow(body, stub):
+        time.sleep(0.05)
+        return label(body)
+
+    with serving(dies) as bad, serving(slow) as good:
+        assert predict.main(arguments(world, tmp_path, bad.url, good.url, concurrency="2")) == 0
+    assert [row["predict"] for row in read(tmp_path)] == [row["label"] for row in read(tmp_path)]
+    assert len(read(tmp_path)) == ROWS and len(bad.bodies) > 1 and len(good.bodies) > 1
+    assert f"left out: {bad.url.removeprefix('http://')}: " in capfd.readouterr().err
+
+
+def test_what_is_done_is_kept_when_all_servers_are_dead(world, tmp_path, capsys):
+    def dies(body, stub):
+        if len(stub.bodies) > 10:
+            stub.stop()
+        return label(body)
+
+    with serving(dies) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, concurrency="1")) == 2
+    assert "no server answers" in capsys.readouterr().err
+    assert 5 < len(read(tmp_path)) < ROWS
+    with serving(label) as stub:  # another port of the same host
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    assert [row["id"] for row in read(tmp_path)] == [str(number) for number in range(ROWS)]
+
+
+def test_busy_and_broken_answers_are_tried_again_and_counted(world, tmp_path, capsys):
+    lock, seen = threading.Lock(), set()
+
+    def busy(body, stub):
+        number = row_number(body)
+        with lock:
+            again = number in seen
+            seen.add(number)
+        if number and not again and number % 10 == 0:
+            return error(429, "slow down")
+        if number and not again and number % 10 == 5:
+            return error(503, "loading")
+        if number == 7 and not again:
+            return truncated(label(body))
+        return label(body)
+
+    with serving(busy) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    assert all(row["predict"] == row["label"] for row in read(tmp_path))
+    head, _, counts = (line.split() for line in capsys.readouterr().out.splitlines()[4:7])
+    assert head[:4] == ["file", "requests", "429", "5xx"] and counts[:4] == ["own_test", "49", "3", "4"]
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_does_not_hold_up_the_run(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "DEADLINE", 3)
+    end = threading.Event()
+
+    def hangs(body, stub):
+        if len(stub.bodies) > 3:
+            end.wait(60)
+        return label(body)
+
+    with serving(hangs) as bad, serving(label) as good:
+        assert predict.main(arguments(world, tmp_path, bad.url, good.url, concurrency="4")) == 0
+        end.set()
+    assert len(read(tmp_path)) == ROWS and all(row["predict"] == row["label"] for row in read(tmp_path))
+
+
+def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, capsys):
+    broken = {12, 13, 14, 15, 20}
+
+    def poison(body, stub):
+        number = row_number(body)
+        if number == 20 and broken:
+            return error(400, "the prompt is too long")
+        return error(500, "out of memory") if number in broken else label(body)
+
+    with serving(poison) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, concurrency="1")) == 2
+        broken.clear()
+        left = [int(row["id"]) for row in read(tmp_path) if "error" in row]
+        assert len(read(tmp_path)) == ROWS and "given up" in capsys.readouterr().out
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    assert left == [12, 13, 14, 15, 20]
+    assert all(row["predict"] == row["label"] for row in read(tmp_path)) and len(read(tmp_path)) == ROWS
+
+
+def test_refusals_and_answers_that_are_none_are_counted_by_kind(world, tmp_path, capsys):
+    odd = {
+        1: ("refusal", chat(None, refusal="I cannot rate people")),
+        2: ("content filter", chat(None, "content_filter")),
+        3: ("empty", chat("")),
+        4: ("cut off", chat("The image shows", "length")),
+        5: ("content filter", error(400, "the image was filtered", "content_filter")),
+    }
+    with serving(lambda body, _: odd.get(row_number(body), ("", label(body)))[1]) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    rows = read(tmp_path)
+    assert [row.get("odd") for row in rows[:7]] == [None, *(kind for kind, _ in odd.values()), None]
+    assert [row["predict"] for row in rows[1:6]] == ["I cannot rate people", "", "", "The image shows", ""]
+    out = capsys.readouterr().out
+    assert all(kind in out for kind, _ in odd.values())
+    from eval import score
+
+    assert score.main([str(tmp_path)]) in (0, 1, 2) and "unparsed" in capsys.readouterr().out
+
+
+def test_a_model_that_takes_no_temperature_is_said_to_be_not_greedy(world, tmp_path, capsys):
+    def picky(body, stub):
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        if "temperature" in body:
+            return error(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+        return label(body)
+
+    with serving(picky) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    assert all(row["predict"] == row["label"] for row in read(tmp_path)) and len(stub.bodies) == ROWS + 2
+    assert stub.bodies[-1]["max_completion_tokens"] == 96 and "not greedy" in capsys.readouterr().out
+
+
+def test_a_lost_image_is_a_row_with_an_error(world, tmp_path):
+    with serving(lambda body, _: chat("rate2(Fair)")) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, data="lost_test")) == 2
+    rows = read(tmp_path, "lost_test")
+    assert [number for number, row in enumerate(rows) if "error" in row] == [3] and len(stub.bodies) == 5
+    assert rows[3]["error"].startswith(str(world / "media" / "gone.png"))
+
+
+PROBABILITIES = [0.1, 0.2, 0.4, 0.25, 0.05]
+
+
+@pytest.mark.parametrize("api", ["decisions", "systemone"])
+def test_decisions_become_the_same_columns(world, tmp_path, api):
+    def decide(body, stub):
+        if api == "decisions":
+            return decision(body, None if row_number(body) == 3 else PROBABILITIES)
+        [name] = body["questions"]
+        found = {"type": "score", "probabilities": {str(n): p for n, p in enumerate(PROBABILITIES)}, "confidence": 0.4}
+        return {"answers": {name: found}, "diagnostics": {name: {"label_mass": 0.9}}, "usage": {}}
+
+    with serving(decide) as stub:
+        code = predict.main(arguments(world, tmp_path, stub.url, api=api, decode="exact", limit="8"))
+    rows = read(tmp_path)
+    assert code == (2 if api == "decisions" else 0)
+    assert ["error" in row for row in rows] == [api == "decisions" and number == 3 for number in range(8)]
+    row = rows[0]
+    assert row["probs"] == PROBABILITIES and row["predict"] == "rate2(Fair)" and row["median"] == 2
+    assert row["coarse"] == [0.3, 0.4, 0.3] and row["mean"] == pytest.approx(1.95)
+    assert row["mass"] == (None if api == "decisions" else 0.9)
+    body = stub.bodies[0]
+    levels = ["rate0(Bad)", "rate1(Poor)", "rate2(Fair)", "rate3(Good)", "rate4(Excellent)"]
+    if api == "decisions":
+        TypeAdapter(DecisionCreateParams).validate_python(body)
+        assert body["questions"][0]["levels"] == [{"label": level} for level in levels]
+    else:
+        assert body["questions"]["rating"]["criteria"] == levels
+
+
+def test_photographs_without_a_rating(world, tmp_path):
+    with serving(lambda body, _: decision(body, PROBABILITIES)) as stub:
+        words = ["--images", str(world / "media"), "--scale", "spaq", "--out", str(tmp_path / "r.jsonl")]
+        words += ["--server", stub.url, "--served-model", MODEL, "--api", "decisions"]
+        assert predict.main(words) == 0
+        assert predict.main(words) == 0
+    rows = [line.row for line in read_jsonl(tmp_path / "r.jsonl")]
+    assert len(rows) == len(stub.bodies) == ROWS
+    assert rows[0]["mass"] is None and rows[0]["probs"] == PROBABILITIES and rows[0]["label"] == 2
+
+
+def of_vllm(prompt: int, logp: dict[str, list[float]]) -> Callable:
+    """A vLLM that knows the log-probabilities of the words of each answer; a word is a token, and one ends the turn."""
+    ids: dict[str, int] = {}
+
+    def reply(body: dict, stub) -> dict:
+        turn = body["messages"][-1]
+        words = ["p"] * (prompt + row_number(body))
+        values = [-1.0] * len(words)
+        if turn["role"] == "assistant":
+            parts = [part for part in turn["content"].replace("(", " (").split(" ")]
+            words += [*parts, "<|im_end|>", "\n"]
+            values += [*logp[turn["content"]], -9.0]
+        tokens = [ids.setdefault(word, len(ids)) for word in words]
+        known = [{str(t): {"logprob": v, "rank": 1, "decoded_token": w}} for t, v, w in zip(tokens, values, words)]
+        assert body["add_generation_prompt"] is (turn["role"] == "user") and body["prompt_logprobs"] == 0
+        return chat("x") | {"prompt_token_ids": tokens, "prompt_logprobs": [None, *known[1:]]}
+
+    return reply
+
+
+def test_exact_is_the_sum_over_the_tokens_of_each_answer(world, tmp_path):
+    rng = np.random.default_rng(0)
+    texts = answers(IQA, "direct")
+    logp = {text: list(-rng.random(3)) for text in texts}  # rate0, (Bad), the end of the turn
+    with serving(of_vllm(20, logp)) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="6")) == 0
+    whole = np.array([sum(logp[text]) for text in texts])
+    for row in read(tmp_path):
+        assert row["probs"] == pytest.approx(np.exp(whole) / np.exp(whole).sum(), abs=1e-6)
+        assert row["mass"] == pytest.approx(np.exp(whole).sum(), abs=1e-6)
+    assert len(stub.bodies) == 6 * 5 + 1
+
+
+HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
+
+
+@pytest.mark.parametrize(
+    ("reply", "more", "fix"),
+    [
+        (lambda *_: HTML, {}, "/v1"),
+        (lambda body, _: truncated(label(body)), {}, "cut off"),
+        (lambda *_: chat("x" * 1_000_000), {}, "1,000,000"),
+        (lambda *_: error(400, "demo is not a multimodal model"), {}, "not a multimodal model"),
+        (lambda *_: error(401, "Incorrect API key"), {}, "--api-key-env"),
+        (lambda *_: error(404, "no such model"), {}, "--served-model"),
+        (lambda *_: error(429, "no credit", "insufficient_quota"), {}, "credit"),
+        (lambda *_: RedirectResponse("http://192.0.2.1/v1/chat/completions"), {}, "redirect"),
+        (lambda *_: {"object": "list"}, {}, "--api"),
+        (label, {"decode": "exact"}, "--decode generate"),
+        (label, {"api": "decisions", "decode": "exact"}, "--api"),
+        (label, {"api": "systemone", "decode": "exact"}, "--api"),
+        (label, {"served_model": "other"}, f"--served-model is one of {MODEL}"),
+    ],
+)
+def test_a_server_that_cannot_rate_is_one_line_at_once(world, tmp_path, capfd, monkeypatch, reply, more, fix):
+    monkeypatch.setattr(connection, "RETRIES", 0)
+    with serving(reply) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, **more)) == 2
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: {stub.url.removeprefix('http://')}") and fix in said and said.count("\n") == 1, said
+    assert len({row_number(body) for body in stub.bodies}) <= 1, "one row, before the others"
+    assert len(stub.bodies) <= 1 and not (tmp_path / "own_test.jsonl").exists()
+
+
+def test_no_server_and_no_tls_are_one_line(world, tmp_path, capfd):
+    assert predict.main(arguments(world, tmp_path, "http://127.0.0.1:9")) == 2
+    assert "127.0.0.1:9: no server answers" in capfd.readouterr().err
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url.replace("http:", "https:"))) == 2
+    said = capfd.readouterr().err
+    assert "http://" in said and said.count("\n") == 1 and stub.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("data", "url", "more", "fix"),
+    [
+        ("own_test", "http://192.0.2.1:8000", {}, "--allow-remote"),
+        ("spaq_test", "https://192.0.2.1", {"allow_remote": True}, "--i-may-send spaq"),
+        ("own_test", "http://127.0.0.1:9", {"i_may_send": "spak"}, "spaq"),
+        ("own_test", "http://127.0.0.1:9", {"api_key_env": "NO_SUCH_KEY"}, "export NO_SUCH_KEY="),
+        ("own_test", "https://api.openai.com/v1", {"allow_remote": True}, "export OPENAI_API_KEY="),
+        ("own_test", "http://127.0.0.1:9", {"api": "decisions"}, "exact"),
+        ("own_test", "http://127.0.0.1:9", {"batch_size": "4"}, "--batch-size"),
+        ("own_test", "http://127.0.0.1:9,http://127.0.0.1:9/v1", {}, "twice"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_sent(
+    world, tmp_path, capsys, monkeypatch, data, url, more, fix
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert predict.main(arguments(world, tmp_path / "out", url, data=data, **more)) == 2
+    said = capsys.readouterr().err
+    assert fix in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_options_of_servers_need_a_server(world, tmp_path, capsys):
+    words = ["--model", "x", "--data", str(world / "own_test.jsonl"), "--out", str(tmp_path)]
+    assert predict.main([*words, "--concurrency", "4"]) == 2
+    assert "--concurrency goes with --server" in capsys.readouterr().err
+
+
+def test_every_paper_scale_can_be_asked_of_a_decision_api():
+    """OpenAI takes 2 to 255 levels with labels of their own."""
+    from eval.servers.decisions import levels
+    from eval.servers.reply import Question
+    from storm.prompts import STRATEGIES
+
+    for scale in SCALES.values():
+        for strategy in STRATEGIES:
+            words = levels(Question(scale, strategy, "", 1))
+            assert 2 <= len(words) == len(set(words)) <= 255
