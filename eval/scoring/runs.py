@@ -117,7 +117,7 @@ def read_file(
             errors.append(f"{path}: {error}; {group.dataset} left out")
             continue
         if unread := [f"line {one.line}: {one.row.error}" for one in group.rows if one.row.error]:
-            what = f"{len(unread):,} images could not be read, which counts as unparsed ({unread[0]})"
+            what = f"{len(unread):,} rows have an error and no answer, which counts as unparsed ({unread[0]})"
             errors.append(f"{path}: {what}; the same eval/predict.py command tries them again")
     if loaded:
         loaded[0].notes = [*settled.notes, *loaded[0].notes]
