@@ -8,7 +8,7 @@ import re
 
 BEFORE, SENTENCE = 80, 200  # letters that are looked at: before a candidate, and of its sentence
 
-_BREAKS = "and|but|so|thus|hence|therefore|yet|then|because|since|however"
+_BREAKS = "and|but|so|thus|hence|therefore|yet|then|because|since|however|suggests?|indicates?|implies"
 _CLAUSE = rf"{_BREAKS}|which|that|this|it|its|is|are|was|were|with|i"
 
 
@@ -64,7 +64,8 @@ _ASIDE = re.compile(
             rf"\b(?:considering|contemplating|thinking (?:about|of)|tempted){_up_to(3)}",
             rf"\b(?:almost|nearly|close to|closer to|near|shy of|borderline|approaching|nearing|bordering on|verging on"
             rf"|presque|fast|beinahe|casi|quasi|quase|почти){_up_to(1)}",
-            rf"\b(?:lack(?:s|ed|ing)?|(?:needed|required|necessary|reserved) (?:to|for)|too [a-z]+ (?:to|for)"
+            rf"\black(?:s|ed|ing)?{_up_to(6)}",
+            rf"\b(?:(?:needed|required|necessary|reserved) (?:to|for)|too [a-z]+ (?:to|for)"
             rf"|as (?:if|though)){_up_to(6)}",
             r"(?:^ ?|[,.;:!?] ?|\bthat )(?:in order )?(?:to (?:be|reach|get|earn|achieve|become|merit|deserve)"
             rf"|for (?:an?|it to be|this to be)){_up_to(2, _CLAUSE)}",

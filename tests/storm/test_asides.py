@@ -181,6 +181,8 @@ GIVEN: dict[tuple[str, str], dict[str, int]] = {
         "1.75 m tall, 30 years old": 30,
         "45?": 45,
         "She must be 30 years old.": 30,
+        "His hair and the lack of wrinkles suggest 28 years old.": 28,
+        "I cannot be certain, but I'd guess 35 years old.": 35,
         "He may be 30 years old, but it is hard to tell.": 30,
         "a 30-year-old Asian man": 30,
         "a 30-year-old man with glasses": 30,
