@@ -15,16 +15,42 @@ TOKENS = re.compile(r"<\|[^<>|]{1,40}\|>|</?s>|<(?:eos|bos|pad|end_of_turn)>")
 BRACES = 50  # our choice: so many beginnings of JSON are tried
 # Behind "Coarse answer:" stands no answer. What says that it is the final one goes before the others.
 _END = r"[*_` ]*(?: is| to be|[:=：])[*_` ]*"
+_THE = r"(?<![一-鿿])(?:最终|总体|整体|综合|总|质量|我的|预测|估计|该|这张|图片|图像|的)*"
+_IS = r"[*_` ]*(?:应?为|是|[:=])[:= *_`]*"
 FINAL = re.compile(
     r"(?<!coarse )(?<!coarse_)\b(?:final (?:answer|prediction|age prediction|rating|grade|decision)|answer"
-    rf"|predicted (?:age|phase|grade|level|rate|rating|stage|group)){_END}",
+    rf"|predicted (?:age|phase|grade|level|rate|rating|stage|group)){_END}|{_THE}(?:答案|预测年龄){_IS}",
     re.IGNORECASE,
 )
-MARKER = re.compile(
-    rf"(?<!coarse )\b(?:(?:my |overall |the )?(?:rating|grade)|(?:estimated |the )?age){_END}", re.IGNORECASE
+MARKER = re.compile(rf"(?<!coarse )\b(?:rating|grade|age){_END}|{_THE}(?:评分|评级|等级|打分|年龄){_IS}", re.IGNORECASE)
+# The word before a marker; another one, as in "Noise rating:", says that it is not that of the image.
+_BEFORE = re.compile(r"([^\W\d_]+)(['’]s)?[ _]$")
+_WORDS = (
+    "my the overall final quality predicted estimated image picture photo aesthetic aesthetics best approximate likely "
+    "a an of general total apparent his her their its persons this and so is fine severity probable perceived "
+    "suggested assigned current actual chronological mans womans patients subjects individuals"
 )
+_NOUNS = "person man woman patient subject individual child girl boy lady image photo picture face"
+_OTHERS = "previous other another first initial earlier wrong incorrect possible example sample user"
+_PLAIN = frozenset(_WORDS.split())
+_WHOSE = frozenset(_NOUNS.split())
+_EARLIER = frozenset(_OTHERS.split())
+_NUMBERED = r"\b(?:person|face|image|photo|picture|subject|man|woman|child|eye|individual) ?#?"
+_ONE_OF = re.compile(
+    rf"{_NUMBERED}(?:\d{{1,3}}|[a-d]|one|two|three)"
+    r"(?:['’]s)?[\s:.)*_(-]{1,6}(?:(?:the|final|predicted|estimated|overall) ?){0,2}$",
+    re.IGNORECASE,
+)
+_SECOND = re.compile(rf"^[\W_]*{_NUMBERED}(?:2|b|two)\b", re.IGNORECASE | re.MULTILINE)
+_DECIDED = re.compile(r"final|answer|最终|答案", re.IGNORECASE)
+_THOUGHTS = "think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad"
+THOUGHTS = re.compile(rf"<(?P<end>/?)(?:{_THOUGHTS})>|◁(?P<finish>/?)think▷", re.IGNORECASE)
 SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?\n]+|$)")
-DOUBT = re.compile(r"\b(?:not|never|cannot|whether|unsure|unclear|doubt|another)\b|n['’]t\b", re.IGNORECASE)
+DOUBT = re.compile(
+    r"\b(?:not|never|cannot|whether|unsure|unclear|doubt|another"
+    r"|unless|if(?! (?:(?:i|we) (?:had|have|must|were)|forced|asked)\b))\b|n['’]t\b",
+    re.IGNORECASE,
+)
 
 
 class Region(NamedTuple):
@@ -37,14 +63,22 @@ class Region(NamedTuple):
     why: str = ""
 
 
-def region(text: str, noun: str = "") -> Region:
-    """noun: of the scale, which is a key of JSON, too."""
-    text = TOKENS.sub(" ", unicodedata.normalize("NFKC", text)).strip()
-    opened, closed = text.casefold().rfind("<think>"), text.casefold().rfind("</think>")
-    if opened > closed:
+def region(text: str, noun: str = "", ends: tuple[int, int] | None = None) -> Region:
+    """noun: of the scale, which is a key of JSON, too. ends: its first and last label, for "Rating (0-4): 3"."""
+    text = TOKENS.sub(" ", unicodedata.normalize("NFKC", text)).replace("。", ". ").strip()
+    opened = first = None
+    closed, rest = None, text
+    for mark in THOUGHTS.finditer(text):
+        if mark["end"] or mark["finish"]:
+            closed, rest = mark.start(), text[mark.end() :].strip()
+        else:
+            opened, first = mark.start(), mark.start() if first is None else first
+    if opened is not None and (closed is None or opened > closed):
         return Region("", why="cut off")
-    if closed >= 0:
-        text = text[closed + len("</think>") :].strip()
+    text = rest or text[: first or 0].strip()  # thoughts may follow the answer
+    if ends:
+        scale = rf"(?:on an? |scale:? |from ){{0,2}}{ends[0]} ?(?:[-–—]|to) ?{ends[1]}(?: scale)?"
+        text = re.sub(rf" ?\({scale}\)(?=[*_` ]*[:=])", "", text)
     if not text:
         return Region("", why="empty")
     text = "".join(part for part in SENTENCE.findall(text) if not _doubts(part))
@@ -111,9 +145,33 @@ def _rated(value: object, keys: set[str]) -> tuple[str, str] | None:
 
 def _behind_marker(text: str) -> Place:
     """What stands behind the last marker of a final answer, or, without one, of a rating."""
+    several = _SECOND.search(text) is not None
     for pattern in (FINAL, MARKER):
-        if matches := deque(pattern.finditer(text), maxlen=1):
-            return matches[0].start(), text[matches[0].end() :], ""
+        plain = (match for match in pattern.finditer(text) if _is_plain(text, match, pattern))
+        matches = deque((match for match in plain if not several or _DECIDED.match(match[0])), maxlen=1)
+        if matches:
+            after = text[matches[0].end() :]
+            return matches[0].start(), after[: _qualified(after)], ""
+    return None
+
+
+def _is_plain(text: str, match: re.Match, pattern: re.Pattern) -> bool:
+    """Whether a marker is that of the whole image, and of the only one."""
+    before = text[max(0, match.start() - 60) : match.start()]
+    if _ONE_OF.search(before):
+        return False
+    found = _BEFORE.search(before)
+    word = found[1].casefold() if found else ""
+    if found and found[2]:
+        return word in _WHOSE
+    return not word or (word not in _EARLIER if pattern is FINAL else word in _PLAIN)
+
+
+def _qualified(text: str) -> int | None:
+    """Where the line begins that has another marker, which is not plain; None: nowhere."""
+    for match in MARKER.finditer(text):
+        if not _is_plain(text, match, MARKER):
+            return text.rfind("\n", 0, match.start()) + 1 or None
     return None
 
 

@@ -11,7 +11,7 @@ _WORDS = (
     "think believe predict predicted prediction answer final overall fine coarse category level grade score stage "
     "phase decade age aged group quality aesthetic aesthetics image picture photo photograph fundus person man "
     "woman face look looks appear appears seem seems from rated patient class classified show shows has taken eye "
-    "retina so therefore thus hence us lets"
+    "retina diagnosis severity so therefore thus hence us lets"
 )
 _LEAD = re.compile(rf"(?:\W|(?<!\w)(?:{'|'.join(_WORDS.split())})(?!\w))*")  # linear: each step takes a letter or word
 
@@ -21,6 +21,8 @@ _SEEN = re.compile(
     r"(?: (?:is|are|was|were))?(?: (?:visible|present|detected|seen|evident|found|observed))?"
     r"(?: (?:in|on) (?:this|the|his|her) (?:fundus |retinal )?(?:image|photograph|photo|picture|eye|retina))?\s?\.?\s?"
 )
+
+_HESITANT = re.compile(r"\W*(?:(?:about|around|maybe|perhaps|probably|roughly)\W*)?")
 
 # An answer must begin within so many characters: several times the longest valid one, and noise is longer.
 REACH = 500
@@ -36,9 +38,16 @@ def stands_alone(text: str, mention: Mention, mentions: list[Mention], marked: b
         if any(kind == "coarse" for kind, _ in other.names):
             before = before[: other.start] + before[other.end :]
     after, number = text[mention.end :], mention.forms == {"age"}
+    denied = [m for m in mentions if "negated" in m.forms and m.end <= mention.start]
+    if denied and not number and re.match(r" ?[;.,]", text[denied[-1].end : mention.start]):
+        for other in reversed(denied):  # "Not from the 1930s; phase 3"
+            before = before[: other.start] + before[other.end :]
+    if _HESITANT.fullmatch(before) and re.fullmatch(r" ?\? ?", after):
+        return True  # 45?
     if not marked and re.match(r" ?(?:!(?! ?$)|, (?:i|id|ill|im|let|lets|here|of course)\b)", after):
         return False  # "Excellent! I would be happy to help."
-    ends = r" ?(?:$|[,;(!]| (?:years?\b|because\b|but\b|with\b|as\b|since\b|without\b|is present\b|due to\b|- )"
+    ends = r" ?(?:$|[,;(!]| (?:years?\b|because\b|but\b|with\b|as\b|since\b|without\b|is present\b|due to\b"
+    ends += r"|and not\b|rather than\b|- )"
     ends += r"|\.$)" if number and not marked else r"|[.:]|\n)"
     if not number and _SEEN.fullmatch(after):
         ends = ""  # "no signs of retinopathy are visible in this image."

@@ -10,30 +10,10 @@ from typing import NamedTuple
 
 from num2words import num2words
 
+from storm.asides import BEFORE, negated, set_aside, taken_back
 from storm.prompts import STRATEGIES
 from storm.scales import Scale
 
-# What stands before a candidate and takes it away, up to four words ahead ("no clear evidence of", "isnt a very"), as
-# long as no new clause begins; or directly before it: a bound ("over 30"), or a prefix that a hyphen ties to it.
-_CLAUSE = "and|but|so|thus|hence|therefore|yet|then|because|which|that|this|it|its|is|are|was|were|with|i"
-_NEGATED = re.compile(
-    r"(?:\b(?:anything but|(?:just )?short of|fails? to"
-    r"|no|not|non|never|nor|neither|hardly|cannot|without|than|(?:absence|lack|free) (?:of|from)|far from"
-    r"|rul(?:e|es|ed|ing) out|negative for|(?:is|are|was|were|do|does|did|ca|could|wo|would|should|has|have|had)nt)"
-    rf"(?! (?:a )?doubt)(?: so| that)?(?:[ -](?!(?:{_CLAUSE})\b)[a-z]+){{0,4}}[ -]"
-    r"|\b(?:over|under|above|below|beyond|before|after|until|at least|at most|up to) (?:the |an? )?(?:age (?:of )?)?"
-    r"|(?<!no )(?<!without )\bdoubt (?:that )?(?:it|this)(?:s| is)? (?:rated |an? )?"
-    r"|[a-z]-)$"
-)
-_TAKEN_BACK = re.compile(
-    r" ?(?:(?:is|was|are|were|can be|could be|has been|would be) )?"
-    r"(?:ruled out|excluded|absent|unlikely|not\b|out of the question|too (?:high|low|much|good|bad))"
-    # A bound, or years of something else than an age.
-    r"| (?:old )?or (?:less|fewer|more|under|over|below|above|higher|lower|better|worse|younger|older|at most)\b"
-    r"| (?:old )?and (?:under|over|below|above|younger|older)\b"
-    r"| (?:ago|apart|younger|earlier|later|of (?!age\b))| (?:old )?(?:older|younger) than\b"
-    r"| (?:is|was)nt\b| ?[:?] ?no(?: ?[.,;!]|$)"
-)
 _OFF = frozenset({("fine", -1)})  # something that is not on the scale was said
 
 
@@ -68,11 +48,11 @@ def mentions_in(grammar: Grammar, text: str) -> list[Mention] | None:
 
     None if the text contradicts itself or breaks off.
     """
-    found: list[Mention] = []
+    found: list[tuple[Mention, str]] = []  # with the text before it
     end = 0  # of the candidate before
     for match in grammar.pattern.finditer(text):
         form = match.lastgroup
-        before, end = text[max(end, match.start() - 80) : match.start()], match.end()
+        before, end = text[max(end, match.start() - BEFORE) : match.start()], match.end()
         if form in ("broken", "several"):
             return None
         numbers = [int(n) for n in re.findall(r"\d+", match[0])]
@@ -86,24 +66,32 @@ def mentions_in(grammar: Grammar, text: str) -> list[Mention] | None:
             names = grammar.spans.get((numbers[0], numbers[1] if len(numbers) > 1 else None), frozenset())
         else:
             names = frozenset({("fine", numbers[0])})
-        if _NEGATED.search(before) or (_TAKEN_BACK.match(text, end) and not _candidate_at(grammar, text, end)):
-            taken = _NEGATED.search(before)
-            start = match.start() - len(before) + taken.start() if taken else match.start()
-            found.append(Mention(start, match.end(), frozenset({"negated"}), frozenset()))
-            continue
         forms = {form, "unit"} if form == "age" and not match[0].strip().isdigit() else {form}
         mention = Mention(match.start(), match.end(), frozenset(forms), names)
-        last = found[-1] if found else None
+        last, last_before = found[-1] if found else (None, "")
         if last and form == "age" and not before.strip() and _starts(grammar, last, match[0]):
             return None  # Adult(25, and the rest is missing
         if last and names and last.names and _same_candidate(last, mention, text[last.end : mention.start]):
             both = last.names & names
             if not both:
                 return None  # rate3(Poor)
-            found[-1] = Mention(last.start, mention.end, last.forms | mention.forms, both)
+            found[-1] = Mention(last.start, mention.end, last.forms | mention.forms, both), last_before
         elif names:
-            found.append(mention)
-    return found
+            found.append((mention, before))
+    return [_given(grammar, text, mention, before) for mention, before in found]
+
+
+def _given(grammar: Grammar, text: str, mention: Mention, before: str) -> Mention:
+    """The mention, without its names where the text takes it away."""
+    start = negated(before)
+    if (
+        start is None
+        and not (taken_back(text, mention.end) and not _candidate_at(grammar, text, mention.end))
+        and not set_aside(text, before, mention.start, mention.end, mention.forms)
+    ):
+        return mention
+    begins = mention.start if start is None else mention.start - len(before) + start
+    return Mention(begins, mention.end, frozenset({"negated"}), frozenset())
 
 
 def _candidate_at(grammar: Grammar, text: str, end: int) -> bool:

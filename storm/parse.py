@@ -13,25 +13,14 @@ from storm.answer_region import Region, region
 from storm.clauses import REACH, describes, is_a_clause, label_of, stands_alone, without_lists
 from storm.mentions import Grammar, Mention, clean, grammar_of, key, mentions_in
 from storm.prompts import STRATEGIES, answers
+from storm.refusal import refuses
 from storm.scales import Scale
+from storm.wordings import as_a_range, reworded, with_ends
 
 _NAMED = re.compile(
     r"(?<![\w./-])(?P<number>\d{1,2})\s*(?:[-–:]\s*\(?|\()\s*(?P<word>[^\W\d][\w ]{0,39}\w)(?=\s*(?:\)|$|[.,;\n]))"
 )
-_YEARS = (
-    (r"\b\d{1,3}(?:\.\d{1,3})? ?(?:%|percent\b)", ""),  # how sure somebody is
-    (r"\b(?:an?|one|\d{1,3}) years? and \d{1,3} months?\b", ""),
-    (r"\bage (?:group|range|bracket)\b", "age"),
-    (r"\b(\d{1,3})-years?-old", r"\1 years old"),
-    (r"(?<!\d)(\d{1,3}) ?岁", r"\1 years old"),
-    (r"\b(\d{1,3})(?: years)?(?: old)? (?:and|or) (?:older|above|over)\b", r"\1+ years old"),
-    (r"\bbetween (\d{1,3}) and (\d{1,3})\b", r"\1-\2"),
-)
 _BOUND = re.compile(r"\s*[<>≤≥]=?\s*\d")  # <30, whose sign _clean takes for a bracket
-_TOLERANCE = re.compile(
-    r"[,;]? ?(?:give or take|plus or minus|plus/minus|\+/-|±) ?\d+(?: years?)?"
-    r"|,? ?\(?\brange:? \d+ ?(?:-|to) ?\d+(?: years?)?\)?"
-)
 _JOINED = re.compile(r"[ ,-]*(?:[-/~&|]|\b(?:or|and|to|versus|vs)\b)[ -]*(?:(?:maybe|perhaps|possibly|even|an?|the) )?")
 # The parts of the age and decade answers; models use the words with the other scales, too.
 _PART = re.compile(r"\b(?:(?P<coarse>coarse (?:answer|classification))|predict\w*|final\w*|fine answer)\b")
@@ -65,7 +54,7 @@ def read(scale: Scale, strategy: str, text: str) -> Reading:
     trained = _trained(scale, strategy)
     if exact := trained.get(_one_case(text)):
         return Reading(*exact, "exact")
-    part = region(text, grammar_of(scale, strategy).noun)
+    part = region(text, grammar_of(scale, strategy).noun, (scale.lo, scale.hi))
     if part.why:
         return Reading(None, None, part.why)
     if exact := trained.get(_one_case(part.text.strip(" \n.*"))):
@@ -76,6 +65,8 @@ def read(scale: Scale, strategy: str, text: str) -> Reading:
     if _BOUND.match(part.text):
         return Reading(None, None, "off the scale")
     reading = _read_region(scale, strategy, part)
+    if reading.rule in ("no rating", "prose") and refuses(clean(text[:LONGEST])):
+        return Reading(None, None, "refusal")
     if reading.coarse is None and reading.label is not None and STRATEGIES[strategy].coarse and part.before:
         return reading._replace(coarse=_coarse_before(scale, strategy, part.before))
     return reading
@@ -90,13 +81,12 @@ def read_exact(scale: Scale, strategy: str, text: str) -> Reading:
 def _read_region(scale: Scale, strategy: str, part: Region) -> Reading:
     grammar, row = grammar_of(scale, strategy), STRATEGIES[strategy]
     noun = grammar.noun if part.key in ("", grammar.noun) or grammar.bare else ""
-    text = clean(_NAMED.sub(lambda match: _with_noun(match, grammar), part.text))
-    for pattern, words in (*scale.aliases, *_YEARS):
-        text = re.sub(pattern, words, text)
-    text = _TOLERANCE.sub("", text)
+    text = with_ends(as_a_range(part.text) if grammar.spans else part.text)
+    text = clean(_NAMED.sub(lambda match: _with_noun(match, grammar), text))
+    text = reworded(scale, row.form == "word", text, part.marked)
     if part.key and part.key == noun and text.isdigit():
         text = f"{noun} {text}"
-    alone = re.fullmatch(r"(?:(?:final )?answer ?: ?)?(\d{1,3}) ?\.?", text)
+    alone = re.fullmatch(r"(?:(?:final )?answer ?: ?)?(\d{1,3}) ?[.?]?", text)
     if alone and grammar.bare:
         return _digit(grammar, int(alone[1]), row.form == "word")
     mentions = mentions_in(grammar, text)
@@ -121,6 +111,12 @@ def _read_region(scale: Scale, strategy: str, part: Region) -> Reading:
             return Reading(None, None, "cut off")
         if len(fine) > 1:
             coarse |= {index for kind, index in fine.pop(0).names if kind == "coarse"}
+    # The word of a group of several levels, such as adult, is the level only where the group was said before it.
+    if not (row.coarse and (coarse or _coarse_before(scale, strategy, part.before) is not None)):
+        sure = [m for m in fine if m.forms != {"word"} or not _is_a_group(scale, m)]
+        if fine and not sure:
+            return Reading(None, None, "two readings")
+        fine = sure
     # A number and its word, a number with its unit, a range of years: anywhere. Another number then contradicts it.
     whole = [m for m in fine if len(m.forms) > 1 or m.forms == {"span"}]
     kept = whole or [m for m in fine if stands_alone(text, m, mentions, part.marked)]
@@ -151,6 +147,11 @@ def _digit(grammar: Grammar, label: int, spelled_out: bool) -> Reading:
         return Reading(named.pop()[1], None, "word") if sure else Reading(None, None, "two readings")
     on = grammar.lo <= label <= grammar.hi
     return Reading(label, None, "number") if on else Reading(None, None, "off the scale")
+
+
+def _is_a_group(scale: Scale, mention: Mention) -> bool:
+    """Does the word also name a group of several levels?"""
+    return any(kind == "coarse" and scale.coarse[index].lo < scale.coarse[index].hi for kind, index in mention.names)
 
 
 def _rule(mention: Mention) -> str:

@@ -202,6 +202,7 @@ AGE_GROUPS = Scale(
     role=_FACE + "These are all the candidate groups: {fine}.",
     steps=_FACE_STEPS,
     last_comma=" and ",
+    aliases=((r"^8-12$", "8-13"), (r"^60-100$", "60+")),  # as the files of Adience name two of the groups
 )
 
 # Appendix E.4.
@@ -230,12 +231,16 @@ Answer: [Coarse answer], [Predicted grade]""",
     last_comma=" and ",
     # The long names of the International Clinical Diabetic Retinopathy scale.
     aliases=(
-        (r"\bnon-?proliferative diabetic retinopathy\b", "npdr"),
-        (r"\bproliferative diabetic retinopathy\b", "pdr"),
+        (r"\bnon[ -]?proliferative (?:diabetic retinopathy|dr)\b(?: npdr\b)?", "npdr"),
+        (r"\b(?:pdr )?proliferative (?:diabetic retinopathy|dr)\b(?: pdr\b)?", "pdr"),
         (
-            r"\bno (?:(?:visible|apparent|clear|signs? of|evidence of) )*(?:diabetic retinopathy|retinopathy|dr)\b",
+            r"\bno (?:(?:visible|apparent|clear|signs? of|evidence of) )*(?:diabetic retinopathy|retinopathy|dr)\b"
+            r"(?: (?:is|was|are) (?:seen|present|visible|detected|found|evident|observed|apparent)\b)?",
             "no retinopathy",
         ),
+        (r"\bgrade (?=[0-4]\b)", "stage "),
+        # The words of Kaggle's labels, as a whole answer
+        (r"^((?:(?:the )?(?:diagnosis|severity)(?::| is) )?)(mild|moderate|severe)(?= ?\.?$)", r"\1\2 npdr"),
     ),
 )
 
@@ -273,6 +278,8 @@ Answer: [Coarse answer], [Predicted Phase]""",
                 ("1930s", "1940s", "1950s", "1960s", "1970s"),
             )
         ),
+        (r"\b(?:between )?(19\d)\d ?(?:-|to|and|or) ?\1\d\b", r"\g<1>0s"),
         (r"\b(19\d)\d\b", r"\g<1>0s"),
+        (r"(?:^|\b(?:the|early|late|mid)[ -])([3-7])0s\b", r"19\g<1>0s"),
     ),
 )

@@ -42,7 +42,7 @@ ANSWERS: dict[tuple[str, str], dict[str, int | None]] = {
         "The rating could be Good or Fair.": None,
         "Rating: Good to Excellent": None,
         "Rating: between rate2(Fair) and rate3(Good)": None,
-        "rate3(Good) is too high; rate2(Fair) fits.": None,
+        "rate3(Good) is too high; rate2(Fair) fits.": 2,
         "Final answer: not good": None,
         "3 - Poor": None,
         "Rating: 3/5": None,
@@ -95,7 +95,7 @@ ANSWERS: dict[tuple[str, str], dict[str, int | None]] = {
         "severe non-proliferative diabetic retinopathy": 3,
         "Proliferative diabetic retinopathy": 4,
         "Moderate NPDR (Stage 2)": 2,
-        "Diagnosis: PDR": None,
+        "Diagnosis: PDR": 4,
         "Grade: 3": 3,
         "The criteria for severe NPDR are not met.": None,
         "The differential includes PDR.": None,
@@ -213,7 +213,8 @@ RULES = {
     "off the scale": "rate9",
     "two readings": "rate3(Good) or rate2(Fair)",
     "prose": "It is a good photo.",
-    "no rating": "I cannot help with that.",
+    "no rating": "Here is a photograph.",
+    "refusal": "I cannot help with that.",
 }
 
 

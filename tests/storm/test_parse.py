@@ -61,7 +61,7 @@ READ = [
     ("morph", "direct", "The person looks 30 years old.", Rating(30, None)),
     ("morph", "text", "Adult, thirty one", Rating(31, 1)),
     ("adience", "direct", "25-32 years old", Rating(4, None)),
-    ("adience", "text", "adult", Rating(4, None)),
+    ("adience", "text", "midlifers", Rating(5, None)),
 ]
 
 
@@ -147,6 +147,7 @@ UNREAD = [
     ("morph", "cot", "25-32 years old"),
     ("morph", "text", "two hundred years old"),
     ("morph", "cot", "1930"),
+    ("adience", "text", "adult"),  # also the group of two levels
     ("adience", "cot", "3"),  # the group, or the age?
 ]
 
