@@ -30,7 +30,7 @@ from storm.prompts import STRATEGIES, strategy_of
 from storm.scales import Scale, coarse_of
 from storm.text import command_line, printable, table
 
-WITH_MODEL = ("adapter", "bf16", "batch_size", "cutoff_len")  # options that do not go with --server
+WITH_MODEL = ("adapter", "bf16", "batch_size", "cutoff_len", "workers")  # options that do not go with --server
 ONLY_IMAGES = ("strategy", "sort", "sheet")  # options that go with --images
 FIRST = 3  # names that the last table shows of each level
 
@@ -59,6 +59,8 @@ def arguments() -> Parser:
     add("--bf16", action="store_true", help="cast the weights to bfloat16 (bf16_full_eval in our recipes)")
     text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
+    text = "processes that read images ahead of the model (default: auto, the cores beside a GPU, 0 without)"
+    add("--workers", type=_workers, default=Settings.workers, metavar="auto|N", help=text)
     add("--limit", type=positive, metavar="N", help="the first N rows of each file, or the first N images")
     text = "a scale of your own (python -m data_prep own); with --images also a dataset or scale of the paper (spaq)"
     add("--scale", type=Path, metavar="SCALE.yaml", help=text)
@@ -76,6 +78,14 @@ def arguments() -> Parser:
         add(option, type=positive, default=default, metavar="N", help=f"{text} (default: %(default)s, our recipes')")
     add_options(parser)
     return parser
+
+
+def _workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) > 256:
+        raise argparse.ArgumentTypeError(f"{text!r}: auto, or a number from 0 to 256")
+    return int(text)
 
 
 def _size(text: str) -> int:

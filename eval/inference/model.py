@@ -97,13 +97,17 @@ def _check_adapter(adapter: str, model: str) -> None:
 
 def batch(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
     """The model's inputs for questions with an image each: left-padded, on its device, in its precision."""
+    device = next(loaded.model.parameters()).device
+    return {key: value.to(device) for key, value in collate(loaded, questions, images).items()}
+
+
+def collate(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+    """batch() on the CPU."""
     rows = []
     for question, image in zip(questions, images):
         ids = _prompt(loaded, question, image)
         rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [], "images": [image]})
-    device = next(loaded.model.parameters()).device
-    inputs = loaded.collator(rows).items()
-    return {key: value.to(device) for key, value in inputs if key not in ("labels", "rope_deltas")}
+    return {key: value for key, value in loaded.collator(rows).items() if key not in ("labels", "rope_deltas")}
 
 
 def _prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:

@@ -2,17 +2,26 @@
 
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 
 from eval.inference.exact import Trie, log_probabilities, trie
-from eval.inference.model import Loaded, answer_ids, batch, generate
+from eval.inference.model import Loaded, answer_ids, collate, generate
 from eval.inference.output_rows import predictions, row_of
 from eval.inference.settings import Settings
 from storm.images import ImageFault, load_rgb, locate
 from storm.rows import Example
 from storm.scales import Scale
+
+
+class Prepared(NamedTuple):
+    """A block of rows, and the inputs of the model for those whose image can be read; None of none."""
+
+    block: list[Example]
+    inputs: dict[str, torch.Tensor] | None
+    errors: dict[str, dict]  # id -> what its row says instead of an answer
 
 
 class Rater:
@@ -23,8 +32,31 @@ class Rater:
         self.tries: dict[tuple[Scale, str], Trie] = {}
         self.max_batch = sys.maxsize  # rows that fit the memory
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.loaded.model.parameters()).device
+
     def rate(self, block: Sequence[Example]) -> list[dict]:
         """A row for each example, in order; one whose image cannot be read has an error and no answer."""
+        return self.answer(self.prepare(block))
+
+    def prepare(self, block: Sequence[Example]) -> Prepared:
+        """What needs no model: images are read, and made into its inputs."""
+        images, errors = self._images(block)
+        readable = [example for example in block if example.id in images]
+        questions = [example.question for example in readable]
+        inputs = collate(self.loaded, questions, [images[e.id] for e in readable]) if readable else None
+        return Prepared(list(block), inputs, errors)
+
+    def answer(self, prepared: Prepared) -> list[dict]:
+        """rate() of a prepared block."""
+        readable = [example for example in prepared.block if example.id not in prepared.errors]
+        predicted = dict(zip((e.id for e in readable), self._answers(readable, prepared.inputs))) if readable else {}
+        answers = predicted | prepared.errors
+        return [row_of(example) | answers[example.id] for example in prepared.block]
+
+    def _images(self, block: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, dict]]:
+        """id -> image, and id -> what a row says of an image that cannot be read."""
         images, errors = {}, {}
         for example in block:
             path = self.settings.media / example.image
@@ -33,26 +65,25 @@ class Rater:
                 images[example.id] = load_rgb(path, self.settings.upright)
             except ImageFault as fault:
                 errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
-        readable = [example for example in block if example.id in images]
-        predicted = dict(zip((e.id for e in readable), self._answers(readable, images))) if readable else {}
-        return [row_of(example) | (errors.get(example.id) or predicted[example.id]) for example in block]
+        return images, errors
 
-    def _answers(self, block: Sequence[Example], images: dict[str, Image.Image]) -> list[dict]:
-        """Answers, in as many pieces as the memory makes necessary."""
+    def _answers(self, block: Sequence[Example], inputs: dict[str, torch.Tensor] | None = None) -> list[dict]:
+        """Answers, in as many pieces as the memory makes necessary. inputs: of the whole block; pieces are read
+        again."""
         if len(block) > (size := self.max_batch):
-            return self._answers(block[:size], images) + self._answers(block[size:], images)
+            return self._answers(block[:size]) + self._answers(block[size:])
         try:
-            return self._predict_batch(block, [images[example.id] for example in block])
+            return self._predict_batch(block, inputs or self.prepare(block).inputs)
         except torch.OutOfMemoryError:
             if len(block) == 1:
                 raise
             self.max_batch = len(block) // 2
         torch.cuda.empty_cache()
         print(f"out of memory with {len(block)} rows at once: goes on with {self.max_batch}", file=sys.stderr)
-        return self._answers(block, images)
+        return self._answers(block)
 
-    def _predict_batch(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
-        inputs = batch(self.loaded, [example.question for example in block], images)
+    def _predict_batch(self, block: Sequence[Example], inputs: dict[str, torch.Tensor]) -> list[dict]:
+        inputs = {key: value.to(self.device, non_blocking=True) for key, value in inputs.items()}
         if self.settings.decode == "generate":
             return [{"predict": text} for text in generate(self.loaded, inputs, self.settings.max_new_tokens)]
         scale, strategy = block[0].scale, block[0].strategy

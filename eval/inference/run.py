@@ -29,6 +29,9 @@ PATIENCE = timedelta(days=7)
 BATCH = {"cuda": 32, "cpu": 8}  # rows at once by device; our choice: out of memory halves it
 
 
+MOST_WORKERS = 8  # for each GPU; our choice: so many cores decode as fast as one GPU rates
+
+
 class Request(NamedTuple):
     """Which rows of a file are to be predicted, or which images have no rating."""
 
@@ -133,7 +136,10 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-    settings = replace(settings, batch_size=settings.batch_size or BATCH[device.type])
+    size, workers = settings.batch_size or BATCH[device.type], settings.workers
+    if workers is None:
+        workers = default_workers(cuda)
+    settings = replace(settings, batch_size=size, workers=workers)
     rater, results = Rater(load(settings, device), settings), []
     for request in requests:
         start = time.perf_counter()
@@ -145,6 +151,14 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
     return results
 
 
+def default_workers(cuda: bool) -> int:
+    """With a GPU, the cores that each of the processes on this machine has, less the one that feeds the GPU; without,
+    none: the model needs the cores."""
+    if not cuda:
+        return 0
+    return max(0, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
+
+
 def predict_file(rater: "Rater", settings: Settings, request: Request, terminal: TextIO) -> None:
     """Predict this process's share of a file, block by block."""
     rank, world = rank_and_world()
@@ -152,15 +166,27 @@ def predict_file(rater: "Rater", settings: Settings, request: Request, terminal:
     if request.root:  # images may be added anywhere between others: only what is left makes up the blocks
         wanted -= set(request.before)
     path = settings.out / (f"{name}.jsonl" if world == 1 else f"{name}.{rank}.part")
-    rows = (row for row in request.rows() if row.id in wanted)
-    progress = {"total": len(request.ids), "initial": len(request.ids) - len(wanted)}
-    with tqdm(desc=name, unit="image", disable=rank > 0, file=terminal, **progress) as bar:
+
+    def mine() -> Iterator[list[Example]]:
+        """The blocks of this process that have a row to predict: the same ones every time."""
+        rows = (row for row in request.rows() if row.id in wanted)
         for number, block in enumerate(blocks(rows, settings.batch_size)):
             if number % world == rank and any(row.id not in request.before for row in block):
-                # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
-                done = [row for row in rater.rate(block) if row["id"] not in request.before]
-                append_jsonl(path, map(request.as_written, done))
-            bar.update(len(block))
+                yield block
+
+    if settings.workers:
+        from eval.inference.ahead import prepared
+
+        answered = map(rater.answer, prepared(rater, mine, settings.workers))
+    else:
+        answered = map(rater.rate, mine())
+    progress = {"total": len(request.ids), "initial": len(request.ids) - len(wanted.difference(request.before))}
+    with tqdm(desc=name, unit="image", disable=rank > 0, file=terminal, **progress) as bar:
+        for rows in answered:
+            # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
+            done = [row for row in rows if row["id"] not in request.before]
+            append_jsonl(path, map(request.as_written, done))
+            bar.update(len(done) * world)  # the others are about as fast
 
 
 def _result(settings: Settings, request: Request, seconds: float) -> FileResult:

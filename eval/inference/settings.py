@@ -35,6 +35,7 @@ class Settings:
     scale: Path | None = None  # a scale of the user's own
     limit: int | None = None  # the first rows of each file
     upright: bool = False  # turn images as their EXIF data say
+    workers: int | None = None  # processes that read images ahead of the model; None: chosen by device
     servers: Servers | None = None  # which answer instead of a model in this process
 
 
@@ -76,7 +77,7 @@ def command(settings: Settings) -> list[str]:
         option = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(option)
-        elif value:
+        elif value or (name == "workers" and value == 0):
             words += [option, *map(str, value if isinstance(value, tuple) else [value])]
     return words
 

@@ -26,6 +26,7 @@ FULL = Settings(
     limit=4,
     batch_size=5,
     upright=True,
+    workers=0,
 )
 SERVERS = Servers(
     server=("http://127.0.0.1:1/v1", "http://localhost:2/v1"),
@@ -38,7 +39,7 @@ SERVERS = Servers(
     i_may_send=("ava", "spaq"),
 )
 SERVED = replace(FULL, model="", adapter=None, decode="exact", cutoff_len=Settings.cutoff_len, bf16=False, batch_size=0)
-SERVED = replace(SERVED, servers=SERVERS)
+SERVED = replace(SERVED, servers=SERVERS, workers=None)
 
 
 def differs(full: object, plain: object, *same: str) -> bool:

@@ -1,0 +1,69 @@
+"""How busy a GPU is: python -m bench.starve [--side PIXELS ...] [--rate IMAGES] [--rows N] [--workers N ...].
+
+The GPU is played by a timer: it rates `rate` images a second and takes no core. Everything before it is real: the
+photographs (JPEG) are read, decoded, resized and made into the inputs of a Qwen2.5-VL by eval/predict.py's own code.
+Each number of workers takes its turn on the same rows. Results, with the machine named, are in bench/README.md.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from storm.options import Parser, positive
+from storm.rows import Example
+from storm.scales import IQA
+from storm.text import table
+
+MODEL = Path("saves/demo")
+
+
+def photographs(folder: Path, side: int, count: int) -> list[Example]:
+    """Smooth noise, which JPEG packs about as well as photographs."""
+    rng = np.random.default_rng(0)
+    for number in range(min(count, 16)):
+        small = rng.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+        Image.fromarray(small).resize((side, side)).save(folder / f"{number}.jpg", quality=90)
+    return [Example(str(n), "spaq", f"{n % 16}.jpg", 0, IQA, "cot") for n in range(count)]
+
+
+def main() -> None:
+    parser = Parser(prog="python -m bench.starve", description=__doc__.split(": python")[0])
+    parser.add_argument(
+        "--side", type=positive, nargs="+", default=[1000, 3464], metavar="PIXELS", help="of the squares"
+    )
+    parser.add_argument("--rate", type=positive, default=30, metavar="IMAGES", help="a second, of the GPU (30)")
+    parser.add_argument("--rows", type=positive, default=96, metavar="N", help="photographs of each turn (96)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4], metavar="N", help="numbers to compare")
+    args = parser.parse_args()
+    import torch
+
+    from eval.inference.ahead import prepared
+    from eval.inference.model import load
+    from eval.inference.rater import Rater
+    from eval.inference.settings import Settings
+
+    torch.set_num_threads(1)
+    settings = Settings(model=str(MODEL), image_max_pixels=1003520, cutoff_len=8192)
+    loaded, lines = load(settings, torch.device("cpu")), [["megapixels", "workers", "images/s", "busy"]]
+    for side in args.side:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = photographs(Path(folder), side, args.rows)
+            blocks = [rows[begin : begin + 8] for begin in range(0, len(rows), 8)]
+            for workers in args.workers:
+                rater = Rater(loaded._replace(prompts={}, checked={}), replace(settings, media=Path(folder)))
+                begin, busy = time.perf_counter(), 0.0
+                each = prepared(rater, lambda: blocks, workers) if workers else map(rater.prepare, blocks)  # noqa: B023
+                for block in each:
+                    time.sleep(len(block.block) / args.rate)
+                    busy += len(block.block) / args.rate
+                took = time.perf_counter() - begin
+                lines.append([round(side * side / 1e6, 1), workers, round(len(rows) / took, 1), f"{busy / took:.0%}"])
+    print(table(lines))
+
+
+if __name__ == "__main__":
+    main()
