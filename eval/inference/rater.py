@@ -38,22 +38,23 @@ class Rater:
             except ImageFault as fault:
                 errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
         readable = [example for example in block if example.id in images]
-        predicted = dict(zip((e.id for e in readable), self._answers(readable, images))) if readable else {}
+        answers = self.answers(readable, [images[example.id] for example in readable]) if readable else []
+        predicted = dict(zip((example.id for example in readable), answers))
         return [_row(example) | (errors.get(example.id) or predicted[example.id]) for example in block]
 
-    def _answers(self, block: Sequence[Example], images: dict[str, Image.Image]) -> list[dict]:
-        """Answers, in as many pieces as the memory makes necessary."""
+    def answers(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
+        """Answers to one question about images, in as many pieces as the memory makes necessary."""
         if len(block) > (size := self.max_batch):
-            return self._answers(block[:size], images) + self._answers(block[size:], images)
+            return self.answers(block[:size], images[:size]) + self.answers(block[size:], images[size:])
         try:
-            return self._predict_batch(block, [images[example.id] for example in block])
+            return self._predict_batch(block, images)
         except torch.OutOfMemoryError:
             if len(block) == 1:
                 raise
             self.max_batch = len(block) // 2
         torch.cuda.empty_cache()
         print(f"out of memory with {len(block)} rows at once: goes on with {self.max_batch}", file=sys.stderr)
-        return self._answers(block, images)
+        return self.answers(block, images)
 
     def _predict_batch(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
         inputs = batch(self.loaded, [example.question for example in block], images)
