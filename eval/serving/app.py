@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from eval.serving import answers, forms
 from eval.serving.batching import Batcher, Job
 from eval.serving.images import data_of, decoded, fetched
-from eval.serving.limits import Admission, Refused, bad, read_body
+from eval.serving.limits import Admission, Refused, bad, read_body, throw_away
 from eval.serving.metrics import Metrics
 from eval.serving.questions import Asked, Known, asked
 from storm.prompts import question
@@ -108,7 +108,11 @@ def _counted(serving: Serving, path: str, answer: Respond) -> Respond:
             response = await answer(request)
             serving.metrics.add("storm_requests_total", path=path, status=response.status_code)
         except Refused as refused:
+            if request.method == "POST":
+                await throw_away(request)
             response = _refusal(serving, path, refused)
+            if not getattr(request.state, "read", False):
+                response.headers["Connection"] = "close"  # else uvicorn reads the rest of the body, without end
         except ClientDisconnect:  # while its body was read
             response = _refusal(serving, path, Refused(499, "client_left", "the client closed the connection"))
         except Exception as error:  # a fault of ours must not show what is inside to the client

@@ -126,11 +126,12 @@ class Body(NamedTuple):
 
 
 def read(form: type[Decisions] | type[SystemOne], body: bytes) -> Body:
-    """Raises Refused with the first fault, and where it is."""
+    """Raises Refused with one fault, and where it is."""
     try:
         request = form.model_validate_json(body)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        fault = max(faults, key=lambda one: len(one["loc"]))  # of a text or a list of parts, that in the parts
         place = ".".join(map(str, fault["loc"]))[:100]
         raise bad(printable(f"{place}: {fault['msg']}" if place else fault["msg"])[:300]) from None
     return _decisions(request) if isinstance(request, Decisions) else _systemone(request)

@@ -29,7 +29,7 @@ def data_of(url: str) -> bytes:
     head, comma, text = url.partition(",")
     kind, *parameters = head[5:].lower().split(";")
     if not (head[:5].lower() == "data:" and comma and kind.startswith("image/") and parameters[-1:] == ["base64"]):
-        raise bad(f"image: {printable(url[:40])!r} is not a data URL; write data:image/png;base64,...")
+        raise bad(f"image: '{printable(url[:40])}' is not a data URL; write data:image/png;base64,...")
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
@@ -78,7 +78,7 @@ async def fetched(url: str, most: int) -> bytes:
     try:
         address = httpx.URL(url)
         if address.scheme not in ("http", "https") or not address.host:
-            raise bad(f"image: {printable(url[:60])!r} is not an http or https address")
+            raise bad(f"image: '{printable(url[:60])}' is not an http or https address")
         public = await _public(address.host)
         headers = {"Host": address.netloc.decode("ascii"), "Accept": "image/*"}
         sni = {"sni_hostname": address.raw_host.decode("ascii")}
@@ -96,7 +96,7 @@ async def fetched(url: str, most: int) -> bytes:
                     raise too_large(most)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
         why = printable(str(error) or type(error).__name__)[:120]
-        raise bad(f"image: {printable(url[:60])!r} cannot be fetched ({why})") from None
+        raise bad(f"image: '{printable(url[:60])}' cannot be fetched ({why})") from None
     return bytes(body)
 
 

@@ -3,13 +3,16 @@
 import asyncio
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi import Request
 
 HELD = 256_000_000  # bytes of all bodies that are being read or decoded; our choice: some large requests at once
 SECONDS = 30  # for a body to arrive; our choice: 20 MB at 5 Mbit/s
+LINGER = (
+    2  # seconds in which the rest of a refused body is thrown away; our choice: a close at once may lose the answer
+)
 VALUES = 20_000  # commas and brackets of a body; our choice: 400 questions need half, `[[],[],...` 20 times its bytes
 PIXELS = 50_000_000  # of an image before it is made smaller; our choice: 150 MB decoded, more than most cameras have
 LEVELS = 255  # of a question, OpenAI's limit
@@ -99,5 +102,15 @@ async def read_body(request: Request, admission: Admission, body: bytearray, wai
                     admission.take(part, body, wait)
     except TimeoutError:
         raise Refused(408, "timeout", f"the body did not arrive within {SECONDS} seconds") from None
+    request.state.read = True
     if sum(body.count(sign) for sign in (b",", b"[", b"{")) > VALUES:
         raise bad(f"the body holds more than {VALUES:,} values; send fewer questions or levels")
+
+
+async def throw_away(request: Request) -> None:
+    """Read on after a refusal, for LINGER seconds at most, so that a client that is still sending sees the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while not getattr(request.state, "read", False):
+                message = await request.receive()
+                request.state.read = message["type"] != "http.request" or not message.get("more_body", False)

@@ -72,7 +72,7 @@ def asked(known: Known, options: Sequence[Option], instructions: str, ordered: b
     words = tuple(spelled(option.label) for option in options)
     if len(set(words)) < len(words):
         twice = next(word for word in words if words.count(word) > 1)
-        raise bad(f"the level {printable(twice)[:60]!r} is there twice")
+        raise bad(f"the level '{printable(twice)[:60]}' is there twice")
     same = [(scale, way) for scale in known.scales for way in _spellings(scale) if set(way) == set(words)]
     if ordered and same and not (exact := [(scale, way) for scale, way in same if way == words]):
         scale, way = same[0]
@@ -99,7 +99,7 @@ def _own(options: tuple[Option, ...], instructions: str, ordered: bool) -> Scale
         raise bad(f"instructions, levels and descriptions have more than {TEXT:,} bytes; shorten them")
     for text in texts:
         if re.search(r"<[a-z|/]", text, re.IGNORECASE) or not text.replace("\n", " ").replace("\t", " ").isprintable():
-            raise bad(f"the text {printable(text)[:60]!r} holds control characters, or < before a letter")
+            raise bad(f"the text '{printable(text)[:60]}' holds control characters, or < before a letter")
     if not instructions.strip():
         raise bad("instructions: say what is rated; these levels are of no scale that the model was trained on")
     if not 2 <= len(options) <= LEVELS:
