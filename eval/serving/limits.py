@@ -10,9 +10,7 @@ from fastapi import Request
 
 HELD = 256_000_000  # bytes of all bodies that are being read or decoded; our choice: some large requests at once
 SECONDS = 30  # for a body to arrive; our choice: 20 MB at 5 Mbit/s
-LINGER = (
-    2  # seconds in which the rest of a refused body is thrown away; our choice: a close at once may lose the answer
-)
+LINGER = 2  # seconds for the rest of a refused body, which is thrown away: our choice, so that the answer arrives
 VALUES = 20_000  # commas and brackets of a body; our choice: 400 questions need half, `[[],[],...` 20 times its bytes
 PIXELS = 50_000_000  # of an image before it is made smaller; our choice: 150 MB decoded, more than most cameras have
 LEVELS = 255  # of a question, OpenAI's limit

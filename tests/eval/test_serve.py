@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +17,14 @@ import pytest
 from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI, RateLimitError
 from openai.types import Decision
 
-from eval import predict, serve
+from eval import serve
 from storm.datasets import SCALES
 from storm.files import read_jsonl, write_jsonl
 from storm.rows import Example, to_row
 from storm.scales import IQA
 from tests.helpers.hostile_requests import JSON, WORDS, data_url, decisions, hostile, score, systemone
 from tests.helpers.paths import ROOT
-from tests.helpers.served import PATIENCE, served
+from tests.helpers.served import ENV, PATIENCE, served
 
 slow = pytest.mark.slow  # starts a server, imports torch
 KEY = "a key of the tests"
@@ -63,7 +66,8 @@ def predicted(base, media, tmp_path_factory) -> dict[tuple[str, str], dict]:
         write_jsonl(folder / f"{dataset}_test.jsonl", map(to_row, rows))
     words = ["--model", base, "--media", media, "--out", folder / "out", "--image-max-pixels", 12544]
     words += ["--batch-size", 1, "--data", folder / "spaq_test.jsonl", folder / "utk_test.jsonl"]
-    assert predict.main([str(word) for word in words]) == 0
+    command = [sys.executable, ROOT / "eval/predict.py", *words]
+    subprocess.run(list(map(str, command)), env=os.environ | ENV | {"PYTHONPATH": str(ROOT)}, check=True)
     return {
         (line.row["dataset"], line.row["image"]): line.row
         for dataset in ("spaq", "utk")
@@ -175,11 +179,8 @@ def test_systemone_gives_the_same_numbers(server, base, media, predicted):
     assert scored["score"] == pytest.approx(row["mean"], abs=5 * DIGITS)
     assert [chosen["probabilities"][word] for word in WORDS] == pytest.approx(row["probs"], abs=DIGITS)
     assert answer["diagnostics"]["q"]["label_mass"] == pytest.approx(row["mass"], abs=DIGITS)
-    assert (answer["object"], answer["model"], answer["usage"]["output_tokens"]) == (
-        "structured_decision",
-        base.name,
-        0,
-    )
+    assert (answer["object"], answer["model"]) == ("structured_decision", base.name)
+    assert answer["usage"]["output_tokens"] == 0
 
 
 def post(server, path: str, body: bytes, headers: dict | None = None) -> httpx.Response:
@@ -253,11 +254,13 @@ def test_a_decoded_bomb_within_the_limit_is_rated(server):
     file = io.BytesIO()
     Image.new("RGB", (7000, 7000), (9, 9, 200)).save(file, "PNG")
     body = json.dumps(decisions(data_url(file.getvalue()))).encode()
-    assert post(server, "/v1/decisions", body).status_code == 200
-    before = server.memory
-    with ThreadPoolExecutor(8) as pool:
-        assert {done.status_code for done in pool.map(lambda _: post(server, "/v1/decisions", body), range(8))} == {200}
-    assert server.memory < before + 60
+    memory = []
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            done = list(pool.map(lambda _: post(server, "/v1/decisions", body).status_code, range(8)))
+        assert done == [200] * 8
+        memory.append(server.memory)
+    assert memory[2] < memory[0] + 60
 
 
 @slow
