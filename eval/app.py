@@ -27,7 +27,7 @@ from eval.app_page.result import Result, result_of
 from eval.app_page.uploads import Photograph
 from eval.inference.settings import Settings, scale_called, trained_upright
 from storm.images import suffixes
-from storm.options import Parser, one_of, positive, print_errors
+from storm.options import Parser, one_of, port, positive, print_errors
 from storm.prompts import STRATEGIES, strategy_of
 from storm.rows import Example
 from storm.scales import Scale
@@ -55,7 +55,7 @@ def arguments() -> Parser:
     add("--examples", type=Path, metavar="FOLDER", help=f"photographs to click (default: {EXAMPLES})")
     text = "address to serve at (default: %(default)s, this machine only); 0.0.0.0: everybody who can reach it"
     add("--host", default="127.0.0.1", help=text)
-    add("--port", type=_port, default=7860, metavar="N", help="port to serve at (default: %(default)s)")
+    add("--port", type=port, default=7860, metavar="N", help="port to serve at (default: %(default)s)")
     return parser
 
 
@@ -104,12 +104,6 @@ def photographs(folder: Path | None) -> list[Path]:
     shown = {*suffixes()} - {".tif", ".tiff"}  # browsers do not show these two
     paths = (path for path in (folder or EXAMPLES).glob("*") if path.suffix.lower() in shown)
     return sorted(paths)[:CLICKABLE]
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text}: write a number from 1 to 65535")
-    return int(text)
 
 
 def load_rater(args: argparse.Namespace, uploads: Path) -> "Rater":

@@ -88,6 +88,13 @@ def positive(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    """A type for argparse: the number of a port."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text}: write a number from 1 to 65535")
+    return int(text)
+
+
 def print_errors(errors: Sequence[object]) -> int:
     """Print a line for each error to stderr. Returns the exit code: 2 if there is one, else 0."""
     for error in errors:

@@ -25,6 +25,7 @@ COMMANDS += (
     "eval/score.py",
     "eval/report.py",
     "eval/app.py",
+    "eval/serve.py",
     "train/preflight.py",
     "train/sweep.py",
 )

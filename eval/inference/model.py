@@ -37,6 +37,16 @@ class Loaded(NamedTuple):
     checked: dict[str, int]  # of a question, how many prompts were equal to the host's; -1: one was not
     counts: Callable[[tuple[int, int]], int]  # the tokens of an image of (width, height)
 
+    def key(self, question: str, size: tuple[int, int]) -> tuple:
+        """Of a prompt in `prompts`."""
+        return question, self.counts(size) if self.checked.get(question, 0) >= 0 else size
+
+    def forget(self, question: str) -> None:
+        """Keep nothing of a question, which may be one of many that strangers ask."""
+        self.checked.pop(question, None)
+        for key in [key for key in self.prompts if key[0] == question]:
+            del self.prompts[key]
+
 
 def load(settings: Settings, device: torch.device) -> Loaded:
     """Load for prediction. Raises ValueError naming a model that cannot be loaded and the fix; else RuntimeError."""
@@ -105,32 +115,32 @@ def collate(loaded: Loaded, questions: Sequence[str], images: Sequence[Image.Ima
     """batch() on the CPU."""
     rows = []
     for question, image in zip(questions, images):
-        ids = _prompt(loaded, question, image)
+        ids = prompt(loaded, question, image)
         rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [], "images": [image]})
     return {key: value for key, value in loaded.collator(rows).items() if key not in ("labels", "rope_deltas")}
 
 
-def _prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
+def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     """The tokens of a prompt, which depend only on how many tokens the image becomes.
 
     The host encodes the first prompts of a question, which takes 36 ms for a photograph of 0.8 megapixels, as it
     resizes and patches the image only to count. The others are the same but for the number of image tokens, which the
     size tells. Were the two ever different, the host would encode all.
     """
-    count, done = loaded.counts(image.size), loaded.checked.setdefault(question, 0)
-    key = question, count if done >= 0 else image.size
-    if key not in loaded.prompts:
-        if len(loaded.prompts) >= PROMPTS:
-            loaded.prompts.clear()
-        known = next((ids for (text, _), ids in loaded.prompts.items() if text == question), None)
-        made = _with_image_tokens(loaded, known, count) if known and done >= 0 else None
-        if made is None or done < CHECKED:
-            encoded = _encoded(loaded, question, image)
-            if made is not None:
-                loaded.checked[question] = done + 1 if made == encoded else -1
-            made = encoded
-        loaded.prompts[key] = made
-    return list(loaded.prompts[key])
+    key, done = loaded.key(question, image.size), loaded.checked.setdefault(question, 0)
+    if key in loaded.prompts:
+        return list(loaded.prompts[key])
+    if len(loaded.prompts) >= PROMPTS:
+        loaded.prompts.clear()
+    known = next((ids for (text, _), ids in loaded.prompts.items() if text == question), None)
+    made = _with_image_tokens(loaded, known, key[1]) if known and done >= 0 else None
+    if made is None or done < CHECKED:
+        encoded = _encoded(loaded, question, image)
+        if made is not None:
+            loaded.checked[question] = done + 1 if made == encoded else -1
+        made = encoded
+    loaded.prompts[loaded.key(question, image.size)] = made
+    return list(made)
 
 
 def _with_image_tokens(loaded: Loaded, prompt: list[int], count: int) -> list[int] | None:

@@ -1,7 +1,7 @@
 """Answers blocks of rows with a loaded model, whatever the images and the memory are like."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -50,10 +50,24 @@ class Rater:
 
     def answer(self, prepared: Prepared) -> list[dict]:
         """rate() of a prepared block."""
+
+        def again(piece: Sequence[Example]) -> dict[str, torch.Tensor]:
+            return self.prepare(piece).inputs
+
         readable = [example for example in prepared.block if example.id not in prepared.errors]
-        predicted = dict(zip((e.id for e in readable), self._answers(readable, prepared.inputs))) if readable else {}
-        answers = predicted | prepared.errors
+        rows = self._in_pieces(readable, again, prepared.inputs) if readable else []
+        answers = {example.id: row for example, row in zip(readable, rows)} | prepared.errors
         return [row_of(example) | answers[example.id] for example in prepared.block]
+
+    def answers(self, block: Sequence[Example], images: Sequence[Image.Image]) -> list[dict]:
+        """Answers to one question about images, without what a row says of its example."""
+        of = {id(example): image for example, image in zip(block, images)}
+
+        def inputs(piece: Sequence[Example]) -> dict[str, torch.Tensor]:
+            questions = [example.question for example in piece]
+            return collate(self.loaded, questions, [of[id(example)] for example in piece])
+
+        return self._in_pieces(block, inputs)
 
     def _images(self, block: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, dict]]:
         """id -> image, and id -> what a row says of an image that cannot be read."""
@@ -67,20 +81,22 @@ class Rater:
                 errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
         return images, errors
 
-    def _answers(self, block: Sequence[Example], inputs: dict[str, torch.Tensor] | None = None) -> list[dict]:
-        """Answers, in as many pieces as the memory makes necessary. inputs: of the whole block; pieces are read
-        again."""
+    def _in_pieces(
+        self, block: Sequence[Example], make: Callable, inputs: dict[str, torch.Tensor] | None = None
+    ) -> list[dict]:
+        """Answers, in as many pieces as the memory makes necessary. make: the inputs of a piece; inputs: of the block,
+        if they are there."""
         if len(block) > (size := self.max_batch):
-            return self._answers(block[:size]) + self._answers(block[size:])
+            return self._in_pieces(block[:size], make) + self._in_pieces(block[size:], make)
         try:
-            return self._predict_batch(block, inputs or self.prepare(block).inputs)
+            return self._predict_batch(block, make(block) if inputs is None else inputs)
         except torch.OutOfMemoryError:
             if len(block) == 1:
                 raise
             self.max_batch = len(block) // 2
         torch.cuda.empty_cache()
         print(f"out of memory with {len(block)} rows at once: goes on with {self.max_batch}", file=sys.stderr)
-        return self._answers(block)
+        return self._in_pieces(block, make)
 
     def _predict_batch(self, block: Sequence[Example], inputs: dict[str, torch.Tensor]) -> list[dict]:
         inputs = {key: value.to(self.device, non_blocking=True) for key, value in inputs.items()}

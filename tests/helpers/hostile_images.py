@@ -74,6 +74,11 @@ SPECIAL = ("fifo.jpg", "folder.jpg", "missing.jpg", "link_to_nothing.jpg", "loop
 HOSTILE = (*_small(), *(f"other_{kind}.jpg" for kind in OTHERS), *_damaged(), *SPECIAL)
 
 
+def hostile_bytes() -> dict[str, bytes]:
+    """The files of HOSTILE that no decoder can read, whatever it is like: not those with a few changed bytes."""
+    return {name: data for name, data in (_small() | _damaged()).items() if not name.startswith("changed_")}
+
+
 def write_hostile(folder: Path) -> Path:
     """Write all files of HOSTILE but the missing one. Returns the folder."""
     for name, data in (_small() | _damaged()).items():
