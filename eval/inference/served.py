@@ -6,7 +6,8 @@ eval/inference/run.py puts them in the order of the data at the end, as it does 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,17 @@ class Part:
 
 def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
     """(seconds, counts) of each request, whose rows are then in files. Raises ValueError if no server is left."""
-    return asyncio.run(_predict(settings, requests, terminal))
+    return _run(_predict(settings, requests, terminal))
+
+
+def _run(work: Coroutine) -> list:
+    """The result of a coroutine; in a thread of its own where an event loop runs, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def _predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:

@@ -1,5 +1,6 @@
 """eval/predict.py --server: what is asked, what is kept, and what happens when servers fail. The servers are stubs."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -445,3 +446,14 @@ def test_every_paper_scale_can_be_asked_of_a_decision_api():
         for strategy in STRATEGIES:
             words = levels(Question(scale, strategy, "", 1))
             assert 2 <= len(words) == len(set(words)) <= 255
+
+
+def test_it_runs_where_an_event_loop_runs(world, tmp_path):
+    """As in a notebook, or behind Playwright."""
+
+    async def cell(url: str) -> int:
+        return predict.main(arguments(world, tmp_path, url))
+
+    with serving(label) as stub:
+        assert asyncio.run(cell(stub.url)) == 0
+    assert len(read(tmp_path)) == ROWS
