@@ -5,7 +5,7 @@ import re
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,26 +110,32 @@ def _why_not(path: Path, keys: Mapping[str, str] | None) -> str:
 
 def with_parts(files: Sequence[Path]) -> list[Source]:
     """The files, those of a server that are parts of one as one: x-1.jsonl and x-2.jsonl, x_output.jsonl and
-    x_error.jsonl. In the order of the first of each."""
+    x_error.jsonl, if no id is in two. In the order of the first of each."""
     sources: dict[tuple, list[Path]] = {}
     for file in dict.fromkeys(files):
         sources.setdefault((file.parent, PART.sub("", name_of(file))), []).append(file)
     found = {}
     for same in sources.values():
-        served = [file for file in same if len(same) > 1 and _is_served(file)]
-        first, *parts = sorted(served, key=natural) or [None]
-        found |= {first: Source(first, tuple(parts))} if first else {}
+        ids = {file: _served_ids(file) for file in same} if len(same) > 1 else {}
+        served = [file for file in sorted(ids, key=natural) if ids[file]]
+        if len(set().union(*ids.values())) < sum(map(len, ids.values())):
+            served = []  # gpt-4.jsonl and gpt-5.jsonl answered the same rows
+        if served:
+            found[served[0]] = Source(served[0], tuple(served[1:]))
         found |= {file: Source(file) for file in same if file not in served}
     return [found[file] for file in dict.fromkeys(files) if file in found]
 
 
-def _is_served(path: Path) -> bool:
-    """Whether the first rows of a file are answers of a server."""
+def _served_ids(path: Path) -> set[str]:
+    """The ids of a file with answers of a server; none of another file."""
     try:
-        rows = [line.row for line in islice(answers(path), HEAD)]
+        lines = answers(path)
+        first = [line.row for line in islice(lines, HEAD)]
+        if not any(row and row.server for row in first):
+            return set()
+        return {row.id for row in chain(first, (line.row for line in lines)) if row and row.id}
     except (OSError, ValueError):
-        return False
-    return any(row and row.server for row in rows)
+        return set()
 
 
 def _is_damaged(path: Path) -> bool:

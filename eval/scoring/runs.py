@@ -144,6 +144,9 @@ def _of_group(
         named = path.with_name(PART.sub("", path.stem) + path.suffix) if parts else path
         predictions = _predictions(path, run_of(named, scales), group, rows, options.keys)
         predictions.parts = tuple(parts)
+        if parts:
+            names = ", ".join(file.name for file in (path, *parts))
+            predictions.notes.append(f"{path.parent}: {names} are parts of one run: no id is in two of them")
         if file := testsets.file_of(tests, group.dataset, group.strategy, path, group.part):
             _join(predictions, rows, file, scales, options.by_position)
         elif group.scale.unit == "level" and any(one.row.numbered for one in rows):

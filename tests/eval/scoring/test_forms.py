@@ -287,7 +287,15 @@ def test_the_parts_that_a_server_wrote_are_one_run(tmp_path, tests):
         assert errors == [] and run.pred.tolist() == SAID and run.id == IDS
 
 
-def test_keys_are_of_labelsthat_have_them(tmp_path, tests):
+def test_two_models_that_answered_the_same_rows_are_two_runs(tmp_path, tests):
+    written(tmp_path, **{"gpt-4_spaq__jsonl": batch(TEXT), "gpt-5_spaq__jsonl": batch(LABEL)})
+    written(tmp_path, **{"gpt-4__jsonl": batch(TEXT), "gpt-5__jsonl": batch(LABEL)})
+    for names in (("gpt-4_spaq.jsonl", "gpt-5_spaq.jsonl"), ("gpt-4.jsonl", "gpt-5.jsonl")):
+        runs, errors = load([tmp_path / name for name in names], SCALES, tests)
+        assert errors == [] and [run.pred.tolist() for run in runs] == [SAID, LABELS]
+
+
+def test_keys_are_of_rows_that_have_them(tmp_path, tests):
     from eval.score import main
 
     ours = [
@@ -321,7 +329,7 @@ def test_an_image_goes_before_a_number_and_contradicts_an_id(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["idx", "id"])
-def test_numbers_that_count_the_labelsare_no_ids(tmp_path, key):
+def test_numbers_that_count_the_rows_are_no_ids(tmp_path, key):
     examples = [
         Example(id, "spaq", f"spaq/{id}.jpg", label, SCALE, STRATEGY)
         for id, label in zip(("5", "3", "1", "4", "2"), (0, 1, 2, 3, 4))
@@ -339,7 +347,7 @@ def test_numbers_that_count_the_labelsare_no_ids(tmp_path, key):
     assert errors == [] and run.label.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_files_of_labelsare_sorted_by_number_and_damaged_ones_are_named(tmp_path, tests):
+def test_files_of_rows_are_sorted_by_number_and_damaged_ones_are_named(tmp_path, tests):
     for n in range(12):
         (tmp_path / f"{n}.json").write_text(json.dumps(chat(TEXT[n])))
     (run,), errors = load([tmp_path], SCALES, tests, Options(by_position=True))
@@ -349,7 +357,7 @@ def test_files_of_labelsare_sorted_by_number_and_damaged_ones_are_named(tmp_path
     assert any("7.json" in error for error in errors)
 
 
-def test_labelsbehind_a_damaged_value_are_not_lost_in_silence(tmp_path):
+def test_rows_behind_a_damaged_value_are_not_lost_in_silence(tmp_path):
     path = tmp_path / "spaq.json"
     values = [json.dumps(row, indent=1) for row in TABLE.to_dict("records")]
     path.write_text("\n".join([*values[:3], values[3][:-9], *values[4:]]))
@@ -375,7 +383,7 @@ def test_labels_that_count_from_one_are_refused(tmp_path):
     assert errors == [] and "0 is Bad, 4 is Excellent" in run.notes[0]
 
 
-def test_labelsof_several_models_are_refused(tmp_path):
+def test_rows_of_several_models_are_refused(tmp_path):
     path = tmp_path / "spaq.csv"
     path.write_text(table(model=["a", "b"] * 6, label=LABEL, pred=TEXT))
     found, (error,) = load([path])
