@@ -260,7 +260,7 @@ def test_a_decoded_bomb_within_the_limit_is_rated(server):
             done = list(pool.map(lambda _: post(server, "/v1/decisions", body).status_code, range(4)))
         assert done == [200] * 4
         memory.append(server.memory)
-    assert memory[2] < memory[0] + 60
+    assert memory[2] < memory[0] + 300, "the twelve images, kept, would be 900 MB"
 
 
 @slow
