@@ -27,7 +27,7 @@ from eval.app_page.result import Result, result_of
 from eval.app_page.uploads import Photograph
 from eval.inference.settings import Settings, scale_called, trained_upright
 from storm.images import suffixes
-from storm.options import Parser, one_of, port, positive, print_errors
+from storm.options import Parser, one_of, port, positive, until_stopped
 from storm.prompts import STRATEGIES, strategy_of
 from storm.rows import Example
 from storm.scales import Scale
@@ -147,13 +147,7 @@ def serve(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments().parse_args(argv)
-    try:
-        serve(args)
-    except (ValueError, OSError) as error:
-        return print_errors([error])
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-    return 0
+    return until_stopped(lambda: serve(args))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from eval.inference.settings import Settings, scale_called, trained_upright
 from storm.datasets import BY_SCALE_NAME
-from storm.options import Parser, one_of, port, positive, print_errors
+from storm.options import Parser, one_of, port, positive, until_stopped
 from storm.prompts import STRATEGIES, strategy_of
 
 if TYPE_CHECKING:
@@ -149,13 +149,7 @@ def serve(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments().parse_args(argv)
-    try:
-        serve(args)
-    except (ValueError, OSError) as error:
-        return print_errors([error])
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-    return 0
+    return until_stopped(lambda: serve(args))
 
 
 if __name__ == "__main__":

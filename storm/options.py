@@ -108,3 +108,14 @@ def describe(error: object) -> str:
         reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror.lower()
         return f"{error.filename}: {reason}"
     return str(error)
+
+
+def until_stopped(work: Callable[[], None]) -> int:
+    """Run a server until Ctrl-C. Returns the exit code; what stands in its way is one line."""
+    try:
+        work()
+    except (ValueError, OSError) as error:
+        return print_errors([error])
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+    return 0
