@@ -1,13 +1,16 @@
 """The model families that can be trained and asked, one row each, and the configuration of a model by its name.
 
-A family is what config.json calls `model_type`. A new one is one more row of `FAMILIES` (docs/extending.md).
+A new family is one more row of `FAMILIES` (docs/extending.md). Its parts and its way to attend are asked from the model
+itself, as transformers 5 names them for every family.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from storm import image_tokens
+from storm.model_shapes import SHAPES
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -15,131 +18,160 @@ if TYPE_CHECKING:
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
-# How many tokens an image becomes: (vision_config, width, height, least and most pixels of the image processor).
-def _merged_patches(vision: Any, width: int, height: int, pixels: tuple[int, int]) -> int:
-    """Qwen2-VL and later: a token for each square of patches, after the processor's own resizing."""
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
-
-    factor = vision.patch_size * vision.spatial_merge_size
-    tall, wide = smart_resize(height, width, factor, *pixels)
-    return (tall // factor) * (wide // factor)
+def _tower(vision: Any) -> tuple[int, int, int]:
+    return vision.num_hidden_layers, vision.hidden_size, vision.intermediate_size
 
 
-def _fixed_patches(vision: Any, width: int, height: int, pixels: tuple[int, int]) -> int:
-    """LLaVA-1.5: every image is resized to one size."""
-    return (vision.image_size // vision.patch_size) ** 2
+def _qwen_tower(vision: Any) -> tuple[int, int, int]:
+    return vision.depth, vision.hidden_size, vision.intermediate_size
 
 
-_QWEN_VISION = {
-    "depth": 32,
-    "hidden_size": 1280,
-    "intermediate_size": 3420,
-    "num_heads": 16,
-    "patch_size": 14,
-    "window_size": 112,
-    "fullatt_block_indexes": [7, 15, 23, 31],
-}
-_QWEN_TEXT = {
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-    "max_position_embeddings": 128000,
-}
-
-
-_QWEN_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-_QWEN_KEYS += ("intermediate_size", "vocab_size", "tie_word_embeddings")
-
-
-def _qwen2_5_vl(*values: int | bool) -> "PretrainedConfig":
-    """The configuration of a Qwen2.5-VL by the values of _QWEN_KEYS."""
-    from transformers import Qwen2_5_VLConfig
-
-    text = _QWEN_TEXT | dict(zip(_QWEN_KEYS, values, strict=True))
-    vision = _QWEN_VISION | {"out_hidden_size": text["hidden_size"]}
-    return Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=text["tie_word_embeddings"])
-
-
-def _llava_1_5_7b() -> "PretrainedConfig":
-    from transformers import LlavaConfig
-
-    # LlavaConfig's own defaults are CLIP ViT-L/14-336 and a 7B Llama.
-    return LlavaConfig(text_config={"model_type": "llama", "vocab_size": 32064, "intermediate_size": 11008})
+def _qwen2_tower(vision: Any) -> tuple[int, int, int]:
+    return vision.depth, vision.embed_dim, int(vision.embed_dim * vision.mlp_ratio)
 
 
 @dataclass(frozen=True)
 class Family:
     """What our code must know of a family of models beside what transformers and LLaMA-Factory know."""
 
-    model_type: str  # in config.json
+    name: str
     title: str
+    model_type: str  # in config.json
     template: str  # LLaMA-Factory's name of the chat template
-    image_tokens: Callable[[Any, int, int, tuple[int, int]], int]
-    text: str  # the language model: its name below `model.model`
-    vision: str  # the vision tower: its name below `model.model`
-    depth: str  # the key of vision_config that counts the tower's layers
-    merge: str  # the key of vision_config whose square is the patches of an image token; "": a token is one patch
-    mrope: bool  # whether a token's position has three parts (time, height, width)
-    pixels: tuple[int, int] = (0, 0)  # least and most of the image processor, if its file is not there
+    image_tokens: Callable[[Any, int, int, Mapping], tuple[int, ...]]  # storm/image_tokens.py
+    around: int  # tokens beside those of an image that a prompt has for it, at most
+    keys: Mapping[str, Any] = field(default_factory=dict)  # of LLaMA-Factory, beside the template
+    text: str = ""  # model_type in text_config, if only these models are of the family
+    vision: str = ""  # model_type in vision_config, if only these models are of the family
+    vocabulary: int = 0  # vocab_size in text_config, if only these models are of the family
+    # (layers, width, width of the MLP) of the vision tower from vision_config, for the estimate of the memory
+    tower: Callable[[Any], tuple[int, int, int]] = _tower
+    patches: Callable[[Any], float] = lambda config: 1  # that one image token stands for
+    # What the image processor does, if its file is not there.
+    processor: Mapping[str, Any] = field(default_factory=dict)
     # How transformers 5 saves the names of weights -> how they are called in memory: (pattern, replacement), in order.
-    # () if a training that goes on without DeepSpeed reads the saved names by itself.
+    # Families of one model_type have the same.
     in_memory: tuple[tuple[str, str], ...] = ()
-    shapes: Mapping[str, Callable[[], "PretrainedConfig"]] = field(default_factory=dict)  # name on the hub -> config
 
 
-# Pixels: preprocessor_config.json of Qwen2.5-VL on the hub.
-_QWEN_PIXELS = (3136, 12_845_056)
+# preprocessor_config.json on the hub.
+_QWEN2 = {"size": {"shortest_edge": 3136, "longest_edge": 12_845_056}}
+_QWEN3 = {"size": {"shortest_edge": 65_536, "longest_edge": 16_777_216}}
+_SAVED = (
+    (r"^language_model\.model\.", "model.language_model."),
+    (r"^language_model\.lm_head\.", "lm_head."),
+    (r"^(vision_tower\.|multi_modal_projector\.|image_newline)", r"model.\1"),
+)
 _QWEN_SAVED = ((r"^visual\.", "model.visual."), (r"^model\.(?!visual\.|language_model\.)", "model.language_model."))
+
+
+def _merged(config: Any) -> int:
+    return config.vision_config.spatial_merge_size**2
+
+
+# Templates: LLaMA-Factory's extras/constants.py. "_nothink" is that of the Instruct models. Qwen3.5 thinks unless the
+# prompt ends with an empty thought, which enable_thinking: false writes.
 # fmt: off
 _ROWS = (
     Family(
-        model_type="qwen2_5_vl", title="Qwen2.5-VL", template="qwen2_vl", image_tokens=_merged_patches,
-        text="language_model", vision="visual", depth="depth", merge="spatial_merge_size", mrope=True,
-        pixels=_QWEN_PIXELS, in_memory=_QWEN_SAVED,
-        shapes={
-            "Qwen/Qwen2.5-VL-3B-Instruct": lambda: _qwen2_5_vl(2048, 36, 16, 2, 11008, 151936, True),
-            "Qwen/Qwen2.5-VL-7B-Instruct": lambda: _qwen2_5_vl(3584, 28, 28, 4, 18944, 152064, False),
-        },
+        name="qwen2_5_vl", title="Qwen2.5-VL", model_type="qwen2_5_vl", template="qwen2_vl",
+        image_tokens=image_tokens.merged_patches, around=2, tower=_qwen_tower, patches=_merged, processor=_QWEN2,
+        in_memory=_QWEN_SAVED,
     ),
     Family(
-        model_type="qwen2_vl", title="Qwen2-VL", template="qwen2_vl", image_tokens=_merged_patches,
-        text="language_model", vision="visual", depth="depth", merge="spatial_merge_size", mrope=True,
-        pixels=_QWEN_PIXELS,
+        name="qwen2_vl", title="Qwen2-VL", model_type="qwen2_vl", template="qwen2_vl",
+        image_tokens=image_tokens.merged_patches, around=2, tower=_qwen2_tower, patches=_merged, processor=_QWEN2,
+        in_memory=_QWEN_SAVED,
     ),
     Family(
-        model_type="llava", title="LLaVA-1.5", template="llava", image_tokens=_fixed_patches,
-        text="language_model", vision="vision_tower", depth="num_hidden_layers", merge="", mrope=False,
-        shapes={"llava-hf/llava-1.5-7b-hf": _llava_1_5_7b},
+        name="qwen3_vl", title="Qwen3-VL", model_type="qwen3_vl", template="qwen3_vl_nothink",
+        image_tokens=image_tokens.merged_patches, around=2, tower=_qwen_tower, patches=_merged, processor=_QWEN3,
+    ),
+    Family(
+        name="qwen3_5", title="Qwen3.5", model_type="qwen3_5", template="qwen3_5", keys={"enable_thinking": False},
+        image_tokens=image_tokens.merged_patches, around=2, tower=_qwen_tower, patches=_merged, processor=_QWEN3,
+    ),
+    Family(
+        name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model",
+        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED,
+    ),
+    Family(
+        name="llava_next", title="LLaVA-NeXT (Vicuna)", model_type="llava_next", template="llava_next", text="llama",
+        vocabulary=32064, image_tokens=image_tokens.square_and_crops, around=0, in_memory=_SAVED,
+    ),
+    Family(
+        name="llava_next_mistral", title="LLaVA-NeXT (Mistral)", model_type="llava_next",
+        template="llava_next_mistral", text="mistral", image_tokens=image_tokens.square_and_crops, around=0,
+        in_memory=_SAVED,
+    ),
+    Family(
+        name="internvl", title="InternVL (hf)", model_type="internvl", template="intern_vl",
+        image_tokens=image_tokens.tiles, around=2, patches=lambda config: 1 / config.downsample_ratio**2,
+        in_memory=_SAVED,
+    ),
+    Family(
+        name="gemma3", title="Gemma 3", model_type="gemma3", template="gemma3",
+        image_tokens=image_tokens.pooled_square, around=6, in_memory=_SAVED,
+        patches=lambda config: image_tokens.one_square(config, 0, 0, {})[0] / config.mm_tokens_per_image,
+    ),
+    Family(
+        name="lfm2_vl", title="LFM2-VL", model_type="lfm2_vl", template="lfm2_vl",
+        image_tokens=image_tokens.shrunk_patches, around=0, patches=lambda config: config.downsample_factor**2,
+        # The defaults of transformers' Lfm2VlImageProcessorFast.
+        processor={"encoder_patch_size": 16, "downsample_factor": 2, "min_image_tokens": 64, "max_image_tokens": 256,
+                   "max_pixels_tolerance": 2.0, "do_image_splitting": True},
+    ),
+    Family(
+        name="pixtral", title="Pixtral", model_type="llava", template="pixtral", vision="pixtral",
+        image_tokens=image_tokens.lines_of_patches, around=1, in_memory=_SAVED,
+        processor={"size": {"longest_edge": 1024}, "patch_size": {"height": 16, "width": 16}},
+    ),
+    Family(
+        name="paligemma", title="PaliGemma", model_type="paligemma", template="paligemma", text="gemma",
+        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED,
     ),
 )
 # fmt: on
-FAMILIES = {row.model_type: row for row in _ROWS}
-# As the config.json of each model on the Hugging Face hub has it; tests count their parameters.
-SHAPES = {name: shape for family in FAMILIES.values() for name, shape in family.shapes.items()}
+FAMILIES = {row.name: row for row in _ROWS}
 
 
 def family_of(config: "PretrainedConfig", name: str = "this model") -> Family:
     """The row of a configuration. Raises ValueError naming the model and the families that there are."""
-    if config.model_type not in FAMILIES:
-        known = ", ".join(f"{row.title} ({row.model_type})" for row in FAMILIES.values())
-        raise ValueError(f"{name}: a {config.model_type} model is not supported; supported are {known}")
-    return FAMILIES[config.model_type]
+    text, vision = (getattr(config, part, None) for part in ("text_config", "vision_config"))
+    has = {
+        "text": getattr(text, "model_type", ""),
+        "vision": getattr(vision, "model_type", ""),
+        "vocabulary": getattr(text, "vocab_size", 0),
+    }
+    for row in FAMILIES.values():
+        wanted = {key: getattr(row, key) for key in has if getattr(row, key)}
+        if row.model_type == config.model_type and wanted.items() <= has.items():
+            return row
+    parts = ", ".join(f"{key} {value}" for key, value in has.items() if value)
+    known = ", ".join(row.title for row in FAMILIES.values())
+    what = f"a {config.model_type} model{f' ({parts})' if parts else ''}"
+    raise ValueError(f"{name}: {what} is not supported; supported are {known} (docs/models.md)")
+
+
+def lines_of(
+    config: "PretrainedConfig", size: tuple[int, int], limits: tuple[int, int], processor: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """How many image tokens an image of (width, height) becomes, for each line of them.
+
+    limits: image_max_pixels and image_min_pixels of LLaMA-Factory. processor: the settings of the image processor, or
+    {} for those of the family. Raises ValueError for an image that the family cannot take.
+    """
+    family = family_of(config)
+    width, height = image_tokens.within(size, limits)
+    return family.image_tokens(config, width, height, {**family.processor, **processor})
 
 
 def tokens_of(
-    config: "PretrainedConfig", size: tuple[int, int], limits: tuple[int, int], pixels: tuple[int, int]
+    config: "PretrainedConfig", size: tuple[int, int], limits: tuple[int, int], processor: Mapping[str, Any]
 ) -> int:
-    """How many tokens an image of (width, height) becomes, as LLaMA-Factory (data/mm_plugin.py) and the model count.
-
-    limits: image_max_pixels and image_min_pixels of LLaMA-Factory. pixels: least and most of the image processor.
-    """
-    width, height = size
-    for limit, beyond in ((limits[0], 1), (limits[1], -1)):
-        if (width * height - limit) * beyond > 0:
-            scale = math.sqrt(limit / (width * height))
-            width, height = int(width * scale), int(height * scale)
-    width, height = max(width, 28), max(height, 28)
-    if max(width, height) > 200 * min(width, height):
-        width, height = min(width, height * 180), min(height, width * 180)
-    return family_of(config).image_tokens(config.vision_config, width, height, pixels)
+    """lines_of() in all, with what stands between the lines."""
+    lines = lines_of(config, size, limits, processor)
+    return sum(lines) + len(lines) - 1
 
 
 def config(name: str) -> "PretrainedConfig":

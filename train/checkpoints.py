@@ -122,7 +122,8 @@ def _rename_tensors(checkpoint: Path) -> None:
     weights = checkpoint / WEIGHTS[0]
     if (checkpoint / "latest").exists() or not weights.exists():
         return
-    family = FAMILIES.get(read_json(checkpoint / "config.json").get("model_type"))
+    kind = read_json(checkpoint / "config.json").get("model_type")
+    family = next((row for row in FAMILIES.values() if row.model_type == kind), None)
     with weights.open("rb") as old:
         spans, renamed = json.loads(old.read(int.from_bytes(old.read(8), "little"))), {}
         for name, span in spans.items():

@@ -93,11 +93,13 @@ def metrics() -> str:
 
 
 def families() -> str:
-    rows = [
-        (row.title, f"`{row.model_type}`", f"`{row.template}`", ", ".join(f"`{name}`" for name in row.shapes))
-        for row in FAMILIES.values()
-    ]
-    return _table(("family", "`model_type`", "template", "sizes that preflight knows without a download"), rows)
+    rows = []
+    for row in FAMILIES.values():
+        parts = (row.vision, row.text)
+        kind = " with ".join([f"`{row.model_type}`", *(f"`{part}`" for part in parts if part)])
+        keys = "".join(f", `{key}: {str(value).lower()}`" for key, value in row.keys.items())
+        rows.append((row.title, kind, f"`{row.template}`{keys}"))
+    return _table(("family", "`model_type` in `config.json`", "template"), rows)
 
 
 def recipes() -> str:

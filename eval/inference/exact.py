@@ -2,16 +2,16 @@
 
 The valid answers of a scale share beginnings ("rate3-4(Above Fair), rate"), so they form a trie of tokens. After the
 prompt has been read once, all inner nodes of the trie go through the model together: each sees the prompt and its own
-ancestors only (a tree attention mask), at the position it would have if its answer stood alone. An answer's
-log-probability is the sum over its tokens and its end token: equal to scoring each answer alone (tested to 1e-4).
+ancestors only (a tree attention mask), at the position it would have if its answer stood alone. Layers that read tokens
+in their order (convolutions, linear attention) take the nodes depth by depth instead. An answer's log-probability is
+the sum over its tokens and its end token: equal to scoring each answer alone (tested to 1e-4).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-
-from storm.models import family_of
+from transformers import DynamicCache
 
 ROWS = 512  # hidden states that go through the vocabulary's matrix at once: 512 x 152,000 float32 are 0.3 GB
 
@@ -55,22 +55,37 @@ def trie(answers: Mapping[int, Sequence[int]], device: torch.device | str = "cpu
 def log_probabilities(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], answers: Trie) -> torch.Tensor:
     """log P(answer | prompt and image) of each row and answer: float32, (rows, K). Not normalized over the answers.
 
-    batch: what the model's forward takes (input_ids, attention_mask, pixel_values ...), padded on either side.
+    batch: what the model's forward takes (input_ids, attention_mask, pixel_values ...), padded on the left.
     """
     positions, following = _positions(model, batch)
-    prompt = model.model(**batch, **positions, use_cache=True)
-    mask = batch["attention_mask"].bool()
-    last = mask.shape[1] - 1 - mask.flip(1).long().argmax(1)  # of each row, its last token that is no padding
-    hidden = [prompt.last_hidden_state[torch.arange(len(last), device=last.device), last][:, None]]
+    attends = _attends(model.get_decoder().config)
+    # Of whole layers: those with a window keep all of the prompt, too, and the mask hides what is beyond.
+    cache = {"past_key_values": DynamicCache()} if attends else {}
+    prompt = model.model(**batch, **positions, **cache, use_cache=True)
+    mask, hidden = batch["attention_mask"].bool(), [prompt.last_hidden_state[:, -1:]]
     if len(answers.tokens):
-        hidden.append(_grow(model, prompt.past_key_values, mask, following, answers))
+        grow = _together if attends else _step_by_step
+        hidden.append(grow(model, prompt.past_key_values, mask, following, answers))
     return _edges(model, torch.cat(hidden, 1), answers) @ answers.path.T
 
 
+def _attends(text: Any) -> bool:
+    """Whether all layers of a language model attend, so that a mask can make a tree of what they read.
+
+    Convolutions and linear attention read the tokens in their order.
+    """
+    return {*(getattr(text, "layer_types", None) or ())} <= {"full_attention", "sliding_attention"}
+
+
+def _has_mrope(model: torch.nn.Module) -> bool:
+    """Whether a position has three parts (time, height, width), as in Qwen's models."""
+    return hasattr(model.model, "get_rope_index")
+
+
 def _positions(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> tuple[dict, torch.Tensor]:
-    """({"position_ids": ...}, the next text position of each row): 3-D for Qwen's image tokens, else plain."""
+    """({"position_ids": ...}, the next text position of each row)."""
     mask = batch["attention_mask"]
-    if not family_of(model.config).mrope:
+    if not _has_mrope(model):
         plain = (mask.long().cumsum(1) - 1).clamp(min=0)
         return {"position_ids": plain}, plain.amax(1) + 1
     grid = {key: batch[key] for key in ("image_grid_thw",) if key in batch}
@@ -79,23 +94,75 @@ def _positions(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> tup
     return {"position_ids": position_ids}, position_ids.masked_fill(~mask.bool(), -1).amax((0, 2)) + 1
 
 
-def _grow(model, cache, mask: torch.Tensor, following: torch.Tensor, answers: Trie) -> torch.Tensor:
-    """The hidden states behind all inner nodes of each row: (rows, M, hidden size)."""
-    rows, nodes = len(mask), len(answers.tokens)
-    allowed = torch.cat([mask[:, None].expand(-1, nodes, -1), answers.sees.expand(rows, -1, -1)], 2)[:, None]
-    dtype = next(model.parameters()).dtype
-    tree_mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    tree_mask.masked_fill_(~allowed, torch.finfo(dtype).min)
-    positions, family = following[:, None] + answers.depth, family_of(model.config)
-    if family.mrope:
-        positions = positions.expand(3, -1, -1)
-    return getattr(model.model, family.text)(
+def _together(
+    model: torch.nn.Module, cache: Any, mask: torch.Tensor, following: torch.Tensor, answers: Trie
+) -> torch.Tensor:
+    """The hidden states behind all inner nodes of each row, (rows, M, hidden size), in one pass."""
+    rows, text = len(mask), model.get_decoder()
+    positions = following[:, None] + answers.depth
+    read = text(
         input_ids=answers.tokens.expand(rows, -1),
-        attention_mask=tree_mask,
-        position_ids=positions,
+        attention_mask=_tree_masks(model, mask, following, answers),
+        position_ids=positions.expand(3, -1, -1) if _has_mrope(model) else positions,
         past_key_values=cache,
         use_cache=True,
-    ).last_hidden_state
+    )
+    return read.last_hidden_state
+
+
+def _tree_masks(
+    model: torch.nn.Module, mask: torch.Tensor, following: torch.Tensor, answers: Trie
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """What each inner node may look at, to be added to the scores, (rows, 1, M, prompt + M); of each kind of layer, if
+    a model has two."""
+    rows, nodes, text = len(mask), len(answers.tokens), model.get_decoder().config
+    allowed = torch.cat([mask[:, None].expand(-1, nodes, -1), answers.sees.expand(rows, -1, -1)], 2)
+    kinds, window = {*(getattr(text, "layer_types", None) or ())}, getattr(text, "sliding_window", None)
+    full = _added(model, allowed)
+    if not window or kinds == {"full_attention"}:
+        return full
+    # By positions: as transformers has it, a token looks at itself and at the window - 1 tokens before it. A prompt's
+    # tokens stand where they are counted, an image's each with a position of its own.
+    begins = mask.sum(1)[:, None]
+    places = torch.cat([mask.long().cumsum(1) - 1, begins + answers.depth], 1)
+    near = (begins + answers.depth)[:, :, None] - places[:, None] < window
+    slid = _added(model, allowed & near)
+    return {"full_attention": full, "sliding_attention": slid} if kinds else slid
+
+
+def _added(model: torch.nn.Module, allowed: torch.Tensor) -> torch.Tensor:
+    dtype = next(model.parameters()).dtype
+    added = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return added.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
+
+
+def _step_by_step(
+    model: torch.nn.Module, cache: Any, mask: torch.Tensor, following: torch.Tensor, answers: Trie
+) -> torch.Tensor:
+    """As _together(), depth by depth: every node goes on from a copy of what its parent's layers remember."""
+    rows, text = len(mask), model.get_decoder()
+    parents = answers.sees & (answers.depth[:, None] == answers.depth + 1)  # a row for each node: its parent
+    hidden, before = None, None
+    for depth in range(int(answers.depth.max()) + 1):
+        nodes = (answers.depth == depth).nonzero().flatten()
+        # The place of each node's parent in the step before; of the first nodes, the prompt.
+        place = parents[nodes][:, before].long().argmax(1) if depth else torch.zeros_like(nodes)
+        width = len(before) if depth else 1
+        rows_before = torch.arange(rows, device=mask.device)[:, None] * width
+        cache.reorder_cache((rows_before + place).flatten())
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
+        positions = (following + depth)[:, None].expand(-1, len(nodes)).reshape(-1, 1)
+        read = text(
+            input_ids=answers.tokens[nodes].expand(rows, -1).reshape(-1, 1),
+            attention_mask=mask.long().repeat_interleave(len(nodes), 0),
+            position_ids=positions.expand(3, -1, -1) if _has_mrope(model) else positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state.view(rows, len(nodes), -1)
+        if hidden is None:
+            hidden = read.new_empty(rows, len(answers.tokens), read.shape[-1])
+        hidden[:, nodes], before = read, nodes
+    return hidden
 
 
 def _edges(model: torch.nn.Module, hidden: torch.Tensor, answers: Trie) -> torch.Tensor:

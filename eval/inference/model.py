@@ -5,8 +5,9 @@ Any family of storm/models.py, a folder or a name on the hub, with or without an
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import isqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_template_and_fix_tokenizer
@@ -17,12 +18,9 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from eval.inference.settings import Settings
-from storm.models import config, family_of, tokens_of
+from storm.models import config, family_of, lines_of
 from storm.prompts import answers
 from storm.scales import Scale
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred numbers of image tokens
 CHECKED = 2  # prompts of a question that the host encodes, too, before others are made by counting image tokens
@@ -33,9 +31,9 @@ class Loaded(NamedTuple):
     tokenizer: Any
     encoder: UnsupervisedDatasetProcessor
     collator: SFTDataCollatorWith4DAttentionMask
-    prompts: dict[tuple, list[int]]  # (question, tokens of its image) -> tokens
+    prompts: dict[tuple, list[int]]  # (question, lines of tokens of its image) -> tokens
     checked: dict[str, int]  # of a question, how many prompts were equal to the host's; -1: one was not
-    counts: Callable[[tuple[int, int]], int]  # the tokens of an image of (width, height)
+    counts: Callable[[tuple[int, int]], tuple[int, ...]]  # the lines of tokens of an image of (width, height)
 
     def key(self, question: str, size: tuple[int, int]) -> tuple:
         """Of a prompt in `prompts`."""
@@ -51,22 +49,29 @@ class Loaded(NamedTuple):
 def load(settings: Settings, device: torch.device) -> Loaded:
     """Load for prediction. Raises ValueError naming a model that cannot be loaded and the fix; else RuntimeError."""
     name, adapter = settings.model, settings.adapter
-    template = family_of(config(name), name).template
+    family = family_of(config(name), name)
     processors = (Path(name) / f"{kind}_config.json" for kind in ("preprocessor", "processor"))
     if Path(name).is_dir() and not any(path.is_file() for path in processors):
         raise ValueError(f"{name}: no preprocessor_config.json; copy it from the base model's folder")
-    keys = {"model_name_or_path": name, "template": template, "flash_attn": "sdpa"}
+    keys = {"model_name_or_path": name, "template": family.template, **family.keys, "flash_attn": "sdpa"}
     keys |= {"image_max_pixels": settings.image_max_pixels, "cutoff_len": settings.cutoff_len}
     if adapter:
         _check_adapter(adapter, name)
         keys |= {"adapter_name_or_path": adapter, "finetuning_type": "lora"}
     try:
-        return _load(keys, device, torch.bfloat16 if settings.bf16 else None)
+        loaded = _load(keys, device, torch.bfloat16 if settings.bf16 else None)
     except SafetensorError as error:
         raise ValueError(f"{adapter or name}: damaged weights ({error}); copy or download them again") from None
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise RuntimeError(f"{name}: cannot be loaded ({first})") from error
+    side = isqrt(settings.image_max_pixels)
+    try:
+        loaded.counts((side, side))
+    except ValueError as error:
+        fix = str(error).replace("image_max_pixels=", "--image-max-pixels ")
+        raise ValueError(f"--image-max-pixels {settings.image_max_pixels}: for {family.title}, {fix}") from None
+    return loaded
 
 
 def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded:
@@ -82,15 +87,8 @@ def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded
     precision = {"attn_implementation": "sdpa", "compute_dtype": next(model.parameters()).dtype}
     collator = SFTDataCollatorWith4DAttentionMask(template=template, **precision, **modules)
     limits = model_args.image_max_pixels, model_args.image_min_pixels
-    counts = partial(tokens_of, model.config, limits=limits, pixels=_pixels(modules["processor"], model.config))
+    counts = partial(lines_of, model.config, limits=limits, processor=modules["processor"].image_processor.to_dict())
     return Loaded(model, modules["tokenizer"], encoder, collator, {}, {}, counts)
-
-
-def _pixels(processor: Any, config: "PretrainedConfig") -> tuple[int, int]:
-    """The least and most pixels of the image processor, those of the family if its file says none."""
-    size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
-    edges = [size.get(name) for name in ("shortest_edge", "longest_edge")]
-    return tuple(edges) if all(edges) else family_of(config).pixels
 
 
 def _check_adapter(adapter: str, model: str) -> None:
@@ -143,13 +141,13 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     return list(made)
 
 
-def _with_image_tokens(loaded: Loaded, prompt: list[int], count: int) -> list[int] | None:
-    """A prompt with another number of image tokens; None if these do not stand in one place."""
+def _with_image_tokens(loaded: Loaded, prompt: list[int], lines: tuple[int, ...]) -> list[int] | None:
+    """A prompt with another number of image tokens; None if these do not stand in one line."""
     token = loaded.model.config.image_token_id
-    here = [place for place, one in enumerate(prompt) if one == token]
-    if not here or here[-1] - here[0] + 1 != len(here):
+    places = [place for place, other in enumerate(prompt) if other == token]
+    if len(lines) > 1 or not places or places[-1] - places[0] + 1 != len(places):
         return None
-    return [*prompt[: here[0]], *[token] * count, *prompt[here[-1] + 1 :]]
+    return [*prompt[: places[0]], *[token] * lines[0], *prompt[places[-1] + 1 :]]
 
 
 def _encoded(loaded: Loaded, question: str, image: Image.Image) -> list[int]:

@@ -76,8 +76,10 @@ class Rater:
             path = self.settings.media / example.image
             try:
                 path = locate(self.settings.media, example.image, example.file)
-                images[example.id] = load_rgb(path, self.settings.upright)
-            except ImageFault as fault:
+                image = load_rgb(path, self.settings.upright)
+                self.loaded.counts(image.size)
+                images[example.id] = image
+            except (ImageFault, ValueError) as fault:  # ValueError: a shape that the family cannot take
                 errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
         return images, errors
 

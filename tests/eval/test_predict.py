@@ -316,7 +316,7 @@ def bad(world) -> Path:
         ("bad/gone", "spaq_test.jsonl", "out", "bad/gone: ", "hf download"),
         ("bad/empty", "spaq_test.jsonl", "out", "bad/empty: ", "config.json"),
         ("bad/bare", "spaq_test.jsonl", "out", "bad/bare: ", "copy it from the base model's folder"),
-        ("bad/strange", "spaq_test.jsonl", "out", "bad/strange: ", "qwen2_5_vl"),
+        ("bad/strange", "spaq_test.jsonl", "out", "bad/strange: ", "Qwen2.5-VL"),
         ("bad/cut", "spaq_test.jsonl", "out", "bad/cut: ", "download"),
         ("bad/weightless", "spaq_test.jsonl", "out", "bad/weightless: ", "out/output.log"),
     ],

@@ -23,7 +23,8 @@ PAUSE = 0
 cuda = Names(is_available=lambda: False, empty_cache=lambda: None)
 sys.modules["torch"] = Names(Tensor=None, cuda=cuda, device=lambda *_: Names(type="cpu"), OutOfMemoryError=OutOfMemory)
 sys.modules["eval.inference.exact"] = Names(Trie=None, log_probabilities=None, trie=None)
-functions = dict(answer_ids=None, batch=None, generate=None, load=print, collate=lambda *_: {"x": 1})
+functions = dict(answer_ids=None, batch=None, generate=None, collate=lambda *_: {"x": 1})
+functions["load"] = lambda *_: Names(counts=lambda size: (1,))
 sys.modules["eval.inference.model"] = Names(Loaded=None, **functions)
 
 from eval import predict

@@ -180,6 +180,7 @@ def test_no_gpu_and_too_small_a_gpu(tiny):
         ([], "; do_sample=false"),
         (["do_sample=false", "max_new_tokens=8"], "max_new_tokens=8 "),
         (["do_sample=false", "eval_on_each_dataset=true"], "eval_on_each_dataset"),
+        (["do_sample=false", "crop_to_patches=true"], "crop_to_patches"),
         (["do_sample=false", "predict_with_generate=false"], "LLaMA-Factory refuses the recipe: Please enable `pred"),
     ],
 )

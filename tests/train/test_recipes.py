@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from data_prep.registry import dataset_info
 from eval.scoring import paper
 from storm.datasets import DATASETS, SCALES
-from storm.models import FAMILIES, SHAPES
+from storm.model_shapes import SHAPES
+from storm.models import family_of
 from storm.prompts import STRATEGIES, answers, question
 from storm.rows import dataset_and_part
 from tests.helpers.paths import ROOT
@@ -150,11 +151,11 @@ def test_every_strategy_trains_on_its_own_rows():
     assert len(in_paper) == len(rows) and in_paper <= trained
 
 
-@each([path for path in TRAIN if RECIPES[path]["model_name_or_path"] in SHAPES])
+@pytest.mark.slow  # imports transformers
+@each([path for path in TRAIN + PREDICT if RECIPES[path]["model_name_or_path"] in SHAPES])
 def test_the_template_is_that_of_the_models_family(path):
-    name = RECIPES[path]["model_name_or_path"]
-    [family] = [family for family in FAMILIES.values() if name in family.shapes]
-    assert RECIPES[path]["template"] == family.template
+    family = family_of(SHAPES[RECIPES[path]["model_name_or_path"]]())
+    assert RECIPES[path]["template"] == family.template and family.keys.items() <= RECIPES[path].items()
 
 
 def test_the_readme_lists_exactly_the_recipes_there_are():

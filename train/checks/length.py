@@ -36,7 +36,10 @@ def check_length(job: Job) -> Checked:
         return job, []
     limit, pixels = job.parsed.data.cutoff_len, job.parsed.model.image_max_pixels
     tokens, square = image_tokens(job), math.isqrt(pixels)
-    image = max((tokens(*size) for size in job.image_sizes), default=tokens(square, square))
+    try:
+        image = max((tokens(*size) for size in job.image_sizes), default=tokens(square, square))
+    except ValueError as error:
+        return job, [Finding("error", "cutoff_len", f"{family_of(job.config).title}: {error}")]
     texts = {text: scan for scan in job.scans for text in scan.texts}
     try:
         if not texts:
@@ -47,15 +50,16 @@ def check_length(job: Job) -> Checked:
         job = replace(job, longest=Longest(min(image, limit), max(limit - image, 0)))
         return job, [Finding("warning", "cutoff_len", f"not checked: {error}; see the errors")]
 
+    around = family_of(job.config).around
+
     def total(text: Text, image: int) -> int:
-        # Qwen writes a token before and one behind an image, LLaVA none.
-        return counts[text].prompt + counts[text].answer + text.images * (image + 2)
+        return counts[text].prompt + counts[text].answer + text.images * (image + around)
 
     text = max(counts, key=lambda text: total(text, image))
     longest = Longest(text.images * image, total(text, image) - text.images * image)
     bound = "" if exact else "at most "
     about = f"{bound}{sum(longest):,} tokens, {longest.image:,} of the image and {bound}{longest.text:,} of text"
-    worst = max(tokens(min(pixels // height, 200 * height), height) for height in range(1, square + 1))
+    worst = max(_fitting(tokens, min(pixels // height, 200 * height), height) for height in range(1, square + 1))
     findings = []
     if sum(longest) > limit:
         about = f"{texts[text].stanza.file}: {about}, but cutoff_len is {limit:,}"
@@ -71,6 +75,14 @@ def check_length(job: Job) -> Checked:
         text = f"{text}; max_new_tokens={answer + 1}"
         findings.append(Finding("error" if exact else "warning", "cutoff_len", text))
     return replace(job, longest=longest), findings or [Finding("ok", "cutoff_len", f"{about}; {limit:,} fit")]
+
+
+def _fitting(tokens: Callable[[int, int], int], width: int, height: int) -> int:
+    """Tokens of an image, 0 for one that the family cannot take, whatever cutoff_len is."""
+    try:
+        return tokens(width, height)
+    except ValueError:
+        return 0
 
 
 def _count(parsed: Parsed, texts: Iterable[Text]) -> tuple[dict[Text, Counted], bool]:
@@ -101,16 +113,13 @@ def _count(parsed: Parsed, texts: Iterable[Text]) -> tuple[dict[Text, Counted], 
 
 def image_tokens(job: Job) -> Callable[[int, int], int]:
     """A function (width, height) -> tokens of an image, as LLaMA-Factory (data/mm_plugin.py) and the model count."""
-    family, model = family_of(job.config), job.parsed.model
-    pixels = family.pixels  # least and most after the model's resizing, if its file is not there
-    if any(pixels):  # else every image gets one size
-        with quiet(), suppress(OSError, ValueError):
-            from transformers import AutoImageProcessor
+    model, processor = job.parsed.model, {}
+    with quiet(), suppress(OSError, ValueError):
+        from transformers import AutoImageProcessor
 
-            size = AutoImageProcessor.from_pretrained(model.model_name_or_path, local_files_only=True).size
-            pixels = size["shortest_edge"], size["longest_edge"]
+        processor = AutoImageProcessor.from_pretrained(model.model_name_or_path, local_files_only=True).to_dict()
 
     def tokens(width: int, height: int) -> int:
-        return tokens_of(job.config, (width, height), (model.image_max_pixels, model.image_min_pixels), pixels)
+        return tokens_of(job.config, (width, height), (model.image_max_pixels, model.image_min_pixels), processor)
 
     return tokens

@@ -92,18 +92,18 @@ def predicting_need(job: Job) -> Need:
     """What generating for a batch of the longest row takes: weights, the cache of keys and values, and one layer."""
     text, parsed = job.config.get_text_config(), job.parsed
     batch, tokens = parsed.training.per_device_eval_batch_size, sum(job.longest) + parsed.generating.max_new_tokens
-    pairs = 2 * text.num_hidden_layers * text.num_key_value_heads * (text.hidden_size // text.num_attention_heads)
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    pairs = 2 * text.num_hidden_layers * text.num_key_value_heads * head
     layer = max(_activations(1, *stack[1:], True) for stack in _stacks(job.config, job.longest))
     return Need(2 * job.count.all, 0, 0, batch * (2 * pairs * tokens + layer), batch * text.vocab_size * 4)
 
 
 def _stacks(config: Any, longest: Longest) -> list[tuple[int, int, int, int]]:
     """(layers, width, width of the MLP, positions of a row) of the language model and of the vision tower."""
-    text, vision, family = config.get_text_config(), config.vision_config, family_of(config)
-    patches = getattr(vision, family.merge) ** 2 if family.merge else 1  # of an image token
+    text, family = config.get_text_config(), family_of(config)
     return [
         (text.num_hidden_layers, text.hidden_size, text.intermediate_size, sum(longest)),
-        (getattr(vision, family.depth), vision.hidden_size, vision.intermediate_size, longest.image * patches),
+        (*family.tower(config.vision_config), round(longest.image * family.patches(config))),
     ]
 
 

@@ -39,9 +39,13 @@ def check_model(job: Job) -> Checked:
         if not (path / "adapter_config.json").is_file() or _broken(path, "adapter_model"):
             findings.append(Finding("error", "model", f"{path}: {rule}"))
     if template != family.template:
-        text = f"template={template} is not that of {family.model_type} models; template={family.template}"
+        text = f"template={template} is not that of {family.title} models; template={family.template}"
         findings.append(Finding("error", "model", text))
-    return replace(job, config=model), findings or [Finding("ok", "model", f"{name}: {family.model_type}, whole")]
+    for key, value in family.keys.items():
+        if job.recipe.get(key) != value:
+            text = f"{family.title} models are asked with {key}={str(value).lower()}, as eval/predict.py does"
+            findings.append(Finding("error", "model", f"{text}; {key}={str(value).lower()}"))
+    return replace(job, config=model), findings or [Finding("ok", "model", f"{name}: {family.title}, whole")]
 
 
 def _weights(name: str) -> list[Finding]:

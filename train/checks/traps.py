@@ -11,6 +11,8 @@ LIMITS = {
     "learning_rate": (lambda value: value > 0, "more than 0, else nothing is learned"),
     "warmup_ratio": (lambda value: 0 <= value <= 1, "a share of the steps, from 0 to 1"),
 }
+# Keys that change the tokens of an image, which eval/predict.py has no option for.
+CUT_UP = ("crop_to_patches", "image_do_pan_and_scan")
 BATCHES = ("per_device_train_batch_size", "gradient_accumulation_steps", "per_device_eval_batch_size")
 
 
@@ -49,6 +51,9 @@ def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
         warnings.append("packing lets positions run on from one sample to the next; packing=false or neat_packing=true")
     if (rows := good.get("max_samples")) is not None and rows > 0:
         warnings.append(f"max_samples={rows} takes the first {rows} rows of each dataset; leave it out for a whole run")
+    for key in CUT_UP:
+        if recipe.get(key):
+            errors.append(f"{key} cuts images up, and eval/predict.py would ask without it; leave it out")
     for key in BATCHES:
         if isinstance(value := good.get(key, 1), int) and value < 1:
             errors.append(f"{key}={value}: write 1 or more")

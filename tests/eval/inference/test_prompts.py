@@ -42,7 +42,7 @@ def test_a_count_that_is_wrong_is_found_and_the_host_asked(loaded):
 
     from eval.inference import model
 
-    wrong = loaded._replace(prompts={}, checked={}, counts=lambda size: size[0])
+    wrong = loaded._replace(prompts={}, checked={}, counts=lambda size: (size[0],))
     for size in SIZES[2:]:
         image = Image.new("RGB", size)
         assert model.prompt(wrong, "<image> How good?", image) == model._encoded(wrong, "<image> How good?", image)

@@ -1,0 +1,166 @@
+"""Every model family, as a tiny random model: LLaMA-Factory trains it, and plain forward passes check its answers."""
+
+import json
+import random
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from eval.inference import model
+from eval.inference.exact import log_probabilities, trie
+from eval.inference.settings import Settings
+from storm.datasets import SCALES
+from storm.models import FAMILIES, family_of
+from storm.prompts import question
+from storm.scales import IQA
+from tests.helpers.tiny_models import LAYERS, save
+from tests.helpers.training import make_inputs, settings, train
+
+pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
+PIXELS = 12544
+SIZES = ((56, 56), (112, 84), (200, 64))  # width, height of the images of a batch
+QUESTIONS = (IQA, "cot"), (SCALES["adience"], "text"), (SCALES["utk"], "cot")
+
+
+def picture(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    width, height = size
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("families")
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    @cache
+    def load(name: str) -> model.Loaded:
+        base = save(name, folder / name)
+        return model.load(Settings(model=str(base), image_max_pixels=PIXELS, cutoff_len=4096), torch.device("cpu"))
+
+    return load
+
+
+def alone(rater: model.Loaded, text: str, image: Image.Image, answer: list[int]) -> float:
+    """log P of one answer by a plain forward pass over prompt and answer; the model itself computes the positions."""
+    row = model.collate(rater, [text], [image])
+    begin, more = row["input_ids"].shape[1], torch.ones(1, len(answer), dtype=torch.long)
+    row["attention_mask"] = torch.cat([row["attention_mask"], more], 1)
+    if "token_type_ids" in row:  # an answer is text, and the last token of a prompt, too
+        row["token_type_ids"] = torch.cat([row["token_type_ids"], row["token_type_ids"][:, -1:] * more], 1)
+    row["input_ids"] = torch.cat([row["input_ids"], torch.tensor([answer])], 1)
+    rater.model.model.rope_deltas = None
+    with torch.inference_mode():
+        logp = rater.model(**row).logits[0, begin - 1 :].double().log_softmax(1)
+    return sum(float(logp[place, token]) for place, token in enumerate(answer))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_exact_is_equal_to_scoring_each_answer_alone_in_a_mixed_batch(loaded, name):
+    rater, images = loaded(name), [picture(size) for size in SIZES]
+    for scale, strategy in QUESTIONS:
+        texts = [question(scale, strategy) + " Look well, and rate it." * number for number in range(len(SIZES))]
+        answer_ids = model.answer_ids(rater, scale, strategy)
+        batch = model.collate(rater, texts, images)
+        assert (batch["attention_mask"] == 0).any(), "rows of different lengths"
+        exact = log_probabilities(rater.model, batch, trie(answer_ids))
+        assert exact.shape == (3, len(answer_ids)) and exact.dtype == torch.float32
+        assert exact.exp().sum(1).max() < 1 and exact.std() > 0.1
+        few = list(answer_ids)[:: max(1, len(answer_ids) // 4)]
+        for row, (text, image) in enumerate(zip(texts, images)):
+            for label in few:
+                expected = alone(rater, text, image, answer_ids[label])
+                assert float(exact[row, list(answer_ids).index(label)]) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_prompts_by_the_size_of_an_image_are_the_hosts(loaded, name):
+    rater, rng = loaded(name), random.Random(0)
+    sizes = [*SIZES, (64, 200), (500, 30), *((rng.randint(20, 300), rng.randint(20, 300)) for _ in range(12))]
+    for size in sizes:
+        image = Image.new("RGB", size)
+        assert model.prompt(rater, question(IQA, "cot"), image) == model._encoded(rater, question(IQA, "cot"), image)
+    assert rater.checked[question(IQA, "cot")] >= 0, "the number of image tokens was not the host's"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_row_names_the_model_and_its_tower(loaded, name):
+    config = loaded(name).model.config
+    family = family_of(config)
+    assert family is FAMILIES[name]
+    layers, width, inner = family.tower(config.vision_config)
+    assert layers == LAYERS and width == 64 and inner >= 128 and family.patches(config) >= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_saved_weights_get_the_names_that_they_have_in_memory(loaded, folder, name):
+    """Else a training without DeepSpeed goes on with the weights that it began with (train/checkpoints.py)."""
+    with safe_open(folder / name / "model.safetensors", "pt") as file:
+        saved = list(file.keys())
+    for pattern, replacement in FAMILIES[name].in_memory:
+        saved = [re.sub(pattern, replacement, key) for key in saved]
+    assert set(loaded(name).model.state_dict()) == set(saved)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return make_inputs(tmp_path_factory.mktemp("rows"), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_trains_and_its_greedy_text_is_the_hosts(loaded, inputs, folder, name):
+    loaded(name)
+    family, rows, runs = FAMILIES[name], [], folder / "runs"
+    runs.mkdir(exist_ok=True)
+    same = {"model_name_or_path": str(folder / name), "template": family.template, **family.keys}
+    same |= {"image_max_pixels": PIXELS, "flash_attn": "sdpa", "cutoff_len": 1024}
+    trained = settings(inputs, runs / name, "max_steps=2") | same | {"deepspeed": None, "learning_rate": 1e-4}
+    code, output = train(trained)
+    assert code == 0, output[-3000:]
+    history = json.loads((runs / name / "trainer_state.json").read_text())["log_history"]
+    losses = [line["loss"] for line in history if "loss" in line]
+    assert len(losses) == 2 and all(0 < loss < 30 for loss in losses)
+    predicted = {key: value for key, value in trained.items() if key not in ("do_train", "dataset")}
+    predicted |= {"model_name_or_path": str(runs / name), "output_dir": str(runs / f"{name}_predict")}
+    predicted |= {"do_predict": True, "predict_with_generate": True, "eval_dataset": "demo_train", "do_sample": False}
+    code, output = train(predicted | {"max_samples": 8, "per_device_eval_batch_size": 4, "max_new_tokens": 12})
+    assert code == 0, output[-3000:]
+    host = (runs / f"{name}_predict" / "generated_predictions.jsonl").read_text().splitlines()
+    rater = model.load(Settings(model=str(runs / name), image_max_pixels=PIXELS, cutoff_len=1024), torch.device("cpu"))
+    rows = [json.loads(line) for line in (inputs / "demo_train.jsonl").read_text().splitlines()[:8]]
+    ours = []
+    for block in (rows[:4], rows[4:]):
+        texts = [row["conversations"][0]["value"] for row in block]
+        batch = model.collate(rater, texts, [Image.open(Path(inputs, row["images"][0])) for row in block])
+        ours += model.generate(rater, batch, 12)
+    assert ours == [json.loads(line)["predict"] for line in host]
+    assert len(set(ours)) > 1, "the same text for every image says little"
+
+
+def test_an_image_that_would_be_cut_up_is_refused_before_the_first_row(loaded, folder):
+    """LLaMA-Factory counts the tokens of the first tile only."""
+    rater = loaded("lfm2_vl")
+    with pytest.raises(ValueError, match="--image-max-pixels 262144"):
+        model.load(Settings(model=str(folder / "lfm2_vl"), image_max_pixels=1_003_520), torch.device("cpu"))
+    assert rater.counts((100, 100)) and rater.counts((512, 512))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [({"model_type": "gemma2"}, "PaliGemma"), ({"model_type": "gemma", "vocab_size": 9}, "")]
+)
+def test_only_the_language_models_that_were_tested_are_of_a_family(text, named):
+    from transformers import PaliGemmaConfig
+
+    config = PaliGemmaConfig(text_config=text)
+    if named:
+        with pytest.raises(ValueError, match="gemma2.*PaliGemma"):
+            family_of(config)
+    else:
+        assert family_of(config) is FAMILIES["paligemma"]
