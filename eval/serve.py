@@ -8,28 +8,19 @@ rated together. It serves this machine only, unless --host says otherwise, and f
 """
 
 import argparse
-import os
 import signal
-import socket
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.inference.settings import Settings, scale_called, trained_upright
+from eval.serving.running import LOCAL, Limits, address, bound, check_host, hosts, key_of, load_rater, run, started
 from storm.datasets import BY_SCALE_NAME
 from storm.options import Parser, one_of, port, positive, until_stopped
 from storm.prompts import STRATEGIES, strategy_of
 
 if TYPE_CHECKING:
-    from eval.inference.rater import Rater
     from eval.serving.questions import Known
-
-BATCH = {"cuda": 32, "cpu": 8}  # rows at once by device, as eval/predict.py
-QUEUE, QUESTIONS, BODY = 256, 16, 20_000_000  # our choices; a photograph of 12 megapixels has 5 MB
-DECODERS = 4  # images decoded at once at most: our choice, each may take 0.5 GB
-LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def arguments() -> Parser:
@@ -54,10 +45,16 @@ def arguments() -> Parser:
     add("--allow-url-images", action="store_true", help="fetch images from web addresses in requests")
     add("--batch-size", type=positive, metavar="N", help="questions rated at once (default: 32 on a GPU, 8 without)")
     text = "questions that may wait; more get status 429 (default: %(default)s)"
-    add("--queue", type=positive, default=QUEUE, metavar="N", help=text)
+    add("--queue", type=positive, default=Limits().queue, metavar="N", help=text)
     text = "questions of a request at most (default: %(default)s)"
-    add("--max-questions", type=positive, default=QUESTIONS, metavar="N", help=text)
-    add("--max-body", type=positive, default=BODY, metavar="BYTES", help="of a request at most (default: %(default)s)")
+    add("--max-questions", type=positive, default=Limits().max_questions, metavar="N", help=text)
+    add(
+        "--max-body",
+        type=positive,
+        default=Limits().max_body,
+        metavar="BYTES",
+        help="of a request at most (default: %(default)s)",
+    )
     return parser
 
 
@@ -70,81 +67,25 @@ def known_of(args: argparse.Namespace) -> "Known":
     return Known(tuple(scales.values()), args.strategy, upright, args.upright)
 
 
-def key_of(args: argparse.Namespace) -> str:
-    """The key of --api-key-env, "" without it. Raises ValueError for a variable that is not set."""
-    if not args.api_key_env:
-        return ""
-    key = os.environ.get(args.api_key_env, "")
-    if not key.strip() or not key.isascii() or not key.isprintable():
-        fix = f"export {args.api_key_env}=..."
-        raise ValueError(f"--api-key-env {args.api_key_env}: the variable holds no key of ASCII letters; {fix}")
-    return key
-
-
-def bound(host: str, number: int) -> socket.socket:
-    """A socket at that address, which does not listen yet. Raises ValueError in one line."""
-    try:
-        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
-        place = socket.socket(family, kind, protocol)
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(address)
-    except OSError as error:
-        raise ValueError(f"{host}, port {number}: {error.strerror or error}; choose another --host or --port") from None
-    return place
-
-
-def load_rater(args: argparse.Namespace) -> "Rater":
-    """The model, loaded. What the libraries print goes to a log, which is kept only after an error that names it."""
-    from eval.inference.quiet import quiet
-
-    log = Path(tempfile.mkstemp(prefix="storm_", suffix=".log")[1])
-    with quiet(log):
-        import torch
-
-        from eval.inference.model import load
-        from eval.inference.rater import Rater
-        from eval.serving.limits import CUTOFF
-
-        size = {"image_max_pixels": args.image_max_pixels, "cutoff_len": CUTOFF, "bf16": args.bf16}
-        settings = Settings(args.model, adapter=args.adapter, **size)
-        rater = Rater(load(settings, torch.device("cuda" if torch.cuda.is_available() else "cpu")), settings)
-    log.unlink()
-    return rater
-
-
 def serve(args: argparse.Namespace) -> None:
     """Serves until Ctrl-C or SIGTERM. Raises ValueError or OSError for what stands in the way."""
-    from concurrent.futures import ThreadPoolExecutor
+    from eval.serving.app import create
 
-    import uvicorn
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
-    from eval.serving.app import Serving, create
-    from eval.serving.batching import Batcher
-    from eval.serving.limits import Admission
-    from eval.serving.metrics import Metrics
-
-    known, key = known_of(args), key_of(args)
+    known, key = known_of(args), key_of(args.api_key_env)
     with bound(args.host, args.port) as place:
-        rater, metrics = load_rater(args), Metrics()
-        size = args.batch_size or BATCH[next(rater.loaded.model.parameters()).device.type]
-        batcher = Batcher(rater, known.scales, size, args.queue, metrics)
-        admission, name = Admission(args.queue + size, args.max_body), Path(args.adapter or args.model).name
-        decoders = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
-        serving = Serving(name, known, batcher, admission, metrics, decoders, args.max_questions, key)
-        app = create(serving._replace(urls=args.allow_url_images))
-        local = args.host in LOCAL
-        if local:  # a page of another site, whose name was made to point here, cannot ask
-            app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "["])  # "[::1]" at ":"
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
+        size = {"image_max_pixels": args.image_max_pixels, "bf16": args.bf16}
+        rater = load_rater(Settings(args.model, adapter=args.adapter, **size))
+        limits = Limits(args.batch_size, args.queue, args.max_questions, args.max_body, args.allow_url_images)
+        serving = started(rater, known, key, limits)
+        app = create(serving)
+        if args.host in LOCAL:
+            check_host(app, hosts(args.host))
         elif not key:
             print(f"warning: --host {args.host} without --api-key-env: everybody can ask", file=sys.stderr)
-        config = uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", server_header=False)
-        host = f"[{args.host}]" if ":" in args.host else args.host
         scales = ", ".join(scale.name for scale in known.scales)
-        print(f"{name} at http://{host}:{args.port}/v1, scales: {scales}. Ctrl-C ends it.", flush=True)
-        # uvicorn answers what it has begun, and then raises the signal again: both end as Ctrl-C does.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        uvicorn.Server(config).run([place])
+        print(f"{serving.name} at {address(args.host, args.port)}/v1, scales: {scales}. Ctrl-C ends it.", flush=True)
+        run(app, place)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

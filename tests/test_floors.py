@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 
 FLOORS = {"storm": 0, "data_prep": 1, "demo": 1, "eval": 2, "train": 3, "bench": 4}
 # Within eval, a package imports only from those before it; the commands import all of them.
-EVAL = ("eval.servers", "eval.inference", "eval.scoring", "eval.report_page", "eval.app_page", "eval.serving")
+EVAL = ("eval.servers", "eval.inference", "eval.scoring", "eval.report_page", "eval.serving", "eval.app_page")
 FILES = sorted(path for folder in FLOORS for path in (ROOT / folder).rglob("*.py"))
 
 

@@ -8,7 +8,6 @@ anybody: such a name gets a ' before it, and control characters stand as their c
 
 import csv
 import io
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,11 +22,11 @@ from storm.scales import Scale
 from storm.text import harmless, printable
 
 if TYPE_CHECKING:
+    from eval.app_page.queued import Queued
     from eval.inference.rater import Rater
 
 BLOCK = 8  # photographs at once: our choice, so that progress is seen
 SHOWN = 100  # rows on the page; the csv has all
-FAILED = "the model failed on this photograph; the program's own output says why"
 
 
 class Batch(NamedTuple):
@@ -38,7 +37,7 @@ class Batch(NamedTuple):
 
 
 def rate_batch(
-    rater: "Rater",
+    rater: "Rater | Queued",
     uploads: Sequence[Photograph],
     scale: Scale,
     strategy: str,
@@ -60,16 +59,10 @@ def rate_batch(
     return Batch(_summary(photos, rows, left_out), _warning(rows), _for_page(photos, rows, scale, strategy), str(path))
 
 
-def _rated(rater: "Rater", block: Sequence[Photograph], scale: Scale, strategy: str) -> list[dict]:
-    """A row for each photograph. Where the model fails on a block, its photographs are rated one by one."""
+def _rated(rater: "Rater | Queued", block: Sequence[Photograph], scale: Scale, strategy: str) -> list[dict]:
+    """A row for each photograph."""
     examples = [Example(str(n), "page", photo.path, scale.lo, scale, strategy) for n, photo in enumerate(block)]
-    try:
-        rows = rater.rate(examples)
-    except RuntimeError as error:  # torch's, out of memory for one
-        if len(block) > 1:
-            return [row for photo in block for row in _rated(rater, [photo], scale, strategy)]
-        print(f"{printable(block[0].name)}: {error}", file=sys.stderr)
-        return [{"error": FAILED}]
+    rows = rater.rate(examples)
     return [row | {"error": reason(row, photo.path)} if "error" in row else row for row, photo in zip(rows, block)]
 
 

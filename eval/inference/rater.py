@@ -42,7 +42,7 @@ class Rater:
 
     def prepare(self, block: Sequence[Example]) -> Prepared:
         """What needs no model: images are read, and made into its inputs."""
-        images, errors = self._images(block)
+        images, errors = self.images(block)
         readable = [example for example in block if example.id in images]
         questions = [example.question for example in readable]
         inputs = collate(self.loaded, questions, [images[e.id] for e in readable]) if readable else None
@@ -69,7 +69,7 @@ class Rater:
 
         return self._in_pieces(block, inputs)
 
-    def _images(self, block: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, dict]]:
+    def images(self, block: Sequence[Example]) -> tuple[dict[str, Image.Image], dict[str, dict]]:
         """id -> image, and id -> what a row says of an image that cannot be read."""
         images, errors = {}, {}
         for example in block:

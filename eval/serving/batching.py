@@ -56,8 +56,10 @@ class Batcher:
         return len(self.jobs) / self.rate
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue all of them. Raises Refused (429) if they do not fit."""
+        """Queue all of them. Raises Refused: 429 if they do not fit, 503 after stop()."""
         with self.changed:
+            if self.ends:
+                raise Refused(503, "ending", "the server is ending")
             if len(self.jobs) + len(jobs) > self.most:
                 raise full(f"{len(self.jobs)} questions wait for the model", self.wait())
             self.jobs.extend(jobs)

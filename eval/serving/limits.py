@@ -102,7 +102,7 @@ async def read_body(request: Request, admission: Admission, body: bytearray, wai
         raise Refused(408, "timeout", f"the body did not arrive within {SECONDS} seconds") from None
     request.state.read = True
     if sum(body.count(sign) for sign in (b",", b"[", b"{")) > VALUES:
-        raise bad(f"the body holds more than {VALUES:,} values; send fewer questions or levels")
+        raise bad(f"the body holds more than {VALUES:,} values; send fewer questions, levels or photographs")
 
 
 async def throw_away(request: Request) -> None:

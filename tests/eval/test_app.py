@@ -9,7 +9,6 @@ from eval.app_page import choices
 from eval.app_page.choices import MAX_LEVELS, TYPED
 from eval.app_page.policy import OnlyThisServer
 from eval.app_page.result import result_of
-from eval.app_page.uploads import Photograph
 from eval.inference.settings import scale_called
 from storm.custom_scale import load, read
 from storm.datasets import SCALES
@@ -51,8 +50,7 @@ def test_the_question_with_scale_is_the_one_that_was_trained(name, strategy):
         asked.extend(example.question for example in block)
         return [row(block[0].scale, strategy, [1.0] + [0.0] * (len(trained.fine) - 1))]
 
-    one, _ = app.functions(SimpleNamespace(rate=rate, tries={}), offered, strategy)
-    one("a.png", offered[title])
+    app.rate(SimpleNamespace(rate=rate), "a.png", offered[title], strategy)
     assert asked == [question(trained, strategy)]
     assert len(set(offered.values())) == len(offered)  # none is there twice
 
@@ -171,47 +169,13 @@ def test_examples(tmp_path, monkeypatch):
         app.photographs(tmp_path / "gone")
 
 
-class OutOfMemory:
-    """A rater without memory."""
-
-    def __init__(self):
-        self.tries = {}
-
-    def rate(self, block):
-        self.tries = {(example.scale, example.strategy): "a trie" for example in block}
-        raise RuntimeError("CUDA out of memory")
-
-
-def test_no_users_levels_stay_in_memory(capsys):
-    rater = OutOfMemory()
-    trained, typed = load(APPEAL).scale, choices.typed_scale("desks", "Messy\nTidy")
-    one, _ = app.functions(rater, choices.choices(trained), "cot")
-    for kept in (IQA, trained):
-        with pytest.raises(ValueError):
-            one("a.png", kept)
-        assert rater.tries == {(kept, "cot"): "a trie"}
-    with pytest.raises(ValueError):
-        one("a.png", typed)
-    assert rater.tries == {}
-    assert "CUDA out of memory" in capsys.readouterr().err  # for who runs the program
+def test_without_a_photograph_there_is_nothing_to_rate():
     with pytest.raises(ValueError, match="choose a photograph"):
-        one(None, trained)
-
-
-def test_no_users_levels_stay_in_memory_after_a_batch(tmp_path):
-    rater = OutOfMemory()
-    rater.settings = SimpleNamespace(media=tmp_path)
-    _, many = app.functions(rater, choices.choices(None), "cot")
-    photo = Photograph("a.png", "a.png")
-    done = many([photo], choices.typed_scale("desks", "Messy\nTidy"), lambda done, count: None)
-    assert rater.tries == {}
-    assert done.rows[0][3]  # the model failed
+        app.rate(Unreadable(), None, IQA, "cot")
 
 
 class Unreadable:
     """A rater that cannot read the photograph."""
-
-    tries: dict = {}
 
     def rate(self, block):
         return [{"predict": "", "error": f"{block[0].image}: 0 bytes"}]
@@ -227,6 +191,14 @@ def test_what_stands_in_the_way_is_one_line(tmp_path, capsys):
     assert app.main(["--model", "m", "--examples", str(tmp_path / "gone")]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path / "gone") in error and error.count("\n") == 1
+
+
+def test_what_stands_in_the_way_of_serving_is_one_line(monkeypatch, capsys):
+    monkeypatch.delenv("STORM_NO_KEY", raising=False)
+    for words in (["--allow-host", "http://x"], ["--api-key-env", "STORM_NO_KEY"], ["--host", "no.such.host.invalid"]):
+        assert app.main(["--model", "gone", *words]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("error: ") and words[1] in error
 
 
 def test_every_answer_has_the_policy_of_this_server_only():

@@ -145,22 +145,6 @@ def test_a_zip_is_deleted_when_it_is_rated(tmp_path):
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {tmp_path / "z", Path(done.csv)}
 
 
-class FailsOnOne(Reader):
-    """A rater whose memory one of the photographs does not fit."""
-
-    def rate(self, block):
-        if any(Path(example.image).read_text() == "huge" for example in block):
-            raise RuntimeError("CUDA out of memory")
-        return super().rate(block)
-
-
-def test_one_photograph_on_which_the_model_fails_costs_no_other(tmp_path, capsys):
-    done = rate_batch(FailsOnOne(tmp_path), photos(tmp_path, a="one", b="huge", c="two"), APPEAL, "cot", quiet)
-    assert [bool(line["error"]) for line in lines(done.csv)] == [False, True, False]
-    assert [line["value"] for line in lines(done.csv)] == ["3.56", "", "3.56"]
-    assert "b.png: CUDA out of memory" in capsys.readouterr().err
-
-
 def test_little_mass_is_a_warning(tmp_path):
     uploads = photos(tmp_path, a="one", b="two", c="broken")
     assert "2 of 2" in rate_batch(Reader(tmp_path, mass=0.49), uploads, APPEAL, "cot", quiet).warning
