@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -27,12 +28,14 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, PretrainedConfig, Qwen2_5_VLConfig
 
 from demo import model as demo
-from eval.inference.exact import log_probabilities, trie
+from eval.inference import exact
+from eval.inference.exact import answer_trie, log_probabilities
 from eval.inference.model import Loaded, answer_ids, batch, generate, load
 from eval.inference.quiet import quiet
 from eval.inference.rater import Rater
 from eval.inference.run import blocks
 from eval.inference.settings import Settings
+from eval.inference.trie import Trie, trie
 from storm import models
 from storm.datasets import SCALES
 from storm.files import read_json, write_json
@@ -92,6 +95,17 @@ def prepare(case: Case, folder: str) -> Loaded:
     return loaded._replace(model=model.eval())
 
 
+def reading(count: int, model: torch.nn.Module, rows: dict, answers: Trie) -> torch.Tensor:
+    """log_probabilities() as if so many ages of each row were likely: a random model finds all of them alike."""
+
+    def likely(logp: torch.Tensor, mass: torch.Tensor, unread: float) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = logp.argsort(1, descending=True)[:, : 0 if (logp == -torch.inf).any() else count]
+        return chosen, torch.ones_like(chosen, dtype=torch.bool)
+
+    with mock.patch.object(exact, "_likely", likely):
+        return log_probabilities(model, rows, answers)
+
+
 def contenders(loaded: Loaded, side: int, size: int, count: int, trained: bool) -> dict[str, Callable[[], object]]:
     """Name -> answers `count` images of `side` pixels, `size` at once, whose inputs are ready."""
     model, rng = loaded.model, np.random.default_rng(0)
@@ -103,7 +117,8 @@ def contenders(loaded: Loaded, side: int, size: int, count: int, trained: bool) 
 
     iqa, ages, single = inputs(IQA, size), inputs(AGES, size), inputs(IQA, 1)
     answers = answer_ids(loaded, IQA, "cot")
-    few, many = trie(answers, DEVICE), trie(answer_ids(loaded, AGES, "cot"), DEVICE)
+    few, many = answer_trie(model, answers), answer_trie(model, answer_ids(loaded, AGES, "cot"))
+    whole = trie(answer_ids(loaded, AGES, "cot"), DEVICE)
     longest = max(map(len, answers.values()))
     model.generation_config.min_new_tokens = None if trained else longest
 
@@ -116,7 +131,9 @@ def contenders(loaded: Loaded, side: int, size: int, count: int, trained: bool) 
         "prefill": lambda: [prefill(rows) for rows in iqa],
         "exact": lambda: [log_probabilities(model, rows, few) for rows in iqa],
         "prefill, ages": lambda: [prefill(rows) for rows in ages],
-        "exact, 116 ages": lambda: [log_probabilities(model, rows, many) for rows in ages],
+        "exact, 116 ages, the whole trie": lambda: [log_probabilities(model, rows, whole) for rows in ages],
+        "exact, 116 ages, tails of 60": lambda: [reading(60, model, rows, many) for rows in ages],
+        "exact, 116 ages, tails of 30": lambda: [reading(30, model, rows, many) for rows in ages],
         "generate, batched": lambda: [generate(loaded, rows, longest) for rows in iqa],
         "generate, one by one": lambda: [generate(loaded, rows, longest) for rows in single],
     }

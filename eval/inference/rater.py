@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from eval.inference.exact import Trie, log_probabilities, trie
+from eval.inference.exact import answer_trie, log_probabilities
 from eval.inference.model import Loaded, answer_ids, collate, generate
 from eval.inference.output_rows import predictions, row_of
 from eval.inference.settings import Settings
+from eval.inference.trie import Trie
 from storm.images import ImageFault, load_rgb, locate
 from storm.rows import Example
 from storm.scales import Scale
@@ -107,6 +108,6 @@ class Rater:
         scale, strategy = block[0].scale, block[0].strategy
         if (scale, strategy) not in self.tries:
             ids = answer_ids(self.loaded, scale, strategy)
-            self.tries[scale, strategy] = trie(ids, inputs["input_ids"].device)
+            self.tries[scale, strategy] = answer_trie(self.loaded.model, ids)
         logp = log_probabilities(self.loaded.model, inputs, self.tries[scale, strategy])
         return predictions(logp.cpu().double().numpy(), scale, strategy)

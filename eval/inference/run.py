@@ -131,6 +131,7 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
     """Load the model and predict. terminal: for the progress."""
     import torch
 
+    from eval.inference.exact import UNREAD
     from eval.inference.model import load
     from eval.inference.rater import Rater
 
@@ -148,6 +149,9 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
         _wait_for_all()
         if rank_and_world()[0] == 0:
             results.append(_result(settings, request, seconds))
+    if results and any(trie.tails for trie in rater.tries.values()):
+        text = "the tails of answers that have less of the mass together were not read"
+        print(f"probabilities are exact within {UNREAD:.7f}: {text}", file=terminal)
     return results
 
 

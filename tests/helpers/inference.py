@@ -22,7 +22,8 @@ KNOWN = {"probs": [0.2] * 5, "coarse": [0.3] * 3, "entropy": 1.609438, "mass": 0
 PAUSE = 0
 cuda = Names(is_available=lambda: False, empty_cache=lambda: None)
 sys.modules["torch"] = Names(Tensor=None, cuda=cuda, device=lambda *_: Names(type="cpu"), OutOfMemoryError=OutOfMemory)
-sys.modules["eval.inference.exact"] = Names(Trie=None, log_probabilities=None, trie=None)
+sys.modules["eval.inference.exact"] = Names(answer_trie=None, log_probabilities=None, UNREAD=0)
+sys.modules["eval.inference.trie"] = Names(Trie=None)
 functions = dict(answer_ids=None, batch=None, generate=None, collate=lambda *_: {"x": 1})
 functions["load"] = lambda *_: Names(counts=lambda size: (1,))
 sys.modules["eval.inference.model"] = Names(Loaded=None, **functions)

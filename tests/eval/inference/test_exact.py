@@ -3,7 +3,7 @@
 import pytest
 
 from demo.model import SPECIAL, tokenizer
-from eval.inference.exact import trie
+from eval.inference.trie import trie
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, answers
 

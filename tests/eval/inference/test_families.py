@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from eval.inference import model
-from eval.inference.exact import log_probabilities, trie
+from eval.inference import exact, model
+from eval.inference.exact import UNREAD, answer_trie, log_probabilities
 from eval.inference.settings import Settings
+from eval.inference.trie import Trie, trie
 from storm.datasets import SCALES
 from storm.models import FAMILIES, family_of
-from storm.prompts import question
+from storm.prompts import STRATEGIES, question
 from storm.scales import IQA
 from tests.helpers.tiny_models import LAYERS, save
 from tests.helpers.training import make_inputs, settings, train
@@ -70,14 +71,58 @@ def test_exact_is_equal_to_scoring_each_answer_alone_in_a_mixed_batch(loaded, na
         answer_ids = model.answer_ids(rater, scale, strategy)
         batch = model.collate(rater, texts, images)
         assert (batch["attention_mask"] == 0).any(), "rows of different lengths"
-        exact = log_probabilities(rater.model, batch, trie(answer_ids))
-        assert exact.shape == (3, len(answer_ids)) and exact.dtype == torch.float32
-        assert exact.exp().sum(1).max() < 1 and exact.std() > 0.1
+        logp = log_probabilities(rater.model, batch, answer_trie(rater.model, answer_ids), unread=0)
+        assert logp.shape == (3, len(answer_ids)) and logp.dtype == torch.float32
+        assert logp.exp().sum(1).max() < 1 and logp.std() > 0.1
         few = list(answer_ids)[:: max(1, len(answer_ids) // 4)]
         for row, (text, image) in enumerate(zip(texts, images)):
             for label in few:
                 expected = alone(rater, text, image, answer_ids[label])
-                assert float(exact[row, list(answer_ids).index(label)]) == pytest.approx(expected, abs=1e-4)
+                assert float(logp[row, list(answer_ids).index(label)]) == pytest.approx(expected, abs=1e-4)
+
+
+def ages(rater: model.Loaded, strategy: str) -> tuple[dict, Trie, torch.Tensor]:
+    """A batch of questions for an age, the trie with its tails, and log P of all ages by the whole trie."""
+    images, scale = [picture(size) for size in SIZES], SCALES["utk"]
+    answer_ids = model.answer_ids(rater, scale, strategy)
+    batch = model.collate(rater, [question(scale, strategy) + " Look well." * n for n in range(len(SIZES))], images)
+    parts = answer_trie(rater.model, answer_ids)
+    assert parts.tails is not None
+    return batch, parts, log_probabilities(rater.model, batch, trie(answer_ids)).double()
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [*(("qwen2_5_vl", strategy) for strategy in STRATEGIES), ("gemma3", "cot"), ("llava_next_mistral", "cot")],
+)
+def test_of_an_untrained_model_all_tails_count(loaded, name, strategy):
+    """Their beginnings say little, so that the first choice of likely answers is wrong."""
+    batch, parts, whole = ages(loaded(name), strategy)
+    for unread in (0, UNREAD):
+        logp = log_probabilities(loaded(name).model, batch, parts, unread).double()
+        assert (logp.softmax(1) - whole.softmax(1)).abs().max() <= 1e-5
+        assert (logp.logsumexp(1) - whole.logsumexp(1)).abs().max() <= 1e-4
+
+
+def test_of_a_trained_model_unlikely_tails_are_not_read_and_no_digit_of_a_file_changes(loaded, monkeypatch):
+    """A trained model is sure of a tail (" years old") once it has written an age; so is this head."""
+    rater = loaded("qwen2_5_vl")
+    _, parts, _ = ages(rater, "cot")
+    plain, sure = rater.model.get_output_embeddings(), parts.tails.following[parts.tails.real].unique()
+
+    def head(hidden: torch.Tensor) -> torch.Tensor:
+        return plain(hidden).index_add(1, sure, torch.full((len(hidden), len(sure)), 25.0))
+
+    monkeypatch.setattr(type(rater.model), "get_output_embeddings", lambda model: head)
+    batch, parts, whole = ages(rater, "cot")
+    tails, read = exact._tails, []
+    monkeypatch.setattr(exact, "_tails", lambda *given: read.append(int(given[3].sum())) or tails(*given))
+    logp = log_probabilities(rater.model, batch, parts).double()
+    assert len(read) == 1 and 0 < read[0] < whole.numel() / 2
+    unread = logp - whole > 1e-3
+    assert unread.any() and (logp >= whole - 1e-3).all(), "a beginning is as likely as the answer at least"
+    assert (logp.softmax(1) - whole.softmax(1)).abs().max() <= 1e-5  # float32 of logarithms near -400
+    assert (logp.exp() * unread).sum(1).max() <= UNREAD * whole.exp().sum(1).max()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
