@@ -81,6 +81,27 @@ def test_rows_are_as_of_a_model_here(world, tmp_path, capsys):
     assert facts["cutoff_len"] is None and facts["max_new_tokens"] == 96
 
 
+def test_predictions_are_called_after_the_served_model_beside_the_papers_rows(world, tmp_path, monkeypatch, capsys):
+    from eval import report, score
+
+    monkeypatch.chdir(tmp_path)  # where no test files of the user are
+    outs = [tmp_path / "a", tmp_path / "b"]
+    with serving(label) as stub:
+        for out in outs:
+            assert predict.main(arguments(world, out, stub.url, data="spaq_test")) == 0
+    data = ["--data", str(world / "spaq_test.jsonl")]
+    capsys.readouterr()
+    for paths, names in ((outs[:1], [MODEL]), (outs, [f"{MODEL} ({out})" for out in outs])):
+        assert score.main([*map(str, paths), *data, "--table", "2"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        for name in names:
+            assert [line for line in lines if line.startswith(f"ours: {name} direct text  ")], name
+    assert any(line.startswith("Qwen2.5-VL-3B Zero ") for line in lines)
+    assert report.main([str(outs[0]), *data, "--media", str(world / "media"), "--out", "report.html"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert page.count(f"<bdi>{MODEL}</bdi>") > 2 and "Qwen2.5-VL-3B Zero <span" in page
+
+
 def test_the_question_is_that_of_training(world, tmp_path):
     with serving(label) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200")) == 0
