@@ -1,8 +1,8 @@
 """A row of Tables 2 and 3 for a model that no recipe trains: behind servers, in a folder, or on the hub.
 
 sweep.py table2 --server URL --served-model NAME, or --model DIR_OR_NAME: ask for the 14 test sets, score, and write
-results/<row>.json. The paper's rows "Zero" are the model as it comes; how they were asked is not said. Their fine-tuned
-neighbor "Lite" is Table 4's "w/o CoT" (equal in every column), so we take the strategy `direct` for both.
+results/<row>.json. The paper does not say how its rows "Zero" were asked. Their neighbor, Qwen2.5-VL-3B Lite, is
+Table 4's "w/o CoT" (equal but for DeepDR), so we take the strategy `direct` for such models.
 """
 
 import re

@@ -195,6 +195,16 @@ def test_a_model_here_predicts_all_test_sets_in_one_process(paper, capsys):
     assert "another model (zoo/Qwen-X, now zoo/Qwen-Y)" in capsys.readouterr().err
 
 
+def test_the_recipe_of_the_released_weights_predicts_as_storm_was_trained(paper, capsys):
+    assert sweep.main(["storm_released", "--gpus", "1"]) == 0
+    [call] = calls()
+    assert [word for word in call["argv"] if word.endswith(".jsonl")] == [
+        f"data/storm/cot/{n}_test.jsonl" for n in SCALES
+    ]
+    assert call["argv"][call["argv"].index("--model") + 1] == "saves/storm_weights"
+    assert len(read_json(Path("results/storm_released.json"))["scores"]) == 14 and "spaq" in capsys.readouterr().out
+
+
 def test_a_model_here_that_dies_is_one_line_and_goes_on(paper, monkeypatch, capsys):
     words = ["table2", "--model", "zoo/m", "--gpus", "1"]
     fate(monkeypatch, **{"zoo--m_direct_generate": "killed"})
@@ -210,6 +220,14 @@ def test_dry_run_prints_the_command(paper, stub, capsys):
     line = capsys.readouterr().out
     assert line.startswith("python eval/predict.py ") and "--served-model rater" in line and "--limit 2" in line
     assert stub.bodies == [] and line.count("\n") == 1
+
+
+def test_a_model_here_runs_on_all_gpus_of_all_machines(paper, monkeypatch, capsys):
+    monkeypatch.setenv("NNODES", "4")
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    assert sweep.main(["table2", "--model", "zoo/m", "--gpus", "8", "--dry-run"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("srun --nodes=4 ") and "--nproc_per_node=8 eval/predict.py --model zoo/m " in line
 
 
 def test_results_that_name_a_line_of_the_paper_do_not_stand_for_its_recipe(paper, stub, capsys):
