@@ -126,8 +126,8 @@ def run_all_steps(row: ModelRow, options: Options) -> str:
     result = results_of(settings, {"name": row.name, "strategy": row.strategy})
     write_json(row.results, result)
     print(f"{scores_table(result)}\n\n{command_line(['python', 'eval/score.py', settings.out, '--table', '2'])}\n")
-    if lost := {name: count for name, (count, _) in result["unanswered"].items()}:
-        raise Stopped(f"no answer, so unparsed: {lost}; the same command asks again")
+    if lost := [f"{name} {count:,}" for name, (count, _) in result["unanswered"].items()]:
+        raise Stopped(f"rows without an answer, so unparsed: {', '.join(lost)}; the same command asks again")
     return "was finished" if before else "predicted"
 
 

@@ -13,7 +13,7 @@ from storm.files import read_json, read_jsonl, write_jsonl
 from storm.prompts import answer, question
 from storm.rows import Example, to_row
 from tests.helpers.fake_host import calls, fate
-from tests.helpers.stub_server import MODEL, Stub, chat, error, serving
+from tests.helpers.stub_server import MODEL, Stub, chat, decision, error, serving
 from tests.train.test_sweep import cell
 from train import sweep
 
@@ -109,6 +109,15 @@ def test_two_models_and_another_strategy_are_rows_of_their_own(paper, stub, caps
     assert len(stub.bodies) == 6 * OTHERS and cell(out, "Qwen/Q 3") == cell(out, f"{MODEL} (cot)")
     assert {asked(body)[1] for body in stub.bodies[4:8]} == {"cot"}
     assert Path("results/Qwen--Q--3_direct_generate.json").exists()
+
+
+def test_probabilities_of_a_decision_api_are_a_row_that_says_exact(paper, capsys):
+    with serving(lambda body, _: decision(body, [0.6, 0.1, 0.1, 0.1, 0.1])) as stub:
+        words = command(stub.url, "--api", "decisions", "--decode", "exact", "--datasets", "spaq,koniq")
+        assert sweep.main(words) == 0
+    row = cell(capsys.readouterr().out, f"{MODEL} (exact)")
+    assert row[0].startswith("0.500 (") and row[2].startswith("1.000 (")
+    assert read_json(Path("results/rater_direct_exact.json"))["api"] == "decisions"
 
 
 @pytest.mark.parametrize("change", [["--image-max-pixels", "9999"], ["--max-new-tokens", "5"]])
@@ -215,6 +224,17 @@ def test_a_model_here_that_dies_is_one_line_and_goes_on(paper, monkeypatch, caps
     assert sweep.main(words) == 0
     rows = [line.row["id"] for line in read_jsonl(Path("saves/predict/zoo--m_direct_generate/spaq_test.jsonl"))]
     assert rows == [str(n) for n in range(ROWS)]
+
+
+def test_images_that_cannot_be_read_are_named_and_the_others_scored(paper, monkeypatch, capsys):
+    scale = SCALES["koniq"]
+    rows = [Example(str(n), "koniq", "x.png", label, scale, "direct") for n, label in enumerate((scale.lo, scale.hi))]
+    write_jsonl(Path("data/storm/direct/koniq_test.jsonl"), map(to_row, rows))
+    fate(monkeypatch, **{"zoo--m_direct_generate": "unreadable"})
+    assert sweep.main(["table2", "--model", "zoo/m", "--gpus", "1"]) == 1
+    said = capsys.readouterr()
+    assert "zoo/m: no answer, so unparsed; the same command asks for them again: koniq 1 (data/raw/x.png: " in said.out
+    assert "koniq 1" in said.err and cell(said.out, "zoo/m")[2].startswith("0.500 (")
 
 
 def test_dry_run_prints_the_command(paper, stub, capsys):
