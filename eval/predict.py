@@ -14,35 +14,30 @@ Exit code 0, 2 if something was wrong, 130 after Ctrl-C.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from eval.inference import rating_table
+from eval.inference.arguments import add_options, settings_of
+from eval.inference.printout import files_table, nobody, requests_lines
 from eval.inference.rating_table import ORDERS
 from eval.inference.ratings import DOUBT, LITTLE, Rating
 from eval.inference.run import FileResult, predict, rank_and_world
-from eval.inference.settings import DECODES, Settings, scale_called, trained_upright
-from eval.servers.arguments import add_options, servers_of, urls
-from eval.servers.counts import counts_table
+from eval.inference.settings import Settings, scale_called, trained_upright
 from storm.files import refuse_irregular
-from storm.options import Parser, one_of, positive, print_errors
+from storm.options import Parser, one_of, print_errors
 from storm.prompts import STRATEGIES, strategy_of
 from storm.scales import Scale, coarse_of
 from storm.text import command_line, printable, table
 
-WITH_MODEL = ("adapter", "bf16", "batch_size", "cutoff_len", "workers")  # options that do not go with --server
 ONLY_IMAGES = ("strategy", "sort", "sheet")  # options that go with --images
 FIRST = 3  # names that the last table shows of each level
 
 
 def arguments() -> Parser:
     parser = Parser(prog="eval/predict.py", description="Rate images with a trained model.")
+    add_options(parser)
     add = parser.add_argument
-    who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument("--model", metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
-    text = "servers that answer instead of a model here, by commas: http://127.0.0.1:8000 (docs/servers.md)"
-    who.add_argument("--server", type=urls, metavar="URL[,URL]", help=text)
-    add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
     source = parser.add_mutually_exclusive_group(required=True)
     text = "test files (python -m data_prep)"
     source.add_argument("--data", nargs="+", type=Path, default=(), metavar="FILE.jsonl", help=text)
@@ -50,18 +45,8 @@ def arguments() -> Parser:
     source.add_argument("--images", nargs="+", metavar="IMAGES", help=text)
     text = "folder of the predictions; with --images, the table: .csv, .xlsx, .parquet or .jsonl"
     add("--out", required=True, type=Path, metavar="PATH", help=text)
-    text = f"the image root (default: {Settings.media}; of a list of images, its folder)"
-    add("--media", type=Path, metavar="FOLDER", help=text)
-    text = "exact: probabilities of all valid answers; generate: greedy text (default: %(default)s)"
-    add("--decode", type=one_of(DECODES), default=Settings.decode, metavar="|".join(DECODES), help=text)
     text = "turn images as their EXIF data say; --images does so if the training rows are copies of data_prep --resize"
     add("--upright", action="store_true", help=text)
-    add("--bf16", action="store_true", help="cast the weights to bfloat16 (bf16_full_eval in our recipes)")
-    text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
-    add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
-    text = "processes that read images ahead of the model (default: auto, the cores beside a GPU, 0 without)"
-    add("--workers", type=_workers, default=Settings.workers, metavar="auto|N", help=text)
-    add("--limit", type=positive, metavar="N", help="the first N rows of each file, or the first N images")
     text = "a scale of your own (python -m data_prep own); with --images also a dataset or scale of the paper (spaq)"
     add("--scale", type=Path, metavar="SCALE.yaml", help=text)
     text = f"prompt strategy of --images, as in training: {', '.join(STRATEGIES)} (default: {strategy_of('').name})"
@@ -69,61 +54,15 @@ def arguments() -> Parser:
     text = "order of the table of --images: highest value first, or by name (default: by name; of a list, its order)"
     add("--sort", type=one_of(ORDERS), metavar="|".join(ORDERS), help=text)
     add("--sheet", type=Path, metavar="SHEET.html", help="contact sheet of --images: thumbnails with their ratings")
-    for name, text in (
-        ("image_max_pixels", "most pixels of an image, as in training"),
-        ("cutoff_len", "most tokens of a prompt, as in training"),
-        ("max_new_tokens", "most tokens of a generated answer"),
-    ):
-        option, default = f"--{name.replace('_', '-')}", getattr(Settings, name)
-        add(option, type=positive, default=default, metavar="N", help=f"{text} (default: %(default)s, our recipes')")
-    add_options(parser)
     return parser
-
-
-def _workers(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) > 256:
-        raise argparse.ArgumentTypeError(f"{text!r}: auto, or a number from 0 to 256")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    return 0 if text == "auto" else positive(text)
-
-
-def settings_of(args: argparse.Namespace) -> Settings:
-    known = {field.name: getattr(args, field.name) for field in fields(Settings) if field.name != "servers"}
-    known |= {"data": tuple(args.data), "media": args.media or Settings.media, "model": args.model or ""}
-    if given := [name for name in WITH_MODEL if args.server and getattr(args, name) != getattr(Settings, name)]:
-        raise ValueError(f"--{given[0].replace('_', '-')} goes with --model: a server has its own; leave it out")
-    return Settings(**known, servers=servers_of(args, args.decode))
 
 
 def report(settings: Settings, results: list[FileResult]) -> int:
     """Print what was done with each file, and the next command. Returns the exit code."""
-    if not any(file.written for file in results):
-        print(f"{settings.out}: every row was finished already; {_nobody(settings)}")
-    errors = "errors" if settings.servers else "unreadable"
-    rows = [["file", "rows", "finished before", "answered", errors, "images/s"]]
-    for file in results:
-        rate = round(file.written / file.seconds, 2) if file.written else None
-        rows.append([file.name, file.rows, file.before, file.written - file.errors, file.errors, rate])
-    print(table(rows))
-    _print_counts(settings, results)
+    print(files_table(settings, results))
     scale = ["--scale", settings.scale] if settings.scale else []
     print(f"\n{command_line(['python', 'eval/score.py', settings.out, *scale])}")
     return 2 if any(file.errors for file in results) else 0
-
-
-def _nobody(settings: Settings) -> str:
-    return "no server was asked" if settings.servers else "the model was not loaded"
-
-
-def _print_counts(settings: Settings, results: Sequence[FileResult]) -> None:
-    rows = settings.servers and counts_table({file.name: file.counts for file in results}, settings.servers.price)
-    if rows:
-        print(f"\n{table(rows)}")
 
 
 def rate_images(args: argparse.Namespace) -> int:
@@ -190,13 +129,14 @@ def _mass_warning(ratings: Sequence[Rating], scale: Path, strategy: str) -> str:
 def report_ratings(settings: Settings, out: Path, ratings: Sequence[Rating], result: FileResult, scale: Scale) -> None:
     """Print what was done, how many images each level has (of what is counted, each coarse group), and the path."""
     if not result.written:
-        print(f"{out}: every image that is asked for was rated already; {_nobody(settings)}")
+        print(f"{out}: every image that is asked for was rated already; {nobody(settings)}")
     unreadable = [row for row in ratings if row.error]
     rate = round(result.written / result.seconds, 2) if result.written else None
     counts = [result.rows, len(ratings) - result.written, result.written - result.errors, len(unreadable)]
     head = ["images", "rated before", "rated now", "unreadable", "left (--limit)", "images/s"]
     print(table([head, [*counts, result.rows - len(ratings), rate]]))
-    _print_counts(settings, [result])
+    for line in requests_lines(settings, [result]):
+        print(line)
     groups = scale.coarse if scale.counted else scale.fine
     names: dict[str, list[str]] = {group.word: [] for group in groups}
     for row in ratings:

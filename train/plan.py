@@ -1,6 +1,6 @@
 """What one run of a sweep is: its recipe, training sets and test sets, its provenance, and how it is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,7 @@ class Run:
 
     def files(self, stanzas: Sequence[str]) -> dict[str, Path]:
         """The files of rows of stanzas. Raises ValueError naming the registry and the stanza."""
-        folder = Path(self.recipe["dataset_dir"])
-        info = registry(folder)
-        try:
-            return {name: folder / info[name]["file_name"] for name in stanzas}
-        except (KeyError, TypeError):
-            raise ValueError(f"{folder}/dataset_info.json: a stanza of {', '.join(stanzas)} names no file") from None
+        return files_of(stanzas, Path(self.recipe["dataset_dir"]))
 
     def provenance_of(self, stanzas: Sequence[str]) -> dict:
         """What provenance.json of the training, and results/<run>.json, say. stanzas: all whose rows are used."""
@@ -77,6 +72,15 @@ class Run:
             "seed": self.recipe.get("seed", provenance.SEED),
             "data": {name: provenance.file_hash(file) for name, file in self.files(stanzas).items()},
         } | provenance.tools()
+
+
+def files_of(stanzas: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Stanza -> its file of rows. folder: of dataset_info.json. Raises ValueError naming the registry and a stanza."""
+    info = registry(folder)
+    try:
+        return {name: folder / info[name]["file_name"] for name in stanzas}
+    except (KeyError, TypeError):
+        raise ValueError(f"{folder}/dataset_info.json: a stanza of {', '.join(stanzas)} names no file") from None
 
 
 def results_in(saves: Path) -> Path:
@@ -122,13 +126,17 @@ def plan(name: str, settings: Sequence[str], datasets: Sequence[str], saves: Pat
 
 def missing(runs: Sequence[Run]) -> str:
     """Which files of rows these runs lack, with one command that writes all of them; "" if all are there."""
-    files = {name: path for run in runs for name, path in run.files((*run.train, *run.test)).items()}
-    lacking = {name: path for name, path in files.items() if not path.is_file()}
-    if not lacking:
+    return lacking({name: path for run in runs for name, path in run.files((*run.train, *run.test)).items()})
+
+
+def lacking(files: Mapping[str, Path]) -> str:
+    """The same for files of rows by their stanzas."""
+    gone = {name: path for name, path in files.items() if not path.is_file()}
+    if not gone:
         return ""
-    first, more = next(iter(lacking.values())), f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
-    some = "; for some datasets only: --datasets" if all(map(facts_of, lacking)) else ""
-    return f"{first}: no such file{more}; {maker(lacking)}{some}"
+    first, more = next(iter(gone.values())), f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
+    some = "; for some datasets only: --datasets" if all(map(facts_of, gone)) else ""
+    return f"{first}: no such file{more}; {maker(gone)}{some}"
 
 
 def batch(run: Run, processes: int) -> list[str]:

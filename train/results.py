@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from eval.scoring.paper import SINGLE, TABLES
-from eval.scoring.paper_tables import paper_table, values_of_line, with_averages
+from eval.inference.settings import DECODES
+from eval.scoring.paper import AVERAGED, DOMAINS, OVER, SINGLE, TABLES
+from eval.scoring.paper_tables import AVERAGE, paper_table, values_of_line, with_averages
 from storm import provenance
 from storm.files import read_json
 from storm.prompts import STRATEGIES
+from storm.text import Cell, number, printable
 from storm.text import table as draw
 from train.plan import RESULTS
 
@@ -20,7 +22,10 @@ RUNS = {
 RUNS |= {"all": tuple(dict.fromkeys(run for runs in RUNS.values() for run in runs)), "demo": tuple(DEMO)}
 # Types of the keys of a result and of its scores; an earlier version called n_test "of", and left keys out.
 KINDS = {"settings": list, "datasets": list, "recipe": dict, "data": dict, "versions": dict}
-KINDS |= {"trained_with": dict, "predicted_with": dict}
+KINDS |= {"trained_with": dict, "predicted_with": dict, "unanswered": dict, "averages": list}
+ASKED = ("direct", "generate")  # strategy and decoding of a model's row without a remark: see model_rows.py
+OF_MODELS = tuple(f"_{strategy}_{decode}" for strategy in STRATEGIES for decode in DECODES)  # ends of their names
+MODELS = "table2"  # where such rows stand: the paper's rows of models as they come do, too
 SCORE = {"dataset": str, "n": int, "n_test": int, "unparsed": int, "acc": float | int | None, "mae": float | int | None}
 
 
@@ -47,15 +52,42 @@ def markdown(table: str, folder: Path = RESULTS) -> str:
     """One of RUNS' tables (all: each of them), paper and ours. Raises ValueError as read_results does."""
     if table == "all":
         return "\n\n".join(markdown(name, folder) for name in TABLES)
-    results = read_results(RUNS[table], folder)
-    parts = [_demo(results, metric) if table == "demo" else _paper(table, results, metric) for metric in ("acc", "mae")]
-    return "\n\n".join([*parts, *notes(results)])
+    results, models = read_results(RUNS[table], folder), _models(folder) if table == MODELS else {}
+    parts = [
+        _demo(results, metric) if table == "demo" else _paper(table, results, models, metric)
+        for metric in ("acc", "mae")
+    ]
+    return "\n\n".join([*parts, *notes(results | models)])
 
 
-def _paper(table: str, results: dict[str, dict], metric: str) -> str:
+def _paper(table: str, results: dict[str, dict], models: dict[str, dict], metric: str) -> str:
     values = {run: _values(result, metric) for run, result in results.items()}
     ours = {line.name: with_averages(values_of_line(line, values), metric) for line in TABLES[table]}
-    return paper_table(table, metric, ours, "markdown")
+    return paper_table(table, metric, ours | {name: cells(row, metric) for name, row in models.items()}, "markdown")
+
+
+def _models(folder: Path) -> dict[str, dict]:
+    """Name of a row -> the result of a model that no recipe trained, in the order of the names of files."""
+    stems = sorted(path.stem for path in folder.glob("*.json") if path.stem.endswith(OF_MODELS))
+    results = [result for result in read_results(stems, folder).values() if "averages" in result]
+    lines, rows = {line.name for line in TABLES[MODELS]}, {}
+    for result in results:
+        asked = result["strategy"], result["decode"]
+        remarks = [value for value, usual in zip(asked, ASKED) if value != usual]
+        remarks += ["as asked here"] * (result["name"] in lines)  # else it would stand in place of a recipe's row
+        rows[printable(result["name"]) + (f" ({', '.join(remarks)})" if remarks else "")] = result
+    return rows
+
+
+def cells(result: dict, metric: str) -> dict[str, Cell]:
+    """The row of a model: values with their intervals, by dataset, domain and "average". What is missing is empty."""
+    whole = {score["dataset"]: score for score in result["scores"] if score["n"] == score["n_test"]}
+    row = {name: number(score[metric], score["intervals"].get(metric)) for name, score in whole.items()}
+    for average in result["averages"]:
+        if whole.keys() >= {name for name in AVERAGED[average["average"]] if name in OVER[metric]}:
+            column = average["average"] if average["average"] in DOMAINS else AVERAGE
+            row[column] = number(average[metric], average[f"{metric}_interval"])
+    return row
 
 
 def _demo(results: dict[str, dict], metric: str) -> str:
@@ -87,6 +119,12 @@ def notes(results: dict[str, dict]) -> list[str]:
         if unparsed:
             listed = ", ".join(f"{name} {count:,}" for name, count in unparsed.items())
             notes.append(f"{run}: unparsed answers (wrong for ACC, left out of MAE): {listed}.")
+        if lost := result.get("unanswered"):
+            listed = "; ".join(f"{name} {count:,} ({printable(first)})" for name, (count, first) in lost.items())
+            notes.append(f"{run}: no answer, so unparsed; the same command asks for them again: {listed}.")
+        scored = {score["dataset"] for score in result["scores"]}
+        if "averages" in result and (gone := [name for name in OVER["mae"] if name not in scored]):
+            notes.append(f"{run}: not asked for, so empty, as are averages over them: {', '.join(gone)}.")
         partial = [f"{s['dataset']} {s['n']:,} of {s['n_test']:,}" for s in result["scores"] if s["n"] != s["n_test"]]
         if partial:
             notes.append(f"{run}: not the whole test set, so not in the table: {', '.join(partial)}.")

@@ -4,6 +4,8 @@ For each recipe of the table: preflight, train, predict all test sets, score, re
 is not done again, an interrupted training or prediction goes on, a run that fails is reported and the others go on.
 TABLE is table2 (with 3), table4, table5, table8 (with 9), all, demo, or the name of any one recipe.
 key=value overrides a key in all of its recipes. Exit code 0, 1 if a run failed, 2 if the command cannot be understood.
+table2 --server URL --served-model NAME, or --model DIR_OR_NAME, only predicts and scores: it adds the row of a model
+that no recipe trains (docs/benchmark.md).
 """
 
 import argparse
@@ -12,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from storm import provenance
 from storm.files import write_json
 from storm.options import Parser, add_old_name, describe, did_you_mean, positive, print_errors
 from storm.text import table as draw
+from train import model_rows
 from train.checks.machine import wanted_gpu
 from train.launch import Stopped, end_on_sigterm
 from train.machines import environment, machines, on_all_machines, visible_gpus
@@ -45,6 +48,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--any-commit", action="store_true", help="accept results of other commits and versions")
     parser.add_argument("--by-hand", action="store_true", help="accept trainings that no sweep began")
     add_old_name(parser, "--table", "--show")
+    model_rows.add_options(parser)
     return parser
 
 
@@ -98,8 +102,8 @@ def _preflight(run: Run, processes: int, gpus: int) -> None:
         raise ValueError(f"preflight: {errors[0]}{rest}")
 
 
-def sweep(runs: Sequence[Run], options: Options) -> list[list]:
-    """Finish each run; a line (run, what was done or why it failed, failed?, minutes) for each."""
+def sweep(runs: Sequence, options: Options, steps: Callable = run_all_steps) -> list[list]:
+    """Finish each run; a line (run, what was done or why it failed, failed?, minutes) for each. steps: of one run."""
     lines = []
     if len(runs) > 1 and (lacking := missing([run for run in runs if not run.results.exists()])):
         print_errors([f"all runs: {lacking}"])
@@ -108,7 +112,7 @@ def sweep(runs: Sequence[Run], options: Options) -> list[list]:
         try:
             if options.gpus is None and not run.results.exists():
                 options = replace(options, gpus=visible_gpus())
-            outcome = run_all_steps(run, options)
+            outcome = steps(run, options)
         except (Stopped, ValueError, OSError) as error:
             outcome, failed = describe(error), True
         except Exception as error:  # a fault of this program: the other runs need not wait until it is mended
@@ -142,20 +146,23 @@ def dry_run(runs: Sequence[Run], options: Options) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = arguments().parse_intermixed_args(argv)
+    parser = arguments()
+    args = parser.parse_intermixed_args(argv)
     end_on_sigterm()
     try:
-        runs = _runs(args)
+        of_model = model_rows.is_asked_for(args, parser)
+        runs = [model_rows.model_row(args)] if of_model and not args.show else _runs(args)
         if args.show:
             print(_table(args.table, results_in(args.saves)))
             return 0
-        options = Options(args.gpus, machines(), args.any_commit, args.by_hand)
+        options = Options(0 if args.server else args.gpus, machines(), args.any_commit, args.by_hand)
         if args.dry_run:
-            return dry_run(runs, options if args.gpus else replace(options, gpus=visible_gpus()))
-    except ValueError as error:
+            options = options if args.gpus or args.server else replace(options, gpus=visible_gpus())
+            return (model_rows.dry_run if of_model else dry_run)(runs, options)
+    except (ValueError, OSError) as error:
         return print_errors([error])
     try:
-        lines = sweep(runs, options)
+        lines = sweep(runs, options, model_rows.run_all_steps if of_model else run_all_steps)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130

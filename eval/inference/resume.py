@@ -29,14 +29,14 @@ def check_or_write_provenance(settings: Settings, facts: Mapping[str, str] | Non
         old = provenance.read(out)
     except FileNotFoundError:
         provenance.refuse(out, "predictions", f"unknown provenance (no {provenance.FILE})")
-    provenance.refuse(out, "predictions", _difference(old, now, settings), "; or name another --out")
+    provenance.refuse(out, "predictions", difference(old, now, settings), "; or name another --out")
     # Hashes of today's form of the files, whose rows are the same.
     merged = old | {"data": old["data"] | now["data"]}
     if merged != old or not (out / provenance.FILE).exists():
         provenance.write(out, merged)
 
 
-def _difference(old: dict, now: dict, settings: Settings) -> str | None:
+def difference(old: dict, now: dict, settings: Settings) -> str | None:
     """What tells the provenance of a folder from the present one, in words."""
     files = {file.stem: file for file in settings.data}
     old = old | {"data": now["data"] | {name: value for name, value in old["data"].items() if name in files}}

@@ -18,6 +18,7 @@ from eval.report_page.sections import Section, label_sets, section
 from eval.scoring import flagged, paper
 from eval.scoring.conformal import Coverage
 from eval.scoring.predictions import Predictions
+from eval.scoring.run_names import run_names
 from eval.scoring.scores import Score, averages, score
 from storm.scales import Scale
 
@@ -55,6 +56,12 @@ class Page:
     def of_paper(self) -> bool:
         """Whether any of the paper's datasets is shown."""
         return any(name in paper.DATASETS for name in self.datasets)
+
+    @property
+    def names(self) -> list[str]:
+        """What each run is called: the served model, or the path."""
+        names = run_names(self.scores)
+        return [names.get(key, key[0]) for key in self.runs]
 
     @property
     def summary(self) -> list[list]:
@@ -157,6 +164,7 @@ def render(page: Page) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(
         page=page,
+        names=page.names,
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         digest=digest,

@@ -8,6 +8,7 @@ from eval.scoring import paper
 from eval.scoring.metrics import METRICS, UNPARSED
 from eval.scoring.predictions import Predictions
 from eval.scoring.scores import Average, Score
+from storm.prompts import STRATEGIES
 
 PAPER = tuple(line for line in paper.TABLES["table2"] if line.name.startswith("STORM"))  # Tables 2 and 3
 Key = tuple[str, str, str]  # of a run: path, strategy, decoding
@@ -96,7 +97,7 @@ def score_rows(scores: Sequence[Score], numbers: Mapping[Key, int], datasets: It
             cells = {column.name: column.cell(score) for column in columns()}
             rows.append(Row(dataset, numbers[score.key], cells))
         if dataset in paper.DATASETS:
-            rows += [Row(dataset, None, paper_cells(line, dataset), line.name) for line in PAPER]
+            rows += [Row(dataset, None, paper_cells(line, dataset), line.name) for line in lines_beside(numbers)]
     return rows
 
 
@@ -110,8 +111,16 @@ def average_rows(averages: Sequence[Average], numbers: Mapping[Key, int]) -> lis
             cells = {metric: Cell(value, row.intervals.get(metric)) for metric, value in row.values.items()}
             missing = list(dict.fromkeys(dataset for names in row.missing.values() for dataset in names))
             rows.append(Row(title, numbers[row.key], cells, missing=missing))
-        rows += [Row(title, None, paper_cells(line, name), line.name) for line in PAPER] if ours else []
+        lines = lines_beside(numbers) if ours else ()
+        rows += [Row(title, None, paper_cells(line, name), line.name) for line in lines]
     return rows
+
+
+def lines_beside(keys: Iterable[Key]) -> tuple[paper.Line, ...]:
+    """The paper's lines that stand beside runs: STORM's, and where a run is asked without a coarse step, the lines of
+    other models, too, which are asked so (of "Lite", Table 4 says it: "w/o CoT")."""
+    direct = any(not STRATEGIES[strategy].coarse for _, strategy, _ in keys if strategy in STRATEGIES)
+    return paper.TABLES["table2"] if direct else PAPER
 
 
 def paper_cells(line: paper.Line, name: str) -> dict[str, Cell]:

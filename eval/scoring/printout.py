@@ -13,6 +13,7 @@ from eval.scoring.metrics import METRICS
 from eval.scoring.paper import DOMAINS
 from eval.scoring.paper_tables import AVERAGE, NUMBERS, paper_table
 from eval.scoring.predictions import Predictions
+from eval.scoring.run_names import run_names
 from eval.scoring.scores import Average, Score
 from storm.text import number, printable, table
 
@@ -110,16 +111,16 @@ def average_table(averages: Sequence[Average], scores: Sequence[Score]) -> str:
 def side_by_side(table_number: str, scores: Sequence[Score], averages: Sequence[Average]) -> str:
     """A table of the paper, for each of its metrics, with a line for each of our runs below."""
     name, metrics = NUMBERS[table_number]
+    names = {key: f"ours: {' '.join((run, *key[1:]))}" for key, run in run_names(scores).items()}
     texts = []
     for metric in metrics:
         ours: dict[str, dict] = {}
         for score in scores:
-            cells = ours.setdefault(f"ours: {' '.join(score.key)}", {})
+            cells = ours.setdefault(names[score.key], {})
             cells[score.dataset] = number(score.values[metric], score.intervals.get(metric))
         for average in averages:
-            cells = ours[f"ours: {' '.join(average.key)}"]
             column = average.name if average.name in DOMAINS else AVERAGE
-            cells[column] = number(average.values[metric], average.intervals[metric])
+            ours[names[average.key]][column] = number(average.values[metric], average.intervals[metric])
         texts.append(paper_table(name, metric, ours))
     return "\n\n".join(texts)
 

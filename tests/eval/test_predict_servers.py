@@ -2,11 +2,7 @@
 
 import asyncio
 import json
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +21,6 @@ from storm.files import read_json, read_jsonl, write_jsonl
 from storm.prompts import answer, answers
 from storm.rows import Example, to_row
 from storm.scales import IQA
-from tests.helpers.paths import ROOT
 from tests.helpers.stub_server import MODEL, chat, decision, error, image_of, pixel, serving, truncated
 
 ROWS = 40
@@ -86,6 +81,27 @@ def test_rows_are_as_of_a_model_here(world, tmp_path, capsys):
     assert facts["cutoff_len"] is None and facts["max_new_tokens"] == 96
 
 
+def test_predictions_are_called_after_the_served_model_beside_the_papers_rows(world, tmp_path, monkeypatch, capsys):
+    from eval import report, score
+
+    monkeypatch.chdir(tmp_path)  # where no test files of the user are
+    outs = [tmp_path / "a", tmp_path / "b"]
+    with serving(label) as stub:
+        for out in outs:
+            assert predict.main(arguments(world, out, stub.url, data="spaq_test")) == 0
+    data = ["--data", str(world / "spaq_test.jsonl")]
+    capsys.readouterr()
+    for paths, names in ((outs[:1], [MODEL]), (outs, [f"{MODEL} ({out})" for out in outs])):
+        assert score.main([*map(str, paths), *data, "--table", "2"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        for name in names:
+            assert [line for line in lines if line.startswith(f"ours: {name} direct text  ")], name
+    assert any(line.startswith("Qwen2.5-VL-3B Zero ") for line in lines)
+    assert report.main([str(outs[0]), *data, "--media", str(world / "media"), "--out", "report.html"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert page.count(f"<bdi>{MODEL}</bdi>") > 2 and "Qwen2.5-VL-3B Zero <span" in page
+
+
 def test_the_question_is_that_of_training(world, tmp_path):
     with serving(label) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200")) == 0
@@ -135,63 +151,6 @@ def test_other_settings_are_not_mixed(world, tmp_path, capsys, change):
         assert predict.main(arguments(world, tmp_path, stub.url, **change)) == 2
     assert f"mv {tmp_path} {tmp_path}.old" in capsys.readouterr().err
     assert len(stub.bodies) == 2
-
-
-@pytest.mark.slow
-def test_a_killed_client_loses_nothing_and_asks_nothing_twice(world, tmp_path):
-    def slow(body, stub):
-        time.sleep(0.02)
-        return label(body)
-
-    with serving(slow) as stub:
-        words = arguments(world, tmp_path, stub.url, concurrency="4")
-        process = subprocess.Popen([sys.executable, str(ROOT / "eval/predict.py"), *words], stderr=subprocess.DEVNULL)
-        path, end = tmp_path / "own_test.jsonl", time.time() + 60
-        while not path.exists() or path.read_bytes().count(b"\n") < 10:
-            assert time.time() < end and process.poll() is None
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kept = {json.loads(line)["id"] for line in path.read_bytes().split(b"\n")[:-1]}
-        stub.bodies.clear()
-        assert predict.main(words) == 0
-        assert {str(row_number(body)) for body in stub.bodies} == {str(n) for n in range(ROWS)} - kept
-    rows = read(tmp_path)
-    assert [row["id"] for row in rows] == [str(n) for n in range(ROWS)]
-    assert all(row["predict"] == row["label"] for row in rows)
-
-
-def test_the_rows_of_a_server_that_dies_go_to_the_others(world, tmp_path, capfd):
-    def dies(body, stub):
-        if len(stub.bodies) > 5:
-            stub.stop()
-        time.sleep(0.01)
-        return label(body)
-
-    def slow(body, stub):
-        time.sleep(0.05)
-        return label(body)
-
-    with serving(dies) as bad, serving(slow) as good:
-        assert predict.main(arguments(world, tmp_path, bad.url, good.url, concurrency="2")) == 0
-    assert [row["predict"] for row in read(tmp_path)] == [row["label"] for row in read(tmp_path)]
-    assert len(read(tmp_path)) == ROWS and len(bad.bodies) > 1 and len(good.bodies) > 1
-    assert f"left out: {bad.url.removeprefix('http://')}: " in capfd.readouterr().err
-
-
-def test_what_is_done_is_kept_when_all_servers_are_dead(world, tmp_path, capsys):
-    def dies(body, stub):
-        if len(stub.bodies) > 10:
-            stub.stop()
-        return label(body)
-
-    with serving(dies) as stub:
-        assert predict.main(arguments(world, tmp_path, stub.url, concurrency="1")) == 2
-    assert "no server answers" in capsys.readouterr().err
-    assert 5 < len(read(tmp_path)) < ROWS
-    with serving(label) as stub:  # another port of the same host
-        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
-    assert [row["id"] for row in read(tmp_path)] == [str(number) for number in range(ROWS)]
 
 
 def test_busy_and_broken_answers_are_tried_again_and_counted(world, tmp_path, capsys):

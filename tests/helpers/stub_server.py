@@ -3,6 +3,11 @@
 import base64
 import io
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +21,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from storm.prompts import answer
+from storm.scales import IQA
+from tests.helpers.paths import ROOT
 
 MODEL = "rater"
 Reply = Callable[[dict, "Stub"], Response | dict]
@@ -48,10 +57,11 @@ class Stub:
 
 
 @contextmanager
-def serving(reply: Reply, app: Callable | None = None) -> Iterator[Stub]:
-    """A stub that answers with reply(body, stub): a response, or the JSON of one. app: other than the stub's."""
+def serving(reply: Reply, app: Callable | None = None, port: int = 0) -> Iterator[Stub]:
+    """A stub that answers with reply(body, stub): a response, or the JSON of one. app: other than the stub's. port: 0
+    for a free one."""
     stub = Stub(reply)
-    stub.server = uvicorn.Server(uvicorn.Config(app or stub.app(), port=0, log_level="critical", lifespan="off"))
+    stub.server = uvicorn.Server(uvicorn.Config(app or stub.app(), port=port, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=stub.server.run, daemon=True)
     thread.start()
     while not stub.server.started:
@@ -62,6 +72,42 @@ def serving(reply: Reply, app: Callable | None = None) -> Iterator[Stub]:
     finally:
         stub.stop()
         thread.join(10)
+
+
+@contextmanager
+def doomed(last: int) -> Iterator[str]:
+    """The URL of a stub in a process of its own, which answers so many requests as by_pixel() and then gets kill -9."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+    words = [sys.executable, "-m", "tests.helpers.stub_server", str(port), str(last)]
+    process = subprocess.Popen(words, cwd=ROOT)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            assert process.poll() is None and time.monotonic() < end
+            with socket.socket() as place:
+                if not place.connect_ex(("127.0.0.1", port)):
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+        assert process.wait(60) == -signal.SIGKILL, "it was killed"
+    finally:
+        process.kill()
+
+
+def by_pixel(body: dict, stub: Stub | None = None) -> dict:
+    """A level of image quality as the direct answer: the image's first value, modulo 5."""
+    return chat(answer(IQA, "direct", pixel(image_of(body))[0] % 5))
+
+
+def main(port: str, last: str) -> None:
+    def reply(body: dict, stub: Stub) -> dict:
+        if len(stub.bodies) > int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return by_pixel(body)
+
+    uvicorn.run(Stub(reply).app(), port=int(port), log_level="critical", lifespan="off")
 
 
 def chat(text: str | None, finish: str = "stop", refusal: str | None = None) -> dict:
@@ -119,3 +165,7 @@ def image_of(body: dict) -> str:
     turn = next(turn for turn in body.get("messages") or body["input"] if turn["role"] == "user")
     part = turn["content"][0]
     return part["image_url"]["url"] if isinstance(part["image_url"], dict) else part["image_url"]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

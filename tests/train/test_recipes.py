@@ -115,7 +115,7 @@ def test_predictions_are_greedy_and_see_images_as_training_did(path):
     recipe = RECIPES[path]
     assert recipe["do_sample"] is False and recipe["predict_with_generate"] is True
     trained = next((r for r in BY_NAME.values() if r.get("output_dir") == recipe["model_name_or_path"]), None)
-    assert trained or path.stem.startswith("zero_")
+    assert trained or path.stem.startswith("zero_") or path.stem == "storm_released", "weights of others"
     for key in ("template", "cutoff_len", "image_max_pixels", "media_dir") if trained else ():
         assert recipe[key] == trained[key]
 

@@ -5,6 +5,7 @@ import time
 import pytest
 from PIL import Image
 
+from storm.datasets import SCALES
 from storm.files import read_jsonl
 from tests.helpers.hostile_images import HOSTILE, write_hostile
 from tests.helpers.inference import MAIN, WITH_IMAGES, built, finished
@@ -58,3 +59,19 @@ def test_a_row_says_what_it_is_of(world, tmp_path):
     [line] = read_jsonl(tmp_path / "out" / "spaq_test.jsonl")
     assert [line.row[key] for key in ("dataset", "scale", "strategy", "image")] == ["spaq", "iqa", "cot", "good.png"]
     assert list(line.row)[:7] == ["id", "dataset", "scale", "strategy", "image", "label", "predict"]
+
+
+COUNT = """
+def load(*_):
+    with open(sys.argv[-1] + "/loads", "a") as file:
+        file.write("x")
+
+sys.modules["eval.inference.model"].load = load
+"""
+
+
+def test_all_test_files_of_a_run_share_one_load_of_the_model(tmp_path):
+    files = [built(tmp_path / f"{name}_test.jsonl", ["a.png", "b.png"]) for name in SCALES]
+    finished(COUNT + MAIN, files[0], tmp_path / "out", "--data", *map(str, files), "--media", str(tmp_path))
+    assert len(files) == len(list((tmp_path / "out").glob("*_test.jsonl"))) == 14
+    assert (tmp_path / "loads").read_text() == "x"
