@@ -40,7 +40,8 @@ class Family:
     template: str  # LLaMA-Factory's name of the chat template
     image_tokens: Callable[[Any, int, int, Mapping], tuple[int, ...]]  # storm/image_tokens.py
     around: int  # tokens beside those of an image that a prompt has for it, at most
-    keys: Mapping[str, Any] = field(default_factory=dict)  # of LLaMA-Factory, beside the template
+    system: str = ""  # the template's own system message, which a server must be sent
+    keys: Mapping[str, Any] = field(default_factory=dict)  # of LLaMA-Factory, and of a server's template
     text: str = ""  # model_type in text_config, if only these models are of the family
     vision: str = ""  # model_type in vision_config, if only these models are of the family
     vocabulary: int = 0  # vocab_size in text_config, if only these models are of the family
@@ -62,6 +63,11 @@ _SAVED = (
     (r"^language_model\.lm_head\.", "lm_head."),
     (r"^(vision_tower\.|multi_modal_projector\.|image_newline)", r"model.\1"),
 )
+_HELPFUL = "You are a helpful assistant."
+_CURIOUS = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
 _QWEN_SAVED = ((r"^visual\.", "model.visual."), (r"^model\.(?!visual\.|language_model\.)", "model.language_model."))
 
 
@@ -74,12 +80,12 @@ def _merged(config: Any) -> int:
 # fmt: off
 _ROWS = (
     Family(
-        name="qwen2_5_vl", title="Qwen2.5-VL", model_type="qwen2_5_vl", template="qwen2_vl",
+        name="qwen2_5_vl", title="Qwen2.5-VL", model_type="qwen2_5_vl", template="qwen2_vl", system=_HELPFUL,
         image_tokens=image_tokens.merged_patches, around=2, tower=_qwen_tower, patches=_merged, processor=_QWEN2,
         in_memory=_QWEN_SAVED,
     ),
     Family(
-        name="qwen2_vl", title="Qwen2-VL", model_type="qwen2_vl", template="qwen2_vl",
+        name="qwen2_vl", title="Qwen2-VL", model_type="qwen2_vl", template="qwen2_vl", system=_HELPFUL,
         image_tokens=image_tokens.merged_patches, around=2, tower=_qwen2_tower, patches=_merged, processor=_QWEN2,
         in_memory=_QWEN_SAVED,
     ),
@@ -93,11 +99,11 @@ _ROWS = (
     ),
     Family(
         name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model",
-        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED,
+        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED, system=_CURIOUS,
     ),
     Family(
         name="llava_next", title="LLaVA-NeXT (Vicuna)", model_type="llava_next", template="llava_next", text="llama",
-        vocabulary=32064, image_tokens=image_tokens.square_and_crops, around=0, in_memory=_SAVED,
+        vocabulary=32064, image_tokens=image_tokens.square_and_crops, around=0, in_memory=_SAVED, system=_CURIOUS,
     ),
     Family(
         name="llava_next_mistral", title="LLaVA-NeXT (Mistral)", model_type="llava_next",
@@ -108,6 +114,7 @@ _ROWS = (
         name="internvl", title="InternVL (hf)", model_type="internvl", template="intern_vl",
         image_tokens=image_tokens.tiles, around=2, patches=lambda config: 1 / config.downsample_ratio**2,
         in_memory=_SAVED,
+        system="你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。",
     ),
     Family(
         name="gemma3", title="Gemma 3", model_type="gemma3", template="gemma3",
@@ -116,6 +123,7 @@ _ROWS = (
     ),
     Family(
         name="lfm2_vl", title="LFM2-VL", model_type="lfm2_vl", template="lfm2_vl",
+        system="You are a helpful multimodal assistant by Liquid AI.",
         image_tokens=image_tokens.shrunk_patches, around=0, patches=lambda config: config.downsample_factor**2,
         # The defaults of transformers' Lfm2VlImageProcessorFast.
         processor={"encoder_patch_size": 16, "downsample_factor": 2, "min_image_tokens": 64, "max_image_tokens": 256,

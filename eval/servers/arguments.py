@@ -5,7 +5,8 @@ import math
 from argparse import ArgumentTypeError
 from dataclasses import fields
 
-from eval.servers.options import DECODES, Servers, check, url_of
+from eval.servers.options import DECODES, NONE, Servers, check, url_of
+from storm.models import FAMILIES
 from storm.options import Parser, one_of, positive
 
 
@@ -15,6 +16,8 @@ def add_options(parser: Parser) -> None:
     add("--served-model", metavar="NAME", help="the model, as the servers call it")
     text = "the form they speak: chat completions, or decisions (default: %(default)s)"
     add("--api", type=one_of(DECODES), default=Servers.api, metavar="|".join(DECODES), help=text)
+    text = "family of the served model (docs/models.md), for its system message; none: no such message (%(default)s)"
+    add("--family", type=one_of([*FAMILIES, NONE]), default=Servers.family, metavar="NAME", help=text)
     text = "requests at once to each server (default: %(default)s)"
     add("--concurrency", type=positive, default=Servers.concurrency, metavar="N", help=text)
     text = "environment variable that holds the API key (default: none; OPENAI_API_KEY for api.openai.com)"

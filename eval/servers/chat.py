@@ -1,7 +1,7 @@
 """OpenAI's chat form: /v1/chat/completions, as text, or as the probability of every valid answer (vLLM).
 
-The messages are those of training: a system message, then the image and the question. Measured with vLLM 0.32: the
-tokens of the prompt are equal to training's, and probabilities to those of our own engine within 1e-6.
+The messages are those of training: the family's system message, then the image and the question. Measured with vLLM
+0.32 and Qwen2.5-VL: the tokens of the prompt are training's, and probabilities our own engine's within 1e-6.
 """
 
 import asyncio
@@ -13,23 +13,27 @@ from eval.servers.reply import LONGEST, Question, Reply
 from storm.prompts import question
 
 PATH = "/chat/completions"
-SYSTEM = "You are a helpful assistant."  # of training: the template qwen2_vl of LLaMA-Factory 0.9.5 (data/template.py)
 LIMIT = "max_completion_tokens"
 NO_LOGPROBS = "gives no log-probabilities of a prompt (vLLM does); write --decode generate"
 
 
-def messages(asked: Question) -> list[dict]:
-    """System message, image, question. The blank behind <image> stays, as in training."""
+def asking(server: Server, asked: Question) -> dict:
+    """Of a request: the model and its messages. The blank behind <image> stays, as in training."""
     text = question(asked.scale, asked.strategy).removeprefix("<image>")
     parts = [{"type": "image_url", "image_url": {"url": asked.image}}, {"type": "text", "text": text}]
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": parts}]
+    family, messages = server.family, [{"role": "user", "content": parts}]
+    if family and family.system:
+        messages.insert(0, {"role": "system", "content": family.system})
+    return {"model": server.model, "messages": messages} | (
+        {"chat_template_kwargs": dict(family.keys)} if family and family.keys else {}
+    )
 
 
 async def generate(server: Server, asked: Question) -> Reply:
     """Greedy text, if the model lets its caller choose. Raises Fault."""
     answer = None
     while answer is None:
-        body = {"model": server.model, "messages": messages(asked), server.limit: asked.max_new_tokens}
+        body = asking(server, asked) | {server.limit: asked.max_new_tokens}
         try:
             answer = await post(server, PATH, body | ({"temperature": 0} if server.greedy else {}))
         except Fault as fault:
@@ -105,9 +109,8 @@ def _tails(server: Server, prompt: int, whole: Sequence[tuple], texts: Sequence[
 
 async def _read(server: Server, asked: Question, answer: str | None) -> tuple[tuple[int, ...], list[float], list[str]]:
     """(ids, log-probabilities, texts) of the tokens of a prompt, with this answer in it. Raises Fault."""
-    turns = messages(asked)
-    turns += [] if answer is None else [{"role": "assistant", "content": answer}]
-    body = {"model": server.model, "messages": turns, "temperature": 0, "max_tokens": 1, "prompt_logprobs": 0}
+    body = asking(server, asked) | {"temperature": 0, "max_tokens": 1, "prompt_logprobs": 0}
+    body["messages"] += [] if answer is None else [{"role": "assistant", "content": answer}]
     body |= {"add_generation_prompt": answer is None, "return_token_ids": True}
     try:
         read = await post(server, PATH, body)

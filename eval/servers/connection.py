@@ -9,6 +9,7 @@ import orjson
 
 from eval.servers.faults import DEADLINE, Fault, faults, first_line
 from eval.servers.options import HOSTS_OF_KEY, Servers, host_of, key_of
+from storm.models import FAMILIES, Family
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -27,6 +28,7 @@ class Server:
     name: str  # for people: host and port
     model: str
     key: str | None
+    family: Family | None
     client: "AsyncOpenAI"
     calls: asyncio.Semaphore  # how many requests it may still get at once
     counts: Counter = field(default_factory=Counter)  # of this run: requests, 429, 5xx, tokens in, tokens out
@@ -66,7 +68,8 @@ def _server(servers: Servers, url: str) -> Server:
     if host_of(url) not in HOSTS_OF_KEY:
         client.organization = client.project = None  # the SDK takes them from the environment: they are OpenAI's
     name = url.split("://")[1].split("/")[0]
-    return Server(url, name, servers.served_model, key, client, asyncio.Semaphore(servers.concurrency), counts)
+    family = FAMILIES.get(servers.family)
+    return Server(url, name, servers.served_model, key, family, client, asyncio.Semaphore(servers.concurrency), counts)
 
 
 async def post(server: Server, path: str, body: dict) -> dict:

@@ -14,6 +14,7 @@ from storm.options import did_you_mean
 
 KEY = "OPENAI_API_KEY"  # the environment's name of OpenAI's key
 HOSTS_OF_KEY = ("api.openai.com",)  # which hosts get it unasked: a key must not go to another company
+FAMILY, NONE = "qwen2_5_vl", "none"
 DECODES = {"chat": ("exact", "generate"), "decisions": ("exact",), "systemone": ("exact",)}  # --api -> what it can give
 
 
@@ -29,6 +30,7 @@ class Servers:
     price: tuple[float, float] | None = None  # of a million tokens in, and out
     allow_remote: bool = False
     i_may_send: tuple[str, ...] = ()  # datasets
+    family: str = FAMILY  # of storm/models.py, or NONE: how the model was asked in its training
 
 
 def url_of(text: str) -> str:
@@ -80,6 +82,8 @@ def check(servers: Servers, decode: str) -> None:
         raise ValueError(
             f"--api {servers.api} gives probabilities and no text; write --decode {DECODES[servers.api][0]}"
         )
+    if servers.api != "chat" and servers.family != FAMILY:
+        raise ValueError(f"--family goes with --api chat: of {servers.api}, the server makes the prompt; leave it out")
     if twice := [url for url in servers.server if servers.server.count(url) > 1]:
         raise ValueError(f"--server: {twice[0]} is there twice; --concurrency sets how many requests it gets at once")
     for name in servers.i_may_send:

@@ -115,6 +115,25 @@ def test_the_question_is_that_of_training(world, tmp_path):
     TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(body)
 
 
+@pytest.mark.parametrize(
+    ("family", "system", "kwargs"),
+    [
+        ("qwen3_vl", [], None),
+        ("lfm2_vl", ["system"], None),
+        ("qwen3_5", [], {"enable_thinking": False}),
+        ("none", [], None),
+    ],
+)
+def test_the_question_is_that_of_the_family(world, tmp_path, capsys, family, system, kwargs):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", family=family)) == 0
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 2, "answers to two questions in one file"
+    assert "family" in capsys.readouterr().err
+    [body] = stub.bodies
+    assert [turn["role"] for turn in body["messages"]] == [*system, "user"]
+    assert body.get("chat_template_kwargs") == kwargs
+
+
 def test_a_key_goes_only_where_it_belongs(world, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret-1")
     monkeypatch.setenv("OPENAI_ORG_ID", "secret-2")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from llamafactory.data.template import TEMPLATES
 from PIL import Image
 from safetensors import safe_open
 
@@ -142,6 +143,11 @@ def test_the_row_names_the_model_and_its_tower(loaded, name):
     assert family is FAMILIES[name]
     layers, width, inner = family.tower(config.vision_config)
     assert layers == LAYERS and width == 64 and inner >= 128 and family.patches(config) >= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_system_message_that_servers_are_sent_is_that_of_the_template(name):
+    assert FAMILIES[name].system == TEMPLATES[FAMILIES[name].template].default_system
 
 
 @pytest.mark.parametrize("name", FAMILIES)
