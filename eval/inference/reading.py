@@ -57,14 +57,14 @@ def read(
     tokens, depth: (rows, N), depth 0 right behind the prompt. sees: (rows, N, E + N) bool, of the E tokens that were
     read behind the prompt before, and of these. earlier: depth of the former, (rows, E).
     """
-    model, mask, text = prompt.model, prompt.mask, prompt.model.get_decoder()
+    mask, text = prompt.mask, prompt.model.get_decoder()
     behind = depth if earlier is None else torch.cat([earlier, depth], 1)
     places = torch.cat([_places(mask), mask.sum(1)[:, None] + behind], 1)
     sees = torch.cat([mask[:, None].expand(-1, tokens.shape[1], -1), sees], 2)
     return text(
         input_ids=tokens,
-        attention_mask=_masks(model, sees, places),
-        position_ids=_positions(model, prompt.following[:, None] + depth),
+        attention_mask=_masks(prompt.model, sees, places),
+        position_ids=_positions(prompt.model, prompt.following[:, None] + depth),
         past_key_values=prompt.cache,
         use_cache=True,
     ).last_hidden_state
@@ -113,22 +113,16 @@ def _places(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _masks(model: torch.nn.Module, sees: torch.Tensor, places: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
-    """What is added to the scores of attention, (rows, 1, N, all); of each kind of layer, if a model has two.
+    """What each token may look at, bool (rows, 1, N, all), as sdpa takes it; of each kind of layer, if there are two.
 
     places: of all tokens, where they stand if an answer stands alone, (rows, all).
     """
     text = model.get_decoder().config
     kinds, window = {*(getattr(text, "layer_types", None) or ())}, getattr(text, "sliding_window", None)
-    full = _added(model, sees)
+    full = sees[:, None]
     if not window or kinds == {"full_attention"}:
         return full
     # As transformers has it, a token looks at itself and at the window - 1 tokens before it.
     near = places[:, -sees.shape[1] :, None] - places[:, None] < window
-    slid = _added(model, sees & near)
+    slid = (sees & near)[:, None]
     return {"full_attention": full, "sliding_attention": slid} if kinds else slid
-
-
-def _added(model: torch.nn.Module, allowed: torch.Tensor) -> torch.Tensor:
-    dtype = next(model.parameters()).dtype
-    added = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    return added.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
