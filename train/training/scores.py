@@ -50,7 +50,9 @@ class Scores(TrainerCallback):
             state.best_metric, state.best_global_step = error, state.global_step
             state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{state.global_step}")
             control.should_save = True
-        self.trainer.log(dict(scores))
+        due = control.should_log
+        self.trainer.log(dict(scores))  # for report_to; it also marks the loss of this step as logged
+        control.should_log = due
         if state.is_world_process_zero:
             line = {"current_steps": state.global_step, "total_steps": state.max_steps} | scores
             with (Path(args.output_dir) / LOSSES).open("a", encoding="utf-8") as file:
