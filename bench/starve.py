@@ -56,7 +56,7 @@ def main() -> None:
             for workers in args.workers:
                 rater = Rater(loaded._replace(prompts={}, checked={}), replace(settings, media=Path(folder)))
                 begin, busy = time.perf_counter(), 0.0
-                each = prepared(rater, lambda: blocks, workers) if workers else map(rater.prepare, blocks)  # noqa: B023
+                each = prepared(rater, blocks, workers) if workers else map(rater.prepare, blocks)
                 for block in each:
                     time.sleep(len(block.block) / args.rate)
                     busy += len(block.block) / args.rate
