@@ -17,6 +17,7 @@ from llamafactory.model import load_model, load_tokenizer
 from PIL import Image
 from safetensors import SafetensorError
 
+from eval.inference.attention import flash_in_tower
 from eval.inference.settings import Settings
 from storm.models import config, family_of, lines_of
 from storm.prompts import answers
@@ -83,6 +84,7 @@ def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded
     modules["tokenizer"].padding_side = "left"
     model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False)
     model = model.to(device, dtype).eval()  # as transformers' Trainer does for bf16_full_eval
+    flash_in_tower(model)
     encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
     precision = {"attn_implementation": "sdpa", "compute_dtype": next(model.parameters()).dtype}
     collator = SFTDataCollatorWith4DAttentionMask(template=template, **precision, **modules)

@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from storm.images import ASPECT, FORMATS, ImageFault, decode, load_rgb, locate
+from storm.images import (
+    ASPECT,
+    FORMATS,
+    HEADER,
+    ImageFault,
+    decode,
+    header_size,
+    load_rgb,
+    locate,
+    read_bytes,
+    stored_size,
+)
 from tests.helpers.hostile_images import HOSTILE, write_hostile
 
 
@@ -41,6 +52,22 @@ def test_each_allowed_format_is_read_whatever_its_name(tmp_path, kind):
     Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "x.dat", kind)
     image = load_rgb(tmp_path / "x.dat")
     assert (image.mode, image.size) == ("RGB", (40, 30)) and image.getpixel((5, 5))[0] > 150
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_size_of_a_large_file_needs_no_decoding(tmp_path, kind):
+    """Also where it stands behind the beginning that is read: a long profile, or the end of a TIFF."""
+    path, profile = tmp_path / "a.image", os.urandom(3 * HEADER)
+    Image.effect_noise((300, 200), 90).convert("RGB").resize((900, 600)).save(path, kind, icc_profile=profile)
+    assert path.stat().st_size > HEADER
+    assert header_size(path) == stored_size(read_bytes(path)) == (900, 600)
+
+
+def test_a_hostile_file_has_no_size_that_decoding_denies(hostile):
+    for name in HOSTILE:
+        with suppress(ImageFault):
+            image = load_rgb(hostile / name)
+            assert header_size(hostile / name) == image.size, name
 
 
 def test_pixels_are_as_stored_because_llamafactory_ignores_exif(tmp_path):

@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from eval.inference import exact, model
 from eval.inference.exact import UNREAD, answer_trie, log_probabilities
+from eval.inference.rater import Rater
 from eval.inference.settings import Settings
 from eval.inference.trie import Trie, trie
 from storm.datasets import SCALES
@@ -134,6 +135,21 @@ def test_prompts_by_the_size_of_an_image_are_the_hosts(loaded, name):
         image = Image.new("RGB", size)
         assert model.prompt(rater, question(IQA, "cot"), image) == model.encoded(rater, question(IQA, "cot"), image)
     assert rater.checked[question(IQA, "cot")] >= 0, "the number of image tokens was not the host's"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_inputs_made_one_by_one_are_those_of_the_host(loaded, name):
+    """Where the shapes of a family's images do not let them be put together, the host makes them."""
+    for sizes in (SIZES, ((112, 84), (112, 84), (84, 112)), ((60, 90),)):
+        images, texts = (
+            [picture(size) for size in sizes],
+            [question(IQA, "cot") + " Look." * n for n in range(len(sizes))],
+        )
+        pairs, rater = list(zip(texts, images)), Rater(loaded(name), Settings(model=""))
+        whole, ours = model.collate(rater.loaded, texts, images), rater._inputs(pairs.copy)
+        assert whole.keys() == ours.keys()
+        for key, value in whole.items():
+            assert value.dtype == ours[key].dtype and torch.equal(value, ours[key]), key
 
 
 @pytest.mark.parametrize("name", FAMILIES)
