@@ -35,7 +35,7 @@ def attends(model: torch.nn.Module) -> bool:
 def read_prompt(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> Prompt:
     """batch: what the model's forward takes (input_ids, attention_mask, pixel_values ...), padded on the left."""
     mask = batch["attention_mask"].bool()
-    if _has_mrope(model):
+    if has_mrope(model):
         grid = {key: batch[key] for key in ("image_grid_thw",) if key in batch}
         # Computed here and not in the model, which keeps deltas that count the padding.
         positions, _ = model.model.get_rope_index(batch["input_ids"], attention_mask=mask.long(), **grid)
@@ -98,13 +98,13 @@ def read_by_depth(prompt: Prompt, answers: Trie) -> torch.Tensor:
     return hidden
 
 
-def _has_mrope(model: torch.nn.Module) -> bool:
+def has_mrope(model: torch.nn.Module) -> bool:
     """Whether a position has three parts (time, height, width), as in Qwen's models."""
     return hasattr(model.model, "get_rope_index")
 
 
 def _positions(model: torch.nn.Module, positions: torch.Tensor) -> torch.Tensor:
-    return positions.expand(3, -1, -1) if _has_mrope(model) else positions
+    return positions.expand(3, -1, -1) if has_mrope(model) else positions
 
 
 def _places(mask: torch.Tensor) -> torch.Tensor:

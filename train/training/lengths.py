@@ -40,17 +40,15 @@ class Quick:
         if lines is None or self.checked.get(text, 0) < 0:
             return host()
         rows, done = self.rows.setdefault(text, {}), self.checked.setdefault(text, 0)
-        if lines not in rows:
-            made = self._made(next(iter(rows.values()), None), lines, processor.cutoff_len)
-            if made is None or done < CHECKED:
-                whole = Row(*map(tuple, host()))
-                if made is not None:
-                    self.checked[text] = done + 1 if made == whole else -1
-                made = whole
-            if len(made.ids) >= processor.cutoff_len or sum(map(len, self.rows.values())) > KEPT:
-                return [*made.ids], [*made.labels]
+        made = rows.get(lines) or self._made(next(iter(rows.values()), None), lines, processor.cutoff_len)
+        if made is None or done < CHECKED:
+            whole = Row(*map(tuple, host()))
+            if made is not None:
+                self.checked[text] = done + 1 if made == whole else -1
+            made = whole
+        if len(made.ids) < processor.cutoff_len and sum(map(len, self.rows.values())) < KEPT:
             rows[lines] = made
-        return [*rows[lines].ids], [*rows[lines].labels]
+        return [*made.ids], [*made.labels]
 
     def _lines(self, processor: Any, image: Any) -> tuple[int, ...] | None:
         """The lines of an image's tokens; None if its file does not tell, or the family cannot take it."""

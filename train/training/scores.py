@@ -11,9 +11,9 @@ import numpy as np
 from transformers import TrainerCallback
 
 from eval.inference import posterior
+from eval.inference.blocks import of_rows
 from eval.inference.model import Loaded
 from eval.inference.rater import Rater
-from eval.inference.run import blocks
 from eval.inference.settings import Settings
 from eval.scoring.metrics import METRICS, value
 from eval.scoring.predictions import Predictions
@@ -79,7 +79,7 @@ class Scores(TrainerCallback):
         from accelerate.utils import gather_object
 
         args, size = self.trainer.args, BATCH[self.rater.device.type]
-        mine = islice(blocks(rows, size), args.process_index, None, args.world_size)
+        mine = islice(of_rows(rows, size), args.process_index, None, args.world_size)
         with self.trainer.compute_loss_context_manager():
             answers = [answer for block in mine for answer in self.rater.rate(block)]
         labels = {row.id: row.label for row in rows}

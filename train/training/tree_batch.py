@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from eval.inference.model import Loaded, answer_ids, encoded
+from eval.inference.reading import has_mrope
 from eval.inference.trie import Trie, trie
 from storm.prompts import STRATEGIES, question
 from storm.scales import Scale
@@ -105,6 +106,8 @@ class TreeCollator:
             tokenizer.padding_side = side
         if "token_type_ids" in batch:
             raise ValueError("storm.objective: this family reads images in two directions; leave the objective out")
+        if has_mrope(self.questions.loaded.model) and "position_ids" not in batch:
+            raise RuntimeError("the host's collator gave no positions of an image's tokens")
         del batch["labels"]
         return grown(batch, [row.asked.trie for row in rows]) | {TARGET: rows}
 
