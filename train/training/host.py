@@ -35,20 +35,23 @@ def launch(file: str, run: Callable[[], None], words: Sequence[str]) -> None:
         run()
 
 
-def train(recipe: dict[str, Any], block: Block | None) -> None:
-    """Train a recipe without its block. Raises ValueError for rows that the block needs and that are not there."""
+def train(recipe: dict[str, Any], block: Block | None, callbacks: Sequence = ()) -> None:
+    """Train a recipe without its block. Raises ValueError for rows that the block needs and that are not there.
+
+    callbacks: more of transformers' Trainer.
+    """
     from llamafactory.train import tuner
 
     from train.training.lengths import quick_lengths
 
     with quick_lengths(str(recipe.get("model_name_or_path"))):
         if block is None:
-            tuner.run_exp(recipe)
+            tuner.run_exp(recipe, [*callbacks])
             return
         if recipe.get("deepspeed") and block.evaluate:
             _refuse_zero_3(recipe)
         with mock.patch.object(tuner, "run_sft", _with_block(tuner.run_sft, recipe, block)):
-            tuner.run_exp(recipe)
+            tuner.run_exp(recipe, [*callbacks])
 
 
 def _refuse_zero_3(recipe: dict[str, Any]) -> None:
