@@ -50,7 +50,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
     from yaml import YAMLError
 
     for setting in settings:
-        if not re.fullmatch(r"\w+=\S*", setting):
+        if not re.fullmatch(r"\w+(\.\w+)*=\S*", setting):
             raise ValueError(f"setting {setting!r}: write key=value, without spaces (torchrun splits at them)")
     try:
         recipe = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(settings))))

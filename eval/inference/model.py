@@ -135,10 +135,10 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     known = next((ids for (text, _), ids in loaded.prompts.items() if text == question), None)
     made = _with_image_tokens(loaded, known, key[1]) if known and done >= 0 else None
     if made is None or done < CHECKED:
-        encoded = _encoded(loaded, question, image)
+        host = encoded(loaded, question, image)
         if made is not None:
-            loaded.checked[question] = done + 1 if made == encoded else -1
-        made = encoded
+            loaded.checked[question] = done + 1 if made == host else -1
+        made = host
     loaded.prompts[loaded.key(question, image.size)] = made
     return list(made)
 
@@ -152,7 +152,7 @@ def _with_image_tokens(loaded: Loaded, prompt: list[int], lines: tuple[int, ...]
     return [*prompt[: places[0]], *[token] * lines[0], *prompt[places[-1] + 1 :]]
 
 
-def _encoded(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
+def encoded(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     """The tokens of a prompt, by the host."""
     row = {"_prompt": [[{"role": "user", "content": question}]], "_response": [[]], "_images": [[image]]}
     row |= {"_system": [""], "_tools": [""], "_videos": [None], "_audios": [None]}

@@ -32,7 +32,7 @@ def check_keys(job: Job) -> Checked:
         zero, faults = Zero(), [Finding("error", "keys", str(error))]
     export = "export_dir" in job.recipe
     good, findings = _known_keys(job.recipe, export)
-    findings += faults + traps(job.recipe, good, zero)
+    findings += faults + traps(job.recipe, good, zero) + _block(job.recipe)
     good, faults = limits(good)
     findings += faults
     parsed = None
@@ -47,6 +47,18 @@ def check_keys(job: Job) -> Checked:
     return replace(job, parsed=parsed, zero=zero), findings
 
 
+def _block(recipe: dict) -> list[Finding]:
+    """What is wrong with the recipe's `storm:` block."""
+    from train.training import block, setting  # imports torch
+
+    try:
+        if given := block.read(recipe):
+            setting.check(recipe, given)
+    except ValueError as error:
+        return [Finding("error", "keys", str(error))]
+    return []
+
+
 def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
     """The keys that LLaMA-Factory has and whose values are of their kind, and what is wrong with the others."""
     with quiet():
@@ -57,6 +69,8 @@ def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
     keys = [field.name for cls in classes for field in fields(cls) if field.init]
     good, findings = {}, []
     for key, value in recipe.items():
+        if key == "storm":  # train/run.py's, see _block()
+            continue
         if key not in keys:
             match = get_close_matches(key, keys, 1)
             fix = f"did you mean {match[0]}?" if match else "leave it out"

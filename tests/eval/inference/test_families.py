@@ -133,7 +133,7 @@ def test_prompts_by_the_size_of_an_image_are_the_hosts(loaded, name):
     sizes = [*SIZES, (64, 200), (500, 30), *((rng.randint(20, 300), rng.randint(20, 300)) for _ in range(12))]
     for size in sizes:
         image = Image.new("RGB", size)
-        assert model.prompt(rater, question(IQA, "cot"), image) == model._encoded(rater, question(IQA, "cot"), image)
+        assert model.prompt(rater, question(IQA, "cot"), image) == model.encoded(rater, question(IQA, "cot"), image)
     assert rater.checked[question(IQA, "cot")] >= 0, "the number of image tokens was not the host's"
 
 
