@@ -98,7 +98,8 @@ _ROWS = (
         image_tokens=image_tokens.merged_patches, around=2, tower=_qwen_tower, patches=_merged, processor=_QWEN3,
     ),
     Family(
-        name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model",
+        name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model", text="llama",
+        vocabulary=32064,
         image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED, system=_CURIOUS,
     ),
     Family(

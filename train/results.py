@@ -57,7 +57,7 @@ def markdown(table: str, folder: Path = RESULTS) -> str:
         _demo(results, metric) if table == "demo" else _paper(table, results, models, metric)
         for metric in ("acc", "mae")
     ]
-    return "\n\n".join([*parts, *notes(results | models)])
+    return "\n\n".join([*parts, *notes(results), *notes(models)])
 
 
 def _paper(table: str, results: dict[str, dict], models: dict[str, dict], metric: str) -> str:
@@ -69,13 +69,14 @@ def _paper(table: str, results: dict[str, dict], models: dict[str, dict], metric
 def _models(folder: Path) -> dict[str, dict]:
     """Name of a row -> the result of a model that no recipe trained, in the order of the names of files."""
     stems = sorted(path.stem for path in folder.glob("*.json") if path.stem.endswith(OF_MODELS))
-    results = [result for result in read_results(stems, folder).values() if "averages" in result]
+    results = {stem: result for stem, result in read_results(stems, folder).items() if "averages" in result}
     lines, rows = {line.name for line in TABLES[MODELS]}, {}
-    for result in results:
+    for stem, result in results.items():
         asked = result["strategy"], result["decode"]
         remarks = [value for value, usual in zip(asked, ASKED) if value != usual]
         remarks += ["as asked here"] * (result["name"] in lines)  # else it would stand in place of a recipe's row
-        rows[printable(result["name"]) + (f" ({', '.join(remarks)})" if remarks else "")] = result
+        name = printable(result["name"]) + (f" ({', '.join(remarks)})" if remarks else "")
+        rows[name if name not in rows else f"{name} [{stem}]"] = result
     return rows
 
 
@@ -120,7 +121,7 @@ def notes(results: dict[str, dict]) -> list[str]:
             listed = ", ".join(f"{name} {count:,}" for name, count in unparsed.items())
             notes.append(f"{run}: unparsed answers (wrong for ACC, left out of MAE): {listed}.")
         if lost := result.get("unanswered"):
-            listed = "; ".join(f"{name} {count:,} ({printable(first)})" for name, (count, first) in lost.items())
+            listed = ", ".join(f"{name} {count:,}" for name, count in lost.items())
             notes.append(f"{run}: no answer, so unparsed; the same command asks for them again: {listed}.")
         scored = {score["dataset"] for score in result["scores"]}
         if "averages" in result and (gone := [name for name in OVER["mae"] if name not in scored]):

@@ -24,6 +24,7 @@ from storm.prompts import answers
 from storm.scales import Scale
 
 PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred numbers of image tokens
+QUESTION = 100  # tokens that every question has at least; ours have about 250
 CHECKED = 2  # prompts of a question that the host encodes, too, before others are made by counting image tokens
 
 
@@ -66,13 +67,21 @@ def load(settings: Settings, device: torch.device) -> Loaded:
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise RuntimeError(f"{name}: cannot be loaded ({first})") from error
-    side = isqrt(settings.image_max_pixels)
+    _check_largest(loaded, settings, family.title)
+    return loaded
+
+
+def _check_largest(loaded: Loaded, settings: Settings, title: str) -> None:
+    """Raises ValueError if the largest image, a square, cannot be taken, or has no room beside a question."""
+    side, option = isqrt(settings.image_max_pixels), f"--image-max-pixels {settings.image_max_pixels}"
     try:
-        loaded.counts((side, side))
+        tokens = sum(loaded.counts((side, side)))
     except ValueError as error:
         fix = str(error).replace("image_max_pixels=", "--image-max-pixels ")
-        raise ValueError(f"--image-max-pixels {settings.image_max_pixels}: for {family.title}, {fix}") from None
-    return loaded
+        raise ValueError(f"{option}: for {title}, {fix}") from None
+    if tokens + QUESTION > settings.cutoff_len:
+        more = f"--cutoff-len {-(-(tokens + 6 * QUESTION) // 1024) * 1024}"
+        raise ValueError(f"{option}: an image may have {tokens:,} of the {settings.cutoff_len:,} tokens; {more}")
 
 
 def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded:
@@ -125,7 +134,7 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
 
     The host encodes the first prompts of a question, which takes 36 ms for a photograph of 0.8 megapixels, as it
     resizes and patches the image only to count. The others are the same but for the number of image tokens, which the
-    size tells. Were the two ever different, the host would encode all.
+    size tells. Were the two ever different, the host would encode all. Raises ValueError for a prompt that is too long.
     """
     key, done = loaded.key(question, image.size), loaded.checked.setdefault(question, 0)
     if key in loaded.prompts:
@@ -139,6 +148,10 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
         if made is not None:
             loaded.checked[question] = done + 1 if made == host else -1
         made = host
+    if len(made) >= (
+        most := loaded.encoder.data_args.cutoff_len
+    ):  # the host has cut it, and the question's end is gone
+        raise ValueError(f"its prompt has {most:,} tokens or more, the most; --cutoff-len {2 * most}")
     loaded.prompts[loaded.key(question, image.size)] = made
     return list(made)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from eval.inference.exact import answer_trie, log_probabilities
-from eval.inference.model import Loaded, answer_ids, collate, generate
+from eval.inference.model import Loaded, answer_ids, collate, generate, prompt
 from eval.inference.one_by_one import joined
 from eval.inference.output_rows import predictions, row_of
 from eval.inference.settings import Settings
@@ -104,8 +104,9 @@ class Rater:
             path = locate(self.settings.media, example.image, example.file)
             image = load_rgb(path, self.settings.upright)
             self.loaded.counts(image.size)
+            prompt(self.loaded, example.question, image)
             return image
-        except (ImageFault, ValueError) as fault:  # ValueError: a shape that the family cannot take
+        except (ImageFault, ValueError) as fault:  # ValueError: a shape or a prompt that the model cannot take
             errors[example.id] = {"predict": "", "error": f"{path}: {fault}"}
             return None
 

@@ -145,7 +145,7 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
             results.append(_result(settings, request, seconds))
     if results and any(trie.tails for trie in rater.tries.values()):
         text = "the tails of answers that have less of the mass together were not read"
-        print(f"probabilities are exact within {UNREAD:.7f}: {text}", file=terminal)
+        print(f"probabilities are exact within {UNREAD:.9f}: {text}", file=terminal)
     return results
 
 

@@ -24,7 +24,7 @@ cuda = Names(is_available=lambda: False, empty_cache=lambda: None)
 sys.modules["torch"] = Names(Tensor=None, cuda=cuda, device=lambda *_: Names(type="cpu"), OutOfMemoryError=OutOfMemory)
 sys.modules["eval.inference.exact"] = Names(answer_trie=None, log_probabilities=None, UNREAD=0)
 sys.modules["eval.inference.trie"] = Names(Trie=None)
-functions = dict(answer_ids=None, batch=None, generate=None, collate=lambda *_: {})
+functions = dict(answer_ids=None, batch=None, generate=None, prompt=lambda *_: [], collate=lambda *_: {})
 functions["load"] = lambda *_: Names(tokenizer=Names(pad_token_id=0), counts=lambda size: (1,))
 sys.modules["eval.inference.one_by_one"] = Names(
     joined=lambda rows, pad: {"input_ids": Names(numel=lambda: 1)}, keep_memory=lambda: None

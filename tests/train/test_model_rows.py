@@ -142,7 +142,7 @@ def test_rows_without_an_answer_are_named_and_asked_again(paper, stub, capsys):
     stub.reply = lambda body, _: error(400, "too long") if asked(body)[0] is SCALES["hci"] else lowest(body, stub)
     assert sweep.main(command(stub.url)) == 1
     result = read_json(RESULTS)
-    assert result["unanswered"]["hci"][0] == OTHERS and list(result["unanswered"]) == ["hci"]
+    assert result["unanswered"] == {"hci": OTHERS}
     assert "rater: no answer, so unparsed" in capsys.readouterr().out
     stub.reply = lowest
     stub.bodies.clear()
