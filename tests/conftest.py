@@ -10,6 +10,10 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
+# Containers often set it. Then each run compiles all tests anew, for 9 s, and each program that one starts all modules.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 LONGEST = ("test_sweep_demo", "test_docs", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
 
 
@@ -20,8 +24,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out a file of slow tests only, whose imports of torch would cost a default run 6 s."""
-    return True if collection_path.name == "test_exact.py" and config.option.markexpr == "not slow" else None
+    """Leaves out files of slow tests only, whose imports of torch would cost a default run 6 s."""
+    slow = collection_path.name in ("test_exact.py", "test_families.py")
+    return True if slow and config.option.markexpr == "not slow" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """What fsync promises shows only after a power failure, and 7,000 of them cost a default run 15 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # still an error for what is not open
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +56,26 @@ def copy(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def work(tmp_path, monkeypatch) -> Path:
-    """A folder to work in: 20 rows and images, a registry and the recipe of tiny_recipe.py."""
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """20 images; read only."""
     import numpy as np
     from PIL import Image
 
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for number in range(20):
+        size = (112, 56 + number, 3)
+        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path, pictures, monkeypatch) -> Path:
+    """A folder to work in: 20 rows and images, a registry and the recipe of tiny_recipe.py."""
     from storm.files import write_jsonl
     from tests.helpers.tiny_recipe import RECIPE, row
 
-    rng = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
-    for number in range(20):
-        size = (112, 56 + number, 3)
-        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    shutil.copytree(pictures, tmp_path / "images")
     write_jsonl(tmp_path / "data/demo/demo_train.jsonl", map(row, range(20)))
     shutil.copy(ROOT / "dataset_info.json", tmp_path)
     (tmp_path / "tiny.yaml").write_text(RECIPE)
