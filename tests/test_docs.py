@@ -5,12 +5,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import in_process
 from tests.helpers.documented import FENCED, SWEEP, blocks, start
 from tests.helpers.paths import ROOT
 from train.docs import MARKED, fresh, main, pages, stale
@@ -118,9 +118,7 @@ def options() -> dict[str, set[str]]:
     """The options of each command, as its --help has them."""
     accepted = {}
     for command in COMMANDS:
-        line = [sys.executable, *command.split(), "--help"]
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
+        done = in_process.run(command, "--help")
         assert done.returncode == 0, f"{command}: {done.stderr[-500:]}"
         accepted[command] = set(re.findall(r"--[a-z][a-z-]*", done.stdout))
     return accepted
