@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,7 @@ def no_waiting_for_the_disk():
 def copy(tmp_path_factory) -> Path:
     """The working tree as a clone would have it, with this .venv, so that nothing is installed twice."""
     from tests.helpers.stand_ins import make
+    from tests.helpers.warm import write_environment
 
     folder = tmp_path_factory.mktemp("clone") / "storm-recipes"
     listed = subprocess.run(
@@ -50,7 +53,7 @@ def copy(tmp_path_factory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    write_environment(folder / ".venv", ROOT / ".venv")
     make(folder / "data" / "raw", 0.004)  # stand-ins for what the user downloads
     shutil.rmtree(folder / "data" / "raw" / "ava")  # of a part, the range of all scores is unknown
     return folder
@@ -67,6 +70,21 @@ def pictures(tmp_path_factory) -> Path:
         size = (112, 56 + number, 3)
         Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """The environment in which the programs of `copy` start at once, see warm.py."""
+    from tests.helpers.warm import ENVIRONMENT, SOCKET
+
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    command = [sys.executable, "-m", "tests.helpers.warm", str(path)]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | ENVIRONMENT) as server:
+        while not path.exists():
+            assert server.poll() is None
+            time.sleep(0.1)
+        yield {SOCKET: str(path)}
+        server.kill()
 
 
 @pytest.fixture

@@ -192,11 +192,11 @@ def test_make_demo_goes_on_after_kill_9_and_runs_twice(copy, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def demo(copy, tmp_path_factory) -> Path:
+def demo(copy, warm, tmp_path_factory) -> Path:
     """The copy after `make demo`."""
     if not (copy / "saves/demo_predict/report.html").exists():
         log = tmp_path_factory.mktemp("demo") / "log"
-        assert start("make demo", copy, log).wait() == 0, log.read_text()[-3000:]
+        assert start("make demo", copy, log, **warm).wait() == 0, log.read_text()[-3000:]
     return copy
 
 
@@ -210,6 +210,6 @@ RUN_HERE = {place: left(text) for place, text in blocks("bash") if left(text)}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", RUN_HERE)
-def test_a_block_of_commands_runs(place, demo, tmp_path):
+def test_a_block_of_commands_runs(place, demo, warm, tmp_path):
     log = tmp_path / "log"
-    assert start(RUN_HERE[place], demo, log).wait() == 0, log.read_text()[-3000:]
+    assert start(RUN_HERE[place], demo, log, **warm).wait() == 0, log.read_text()[-3000:]
