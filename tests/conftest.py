@@ -16,12 +16,14 @@ from tests.helpers.paths import ROOT
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-LONGEST = ("test_sweep_demo", "test_docs", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
+# Half a minute or more each.
+LONGEST = ("docs", "families", "predict", "serve", "sweep_demo", "bootstrap", "slurm")
+LONGEST += ("own_chain", "parallel", "notebook", "train", "resume")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that `make test` does not wait for one of them at the end with one process idle."""
-    names = {name: place for place, name in enumerate(LONGEST)}
+    names = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: names.get(item.path.stem, len(names)))
 
 
