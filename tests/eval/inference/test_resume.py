@@ -68,7 +68,7 @@ def whole(data) -> bytes:
 @pytest.mark.parametrize(("driver", "bytes_a_row"), [(MAIN, 700), (RANKS + MERGE, 3500)], ids=["alone", "ranks"])
 def test_of_a_finished_row_only_its_id_stays_in_memory(tmp_path, driver, bytes_a_row):
     """A row has 1.1 kB in the data and 0.3 kB in the predictions. Only to merge parts are a file's rows in memory."""
-    few, many = 10_000, 100_000
+    few, many = 5_000, 35_000
     peaks = []
     for rows in (few, many):
         file = built(tmp_path / f"{rows}.jsonl", names(rows))
