@@ -46,7 +46,10 @@ def log_probabilities(
         return logp
     done, mass, heads = torch.zeros_like(logp, dtype=torch.bool), logp.logsumexp(1), prompt.cache.get_seq_length()
     # Of a trained model, tails are nearly certain, and one pass is enough. Else the first one tells the mass.
-    while len((chosen := _likely(logp.masked_fill(done, -torch.inf), mass, unread))[0][0]):
+    # Half as much at first: so a tail may be as unlikely as one half.
+    share = unread / 2
+    while len((chosen := _likely(logp.masked_fill(done, -torch.inf), mass, share))[0][0]):
+        share = unread
         prompt.cache.crop(heads)
         logp = logp.scatter_add(1, chosen[0], _tails(prompt, answers, *chosen))
         done = done.scatter(1, chosen[0], chosen[1] | done.gather(1, chosen[0]))

@@ -3,7 +3,9 @@
 Any family of storm/models.py, a folder or a name on the hub, with or without an adapter.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from math import isqrt
 from pathlib import Path
@@ -36,6 +38,7 @@ class Loaded(NamedTuple):
     prompts: dict[tuple, list[int]]  # (question, lines of tokens of its image) -> tokens
     checked: dict[str, int]  # of a question, how many prompts were equal to the host's; -1: one was not
     counts: Callable[[tuple[int, int]], tuple[int, ...]]  # the lines of tokens of an image of (width, height)
+    cutoff_len: int  # the most tokens of a prompt and the end of an answer; the encoder itself cuts nothing
 
     def key(self, question: str, size: tuple[int, int]) -> tuple:
         """Of a prompt in `prompts`."""
@@ -94,12 +97,19 @@ def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded
     model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False)
     model = model.to(device, dtype).eval()  # as transformers' Trainer does for bf16_full_eval
     flash_in_tower(model)
-    encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
+    encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=uncut(data_args))
     precision = {"attn_implementation": "sdpa", "compute_dtype": next(model.parameters()).dtype}
     collator = SFTDataCollatorWith4DAttentionMask(template=template, **precision, **modules)
     limits = model_args.image_max_pixels, model_args.image_min_pixels
     counts = partial(lines_of, model.config, limits=limits, processor=modules["processor"].image_processor.to_dict())
-    return Loaded(model, modules["tokenizer"], encoder, collator, {}, {}, counts)
+    return Loaded(model, modules["tokenizer"], encoder, collator, {}, {}, counts, data_args.cutoff_len)
+
+
+def uncut(data_args: Any) -> Any:
+    """The host's arguments with which it cuts no prompt."""
+    whole = copy(data_args)
+    whole.cutoff_len = sys.maxsize
+    return whole
 
 
 def _check_adapter(adapter: str, model: str) -> None:
@@ -148,12 +158,18 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
         if made is not None:
             loaded.checked[question] = done + 1 if made == host else -1
         made = host
-    if len(made) >= (
-        most := loaded.encoder.data_args.cutoff_len
-    ):  # the host has cut it, and the question's end is gone
-        raise ValueError(f"its prompt has {most:,} tokens or more, the most; --cutoff-len {2 * most}")
+    _check_room(loaded, len(made))
     loaded.prompts[loaded.key(question, image.size)] = made
     return list(made)
+
+
+def _check_room(loaded: Loaded, tokens: int) -> None:
+    """Raises ValueError for a prompt that the host would cut, and with it the question's end, without a word."""
+    turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+    whole = tokens + len(loaded.encoder.template.encode_oneturn(loaded.tokenizer, turns)[1])
+    if whole > loaded.cutoff_len:
+        fix = f"--cutoff-len {-(-whole // 1024) * 1024}"
+        raise ValueError(f"its prompt has {tokens:,} tokens, too many for {loaded.cutoff_len:,}; {fix}")
 
 
 def _with_image_tokens(loaded: Loaded, prompt: list[int], lines: tuple[int, ...]) -> list[int] | None:

@@ -233,7 +233,7 @@ def test_images_that_cannot_be_read_are_named_and_the_others_scored(paper, monke
     fate(monkeypatch, **{"zoo--m_direct_generate": "unreadable"})
     assert sweep.main(["table2", "--model", "zoo/m", "--gpus", "1"]) == 1
     said = capsys.readouterr()
-    assert "zoo/m: no answer, so unparsed; the same command asks for them again: koniq 1 (data/raw/x.png: " in said.out
+    assert "zoo/m: no answer, so unparsed; the same command asks for them again: koniq 1." in said.out
     assert "koniq 1" in said.err and cell(said.out, "zoo/m")[2].startswith("0.500 (")
 
 

@@ -14,7 +14,7 @@ from llamafactory.data.processor import UnsupervisedDatasetProcessor
 from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 from transformers import PreTrainedModel
 
-from eval.inference.model import Loaded
+from eval.inference.model import Loaded, uncut
 from eval.inference.reading import attends
 from storm.models import family_of, lines_of
 from train.training.block import Block
@@ -36,12 +36,12 @@ def loaded_of(model: PreTrainedModel, setting: Setting, collator: SFTDataCollato
     tokenizer, processor, template = deepcopy(collator.tokenizer), collator.processor, collator.template
     tokenizer.padding_side = "left"
     parts = {"tokenizer": tokenizer, "processor": processor}
-    encoder = UnsupervisedDatasetProcessor(template=template, **parts, data_args=setting.data_args)
+    encoder = UnsupervisedDatasetProcessor(template=template, **parts, data_args=uncut(setting.data_args))
     parts |= {"attn_implementation": "sdpa", "compute_dtype": collator.compute_dtype}
     asking = SFTDataCollatorWith4DAttentionMask(template=template, **parts)
     limits = setting.model_args.image_max_pixels, setting.model_args.image_min_pixels
     counts = partial(lines_of, model.config, limits=limits, processor=processor.image_processor.to_dict())
-    return Loaded(model, tokenizer, encoder, asking, {}, {}, counts)
+    return Loaded(model, tokenizer, encoder, asking, {}, {}, counts, setting.data_args.cutoff_len)
 
 
 class OrdinalTrainer(CustomSeq2SeqTrainer):
