@@ -69,13 +69,10 @@ def write_model_card(args: argparse.Namespace) -> list[str]:
     trained = read_trained(args.run, args.recipe, args.settings)
     path, old = args.run / CARD, read_text(args.run / CARD)
     if old and not (args.force or untouched(old) or is_host_card(old)):
-        raise ValueError(
-            f"{path}: not as this command or LLaMA-Factory wrote it; move it away, or overwrite it: --force"
-        )
-    license, source = (
-        (args.license, "as named for this card") if args.license else license_of(args.base or trained.base)
-    )
-    text = model_card(trained, scores_of(trained, args.scores), license, source, args.base, args.data)
+        raise ValueError(f"{path}: not as this command or LLaMA-Factory wrote it; move it away, or take --force")
+    base = args.base or ""
+    license, source = (args.license, "as named for this card") if args.license else license_of(base or trained.base)
+    text = model_card(trained, scores_of(trained, args.scores), license, source, base, args.data)
     with locked(args.run):
         if is_host_card(old):
             write_text(args.run / KEPT, old)  # it is the only record of some settings
@@ -107,7 +104,7 @@ def write_data_card(args: argparse.Namespace) -> list[str]:
     old |= {metadata: not metadata.exists() or croissant.untouched(read_json(metadata))}
     for path, ours in old.items():
         if not ours and not args.force:
-            raise ValueError(f"{path}: not as this command wrote it; move it away, or overwrite it: --force")
+            raise ValueError(f"{path}: not as this command wrote it; move it away, or take --force")
     with locked(args.data):
         write_text(card, data_card(data, args.data_license or "unknown"))
         write_json(metadata, page)

@@ -7,7 +7,9 @@ training (train/trainer_utils.py, create_modelcard_and_push).
 import re
 from pathlib import Path
 
+from storm.provenance import SEED
 from train.cards.texts import front_matter, read_text
+from train.checks.finding import names
 
 CARD, KEPT = "README.md", "README.llamafactory.md"  # ours takes the place of the host's, which is kept under this name
 COMMENT = "<!-- This model card has been generated automatically according to the information the Trainer had access to"
@@ -22,6 +24,10 @@ KEYS = {
     "num_epochs": "num_train_epochs",
     "training_steps": "max_steps",
 }
+# What LLaMA-Factory takes where a recipe says nothing (transformers 5.2.0, training_args.py); what the card leaves out.
+DEFAULTS = {"learning_rate": 5e-5, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "seed": SEED}
+DEFAULTS |= {"lr_scheduler_type": "linear", "num_train_epochs": 3, "max_steps": -1, "finetuning_type": "lora"}
+UNSAID = {"gradient_accumulation_steps": 1, "max_steps": -1}
 PACKAGES = {"transformers": "transformers", "pytorch": "torch", "peft": "peft", "datasets": "datasets"}
 
 
@@ -66,18 +72,17 @@ def _number(text: str) -> int | float | str:
 
 def contradiction(recipe: dict, stated: dict) -> str:
     """The first setting that a recipe has in another way than the run's card, with the override that mends it."""
-    for key, value in stated.items():
-        mine = recipe.get(key)
-        if mine is None or key == "max_steps" and float(mine) <= 0:
-            continue
-        if key == "dataset":
-            same = {name.strip() for name in str(mine).split(",")} == set(str(value).split(","))
-        elif isinstance(value, str):
-            same = str(mine).lower() == value.lower()
-        else:
-            same = abs(float(mine) - float(value)) <= 1e-6 * abs(float(value))
-        if not same:
-            return (
-                f"{key} is {mine} in the recipe and {value} in the run; add what the training was given: {key}={value}"
-            )
+    for key, value in (UNSAID | stated).items() if stated else ():
+        mine = recipe.get(key, DEFAULTS.get(key))
+        if not _same(key, mine, value):
+            return f"{key} is {mine} there and {value} in the run; add what the training was given: {key}={value}"
     return ""
+
+
+def _same(key: str, mine: object, value: object) -> bool:
+    if key == "dataset":
+        return set(names(mine)) == set(names(value))
+    try:
+        return max(float(mine), -1) == max(float(value), -1)  # any max_steps below 0 is none
+    except (TypeError, ValueError):
+        return str(mine).lower() == str(value).lower()

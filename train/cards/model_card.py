@@ -86,15 +86,9 @@ def _about(trained: Trained, hub: str, license: str, license_from: str) -> str:
 
 def _training(trained: Trained) -> str:
     steps, epochs, loss, seconds = (trained.numbers[key] for key in ("steps", "epochs", "loss", "seconds"))
-    facts = [
-        ("optimizer steps", steps),
-        ("epochs", epochs),
-        ("mean training loss", loss),
-        ("hours", seconds and seconds / 3600),
-    ]
-    done = "; ".join(
-        f"{name}: {value if value is None else f'{value:.6g}'}" for name, value in facts if value is not None
-    )
+    hours = seconds and seconds / 3600
+    facts = {"optimizer steps": steps, "epochs": epochs, "mean training loss": loss, "hours": hours}
+    done = "; ".join(f"{name}: {value:.6g}" for name, value in facts.items() if isinstance(value, (int, float)))
     parts = [f"Training: {done}." if done else "Steps and epochs: unknown."]
     if trained.strategies:
         parts.append(f"Prompt strategy: {', '.join(map(code, trained.strategies))}.")
@@ -154,9 +148,7 @@ def _commands(trained: Trained, hub: str, scales: dict[str, tuple[str, Scale]]) 
     pixels, notes = trained.recipe.get("image_max_pixels"), []
     how = ["--image-max-pixels", pixels] if pixels else []
     if not pixels and not trained.whole:
-        notes.append(
-            "`--image-max-pixels` must be that of the training, which is unknown; the commands take our recipes'."
-        )
+        notes.append("`--image-max-pixels` of the training is unknown; without it, the commands take our recipes'.")
     elif not pixels:
         how = ["--image-max-pixels", 768 * 768]  # LLaMA-Factory's default, where a recipe says nothing
     strategies = trained.strategies or [next(iter(STRATEGIES))]

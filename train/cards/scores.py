@@ -38,9 +38,7 @@ def scores_of(trained: Trained, file: Path | None) -> Scores:
 def _of_sweep(trained: Trained, result: dict, file: Path) -> Scores:
     about = f"{file}: results of another training"
     if not provenance.exists(trained.folder):
-        raise ValueError(
-            f"{about}, or not sure to be of {trained.folder}, which records none; name others: --scores FILE"
-        )
+        raise ValueError(f"{about}, perhaps: {trained.folder} has no {provenance.FILE}; name others: --scores FILE")
     facts = provenance.read(trained.folder)
     data = {name: value for name, value in (result.get("data") or {}).items() if name in facts["data"]}
     if changed := provenance.difference(result | {"data": data}, facts, any_commit=True):

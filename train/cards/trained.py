@@ -77,10 +77,7 @@ def read_trained(folder: Path, recipe: Path | None = None, settings: Sequence[st
         keys = dict(facts.get("recipe") or {}) | ({"seed": facts["seed"]} if "seed" in facts else {})
         source, versions, commit = f"`{provenance.FILE}` of the run", facts["versions"], facts.get("commit")
     elif recipe:
-        keys, source = (
-            load(recipe, settings),
-            "the recipe named for this card, which the run does not record",
-        )
+        keys, source = load(recipe, settings), "the recipe file named for this card, as the run records none"
         if other := contradiction(keys, stated):
             raise ValueError(f"{recipe}: not the recipe of {folder}: {other}")
     elif (folder / BOARD).exists():
@@ -90,9 +87,8 @@ def read_trained(folder: Path, recipe: Path | None = None, settings: Sequence[st
     data, hashed = _data(facts, keys)
     config = _json(folder / "adapter_config.json")
     base = config.get("base_model_name_or_path") or keys.get("model_name_or_path") or stated.get("model_name_or_path")
-    model_type = _json(folder / "config.json").get("model_type") or _json(Path(str(base)) / "config.json").get(
-        "model_type"
-    )
+    configs = [_json(place / "config.json") for place in (folder, Path(str(base)))]
+    model_type = next((config["model_type"] for config in configs if config.get("model_type")), "")
     if not config and not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: neither config.json nor adapter_config.json, so no model; name a trained run")
     state, results = _json(folder / "trainer_state.json"), _json(folder / DONE)
@@ -111,9 +107,8 @@ def _data(facts: dict, keys: dict) -> tuple[dict[str, str], str]:
     stanzas = names(keys.get("dataset"))
     try:
         files = files_of(stanzas, Path(str(keys.get("dataset_dir") or "data")))
-        return {
-            name: provenance.file_hash(file) for name, file in files.items()
-        }, "of today; the training recorded none"
+        hashes = {name: provenance.file_hash(file) for name, file in files.items()}
+        return hashes, "of the files as they were for this card: the training recorded none"
     except (ValueError, OSError):
         return dict.fromkeys(stanzas, ""), ""
 
