@@ -27,6 +27,7 @@ COMMANDS = (
     "eval/serve.py",
     "train/preflight.py",
     "train/sweep.py",
+    "train/card.py",
     "-m train.checkpoints",
     "-m train.launch",
     "-m train.docs",
@@ -104,6 +105,7 @@ def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
         "-m data_prep own nowhere.csv --scale nowhere.yaml",
         "-m data_prep release nowhere_train.jsonl",
         "train/preflight.py nowhere.yaml",
+        "train/card.py nowhere",
     ],
 )
 def test_a_missing_file_is_named_in_one_line(command, tmp_path):

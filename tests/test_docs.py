@@ -28,6 +28,7 @@ COMMANDS += (
     "eval/serve.py",
     "train/preflight.py",
     "train/sweep.py",
+    "train/card.py",
 )
 
 
