@@ -39,7 +39,7 @@ def estimated_flops(text: Weights, tower: Weights, tokens: float, patches: float
     A weight costs a position 2 forward, 2 for the gradient of its input and, if it is trained, 2 for its own (Kaplan et
     al. 2020, section 2.1: 6 for a trained one); gradient checkpointing computes forward again. A tower of which nothing
     is trained only goes forward, since LLaMA-Factory checkpoints nothing of it (model_utils/checkpointing.py).
-    Products within attention are left out: 10% of a Qwen2.5-VL-3B at 1,800 tokens (a test compares both counts).
+    Products within attention are left out: 8% of a Qwen2.5-VL-3B at 1,780 tokens (a test compares both counts).
     """
     forward = 2 + 2 * checkpointing
     language = tokens * ((forward + 2) * text.all + 2 * text.trained)

@@ -53,6 +53,7 @@ LIMITS = {
     "preprocessing_num_workers": _between(1, 1024, "a number of processes from 1 to 1024"),
     "dataloader_num_workers": _between(0, 1024, "a number of processes from 0 to 1024"),
 }
+BATCHES = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 STRATEGIES = ("save_strategy", "eval_strategy", "logging_strategy")
 
 
@@ -113,7 +114,9 @@ def limits(good: dict) -> tuple[dict, list[Finding]]:
             and not possible(value)
             and (key != "num_train_epochs" or good.get("max_steps", -1) <= 0)
         ):
-            texts.append(f"{key}={shown(kept.pop(key))}: write {fix}")
+            texts.append(f"{key}={shown(value)}: write {fix}")
+            if key not in BATCHES:  # the defaults of these would give another batch, and the parser takes any
+                kept.pop(key)
     if good.get("stage", "sft") != "sft":
         texts.append(f"stage={kept.pop('stage')}: is not for rows of questions and answers; stage=sft")
     return kept, [Finding("error", "keys", text) for text in texts]
