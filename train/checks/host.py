@@ -13,6 +13,7 @@ What is counted, and why (transformers 5.2.0, LLaMA-Factory 0.9.5, DeepSpeed 0.1
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
@@ -29,30 +30,38 @@ def check_host_memory(job: Job) -> Checked:
     """Compare the need with what this machine has, if it has the GPUs."""
     if not (job.trains and job.parsed and job.count and (job.local or wanted_gpu(job.recipe))):
         return job, []
+    need = host_need(job)
     if not job.devices:  # it runs elsewhere
-        text = f"about {host_need(job) / GIB:,.0f} GB on each machine; this is not one of them, so nothing is compared"
+        text = f"about {sum(need) / GIB:,.0f} GB on each machine; this is not one of them, so nothing is compared"
         return job, [Finding("ok", "host memory", text)]
-    need, free = host_need(job), available()
-    text = f"about {need / GIB:,.0f} of {free / GIB:,.0f} GB that are available"
-    if need <= TIGHT * free:
+    free = available()
+    text = f"about {sum(need) / GIB:,.0f} of {free / GIB:,.0f} GB that are available"
+    if sum(need) <= TIGHT * free:
         return job, [Finding("ok", "host memory", text)]
     fixes = ["fewer dataloader_num_workers and preprocessing_num_workers"]
     if job.zero.offloads:
         fixes.insert(0, "more machines, or a DeepSpeed file without offload_optimizer")
     fixes.append("in a Slurm job more --mem")
-    level = "error" if need > free else "warning"
+    # PROCESS and WORKER are guesses, which should stop nobody.
+    level = "error" if need.weights > free else "warning"
     return job, [Finding(level, "host memory", f"{text}; {', or '.join(fixes)}")]
 
 
-def host_need(job: Job) -> float:
+class HostNeed(NamedTuple):
     """Bytes on each machine."""
+
+    processes: float
+    weights: float  # offloaded, and collected to be saved
+
+
+def host_need(job: Job) -> HostNeed:
     local = max(job.local, 1)
     share = local / max(job.processes, local)  # of the machines' work
     args, workers = job.parsed.training, job.parsed.data.preprocessing_num_workers or 1
     processes = local * PROCESS + max(local * args.dataloader_num_workers, workers) * WORKER
     offloaded = 16 * job.count.trained * job.zero.offloads + 2 * job.count.all * job.zero.offloads_weights
     gathered = 2 * job.count.all if job.zero.stage == 3 and job.zero.gathers else 0
-    return processes + 1.5 * share * offloaded + gathered
+    return HostNeed(processes, 1.5 * share * offloaded + gathered)
 
 
 def available() -> float:

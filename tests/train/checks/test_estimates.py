@@ -77,12 +77,12 @@ def test_durations():
     ],
 )
 def test_memory_of_a_machine(zero, local, processes, bytes_):
-    assert host.host_need(job(zero=zero, local=local, processes=processes)) == pytest.approx(bytes_)
+    assert sum(host.host_need(job(zero=zero, local=local, processes=processes))) == pytest.approx(bytes_)
 
 
-@pytest.mark.parametrize(("free", "level"), [(100, "ok"), (60, "warning"), (40, "error")])
+@pytest.mark.parametrize(("free", "level"), [(100, "ok"), (60, "warning"), (40, "warning"), (6, "error")])
 def test_a_machine_without_memory(monkeypatch, free, level):
-    """A need of 55 GB."""
+    """A need of 55 GB, 7 of them for certain."""
     monkeypatch.setattr(host, "available", lambda: free * GB)
     planned = job(zero=Zero(3, gathers=True), local=8, processes=8, devices=(A100,) * 8)
     finding = host.check_host_memory(planned)[1][0]
