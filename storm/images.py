@@ -176,11 +176,32 @@ def as_rgb(data: bytes, draft: tuple[int, int] | None = None, upright: bool = Fa
     from PIL import ImageOps
 
     image = decode(data, draft)
+    if image.mode[0] in "IF" and not upright:
+        raise ImageFault("more than 8 bits a pixel, which LLaMA-Factory reads as white; data_prep --resize scales them")
     try:
-        image = ImageOps.exif_transpose(image) if upright else image
+        if upright:
+            return rgb(ImageOps.exif_transpose(image))
         return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
-    except FAULTS as error:
+    except (*FAULTS, ValueError) as error:
         raise ImageFault(f"cannot be made RGB: {error}") from None
+
+
+def rgb(image: "Image.Image") -> "Image.Image":
+    """Any loaded image as 8-bit RGB. What is transparent turns white (our choice, as on a page), 16-bit gray is scaled
+    (Pillow clips it). Raises ValueError if the mode does not say which value is white."""
+    from PIL import Image
+
+    if image.mode[0] in "IF":
+        import numpy as np
+
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"mode {image.mode}, {values.min()} to {values.max()}: which value is white?")
+        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def locate(media: Path, image: str, built: Path | None = None) -> Path:

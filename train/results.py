@@ -26,6 +26,7 @@ KINDS |= {"trained_with": dict, "predicted_with": dict, "unanswered": dict, "ave
 ASKED = ("direct", "generate")  # strategy and decoding of a model's row without a remark: see model_rows.py
 OF_MODELS = tuple(f"_{strategy}_{decode}" for strategy in STRATEGIES for decode in DECODES)  # ends of their names
 MODELS = "table2"  # where such rows stand: the paper's rows of models as they come do, too
+WHOLE = 0.95  # of the paper's test rows: fewer are said to be; as eval/scoring/scores.py
 SCORE = {"dataset": str, "n": int, "n_test": int, "unparsed": int, "acc": float | int | None, "mae": float | int | None}
 
 
@@ -129,6 +130,13 @@ def notes(results: dict[str, dict]) -> list[str]:
         partial = [f"{s['dataset']} {s['n']:,} of {s['n_test']:,}" for s in result["scores"] if s["n"] != s["n_test"]]
         if partial:
             notes.append(f"{run}: not the whole test set, so not in the table: {', '.join(partial)}.")
+        small = [
+            f"{s['dataset']} {s['n_test']:,} of {s['n_paper']:,}"
+            for s in result["scores"]
+            if s.get("n_test") and s.get("n_paper") and s["n_test"] < WHOLE * s["n_paper"]
+        ]
+        if "averages" in result and small:
+            notes.append(f"{run}: test sets smaller than the paper's: {', '.join(small)}.")
         if result.get("datasets"):
             notes.append(f"{run}: trained on {', '.join(result['datasets'])} only, which is not the paper's setting.")
     notes += [f"{', '.join(runs)}: scored with {changed}." for changed, runs in changes.items()]

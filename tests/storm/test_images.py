@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -134,3 +135,21 @@ def test_without_pillow_heif_one_line_says_what_to_install(heic, monkeypatch):
     monkeypatch.setattr("storm.images.formats", lambda: FORMATS)
     with pytest.raises(ImageFault, match="HEIC.*pillow-heif"):
         decode(heic)
+
+
+def test_sixteen_bits_are_refused_or_scaled_never_clipped(tmp_path):
+    """Pillow makes all but the darkest values white, and LLaMA-Factory, too."""
+    values = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    with pytest.raises(ImageFault, match="data_prep --resize"):
+        load_rgb(tmp_path / "x.png")
+    assert np.asarray(load_rgb(tmp_path / "x.png", upright=True)).mean() == pytest.approx(127.5, abs=1)
+
+
+def test_upright_images_are_those_of_the_copies(tmp_path):
+    from data_prep.pixels import upright
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "x.png")
+    copy = upright((tmp_path / "x.png").read_bytes(), 10_000)
+    assert np.array_equal(np.asarray(load_rgb(tmp_path / "x.png", upright=True)), np.asarray(copy))

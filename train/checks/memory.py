@@ -125,7 +125,7 @@ def compare(need: Need, gpu_memory: float, recipe: dict) -> Finding:
         fixes.append("half the per_device_train_batch_size with twice the gradient_accumulation_steps")
     if recipe.get("do_train") and recipe.get("finetuning_type", "lora") == "full":
         fixes.append("more GPUs" if recipe.get("deepspeed") else "deepspeed=ds_configs/zero3.json on several GPUs")
-        fixes.append("recipes/storm_lora_1gpu.yaml")
+        fixes.append("LoRA, as in recipes/storm_lora_1gpu.yaml and storm_qwen3vl_4b_lora_1gpu.yaml")
     fixes.append("a smaller image_max_pixels")
     level = "error" if need.total() > FULL * gpu_memory * GIB else "warning"
     return Finding(level, "memory", f"{about}; {', or '.join(fixes)}")
