@@ -351,7 +351,8 @@ def test_exact_is_the_sum_over_the_tokens_of_each_answer(world, tmp_path):
 @pytest.mark.parametrize("odd", [math.nan, 3.0])
 def test_logarithms_that_are_none_of_a_probability_are_an_error_of_the_row(world, tmp_path, odd):
     vllm = of_vllm(20, {text: [-2.0, -2.0, odd] for text in answers(IQA, "direct")})
-    with serving(lambda body, stub: Response(json.dumps(vllm(body, stub)))) as stub:  # NaN, as Python spells it
+    kind = "application/json"
+    with serving(lambda body, stub: Response(json.dumps(vllm(body, stub)), media_type=kind)) as stub:  # with NaN
         assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="2")) == 2
     rows = read(tmp_path)
     assert len(rows) == 2 and all(row["predict"] == "" and "probs" not in row for row in rows)
