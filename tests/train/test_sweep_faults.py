@@ -96,7 +96,7 @@ def test_ctrl_c_and_sigterm_end_the_training_too(tree, monkeypatch):
 def _trainings(tree: Path) -> list[psutil.Process]:
     """The host's processes in this test's folder; tests beside it have theirs."""
     processes = psutil.process_iter(["cwd", "cmdline"])
-    return [p for p in processes if p.info["cwd"] == str(tree) and "train" in (p.info["cmdline"] or ())]
+    return [p for p in processes if p.info["cwd"] == str(tree) and "train/run.py" in (p.info["cmdline"] or ())]
 
 
 def _wait_for(condition) -> None:
