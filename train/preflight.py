@@ -23,7 +23,7 @@ LEVELS = ("ok", "warning", "error")
 
 def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     """The checks in order, with the names that the report calls them by. Each may use what earlier ones filled."""
-    from train.checks import data, disk, held_out, images, keys, length, machine, memory, model, self_check
+    from train.checks import attention, data, disk, held_out, images, keys, length, machine, memory, model, self_check
 
     return [
         ("datasets", data.check_datasets),
@@ -36,6 +36,7 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("gpus", machine.check_gpus),
         ("port", machine.check_port),
         ("model", model.check_model),
+        ("attention", attention.check_attention),
         ("cutoff_len", length.check_length),
         ("parameters", model.check_parameters),
         ("steps", disk.check_steps),
