@@ -17,8 +17,9 @@ from PIL import Image, ImageOps
 from skimage.metrics import peak_signal_noise_ratio
 from tqdm import tqdm
 
-from data_prep.images import check, fit
+from data_prep.images import check
 from data_prep.options import Options
+from data_prep.pixels import fit
 from demo.photographs import TEST, TRAIN, load
 from storm.options import Parser, positive
 from storm.text import table

@@ -2,9 +2,11 @@
 
 The GPU is played by a timer: it rates `rate` images a second and takes no core. Everything before it is real: the
 photographs (JPEG) are read, decoded, resized and made into the inputs of a Qwen2.5-VL by eval/predict.py's own code.
-Each number of workers takes its turn on the same rows. Results, with the machine named, are in bench/README.md.
+Each number of workers takes its turn on the same rows, after one process that prepares the images of a block at once.
+Results, with the machine named, are in bench/README.md.
 """
 
+import resource
 import tempfile
 import time
 from dataclasses import replace
@@ -19,6 +21,8 @@ from storm.scales import IQA
 from storm.text import table
 
 MODEL = Path("saves/demo")
+AT_ONCE = "0, a block at once"
+HEAD = ["megapixels", "workers", "images/s", "busy", "CPU ms an image", "page faults an image"]
 
 
 def photographs(folder: Path, side: int, count: int) -> list[Example]:
@@ -28,6 +32,12 @@ def photographs(folder: Path, side: int, count: int) -> list[Example]:
         small = rng.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
         Image.fromarray(small).resize((side, side)).save(folder / f"{number}.jpg", quality=90)
     return [Example(str(n), "spaq", f"{n % 16}.jpg", 0, IQA, "cot") for n in range(count)]
+
+
+def used() -> tuple[float, int]:
+    """(seconds of CPU, page faults) of this process and of those that it waited for."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in both), sum(one.ru_minflt for one in both)
 
 
 def main() -> None:
@@ -41,27 +51,36 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
+    from eval.inference import blocks
     from eval.inference.ahead import prepared
     from eval.inference.model import load
+    from eval.inference.one_by_one import keep_memory
     from eval.inference.rater import Rater
     from eval.inference.settings import Settings
 
     torch.set_num_threads(1)
     settings = Settings(model=str(MODEL), image_max_pixels=1003520, cutoff_len=8192)
-    loaded, lines = load(settings, torch.device("cpu")), [["megapixels", "workers", "images/s", "busy"]]
+    loaded, lines = load(settings, torch.device("cpu")), [HEAD]
     for side in args.side:
         with tempfile.TemporaryDirectory() as folder:
             rows = photographs(Path(folder), side, args.rows)
-            blocks = [rows[begin : begin + 8] for begin in range(0, len(rows), 8)]
-            for workers in args.workers:
+            for workers in (AT_ONCE, *args.workers):
                 rater = Rater(loaded._replace(prompts={}, checked={}), replace(settings, media=Path(folder)))
-                begin, busy = time.perf_counter(), 0.0
-                each = prepared(rater, lambda: blocks, workers) if workers else map(rater.prepare, blocks)  # noqa: B023
+                rater.one_by_one = workers != AT_ONCE
+                if workers == 0:
+                    keep_memory()  # as eval/predict.py does
+                each = blocks.of_tokens(rows, blocks.prompt_tokens(rater), blocks.TOKENS["cuda"], blocks.ROWS["cuda"])
+                each = (
+                    prepared(rater, each, workers) if isinstance(workers, int) and workers else map(rater.prepare, each)
+                )
+                begin, (cpu, faults), busy = time.perf_counter(), used(), 0.0
                 for block in each:
                     time.sleep(len(block.block) / args.rate)
                     busy += len(block.block) / args.rate
-                took = time.perf_counter() - begin
-                lines.append([round(side * side / 1e6, 1), workers, round(len(rows) / took, 1), f"{busy / took:.0%}"])
+                took, after = time.perf_counter() - begin, used()
+                cost = [round(1000 * (after[0] - cpu) / len(rows)), round((after[1] - faults) / len(rows))]
+                size = round(side * side / 1e6, 1)
+                lines.append([size, workers, round(len(rows) / took, 1), f"{busy / took:.0%}", *cost])
     print(table(lines))
 
 

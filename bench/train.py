@@ -22,13 +22,13 @@ import numpy as np
 from PIL import Image
 
 from bench.child_process import run
-from bench.flops import train_flops
 from data_prep.registry import stanza
 from storm.datasets import SCALES
 from storm.files import write_json, write_jsonl
 from storm.options import Parser, one_of, positive
 from storm.rows import Example, to_row
 from storm.text import Cell, table
+from train.flops import train_flops
 from train.recipe import load
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from storm.images import decode, stored_size
+from storm.images import decode, rgb, stored_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,24 +63,6 @@ def gray(image: "Image.Image") -> "np.ndarray":
     import numpy as np
 
     return np.asarray(image if image.mode == "L" else image.convert("L"))
-
-
-def rgb(image: "Image.Image") -> "Image.Image":
-    """Any loaded image as 8-bit RGB. What is transparent turns white (our choice, as on a page), 16-bit gray is scaled
-    (Pillow clips it). Raises ValueError if the mode does not say which value is white."""
-    from PIL import Image
-
-    if image.mode[0] in "IF":
-        import numpy as np
-
-        values = np.asarray(image)
-        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"mode {image.mode}, {values.min()} to {values.max()}: which value is white?")
-        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _turn(image: "Image.Image") -> int | None:

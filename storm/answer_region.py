@@ -6,7 +6,6 @@ Source of the rules: none in the paper; our choice, after what reasoning and cha
 import json
 import re
 import unicodedata
-from collections import deque
 from typing import NamedTuple
 
 KEYS = ("answer", "final_answer", "rating", "rate", "score", "level", "grade", "stage", "phase", "decade", "age")
@@ -147,11 +146,10 @@ def _behind_marker(text: str) -> Place:
     """What stands behind the last marker of a final answer, or, without one, of a rating."""
     several = _SECOND.search(text) is not None
     for pattern in (FINAL, MARKER):
-        plain = (match for match in pattern.finditer(text) if _is_plain(text, match, pattern))
-        matches = deque((match for match in plain if not several or _DECIDED.match(match[0])), maxlen=1)
-        if matches:
-            after = text[matches[0].end() :]
-            return matches[0].start(), after[: _qualified(after)], ""
+        for match in reversed(list(pattern.finditer(text))):
+            if _is_plain(text, match, pattern) and (not several or _DECIDED.match(match[0])):
+                after = text[match.end() :]
+                return match.start(), after[: _qualified(after)], ""
     return None
 
 

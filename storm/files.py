@@ -204,12 +204,15 @@ def write_rows(file: IO[bytes], rows: Iterable[dict]) -> int:
 
 
 def append_jsonl(path: Path, rows: Iterable[dict]) -> None:
-    """Add rows at the end of a JSONL file. They are on the disk when this returns."""
+    """Add rows at the end of a JSONL file. They are on the disk when this returns. Raises OSError naming the file."""
     refuse_irregular(path)
-    with path.open("ab") as file:
-        write_rows(file, rows)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("ab") as file:
+            write_rows(file, rows)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # a full disk names no file
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def cut_unfinished(path: Path) -> None:

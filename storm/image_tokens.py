@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-Settings = Mapping[str, Any]
+Processor = Mapping[str, Any]  # its settings
 Lines = tuple[int, ...]
 
 
@@ -24,7 +24,7 @@ def within(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def merged_patches(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def merged_patches(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """Qwen2-VL and later: a token for each square of patches."""
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
@@ -37,17 +37,17 @@ def merged_patches(config: Any, width: int, height: int, settings: Settings) -> 
     return ((tall // factor) * (wide // factor),)
 
 
-def one_square(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def one_square(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """LLaVA-1.5 and PaliGemma: every image gets one size, and each of its patches is a token."""
     return ((config.vision_config.image_size // config.vision_config.patch_size) ** 2,)
 
 
-def pooled_square(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def pooled_square(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """Gemma 3: every image gets one size and one number of tokens."""
     return (config.mm_tokens_per_image,)
 
 
-def tiles(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def tiles(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """InternVL: one square, or several where the image processor cuts an image up (crop_to_patches)."""
     count = 1
     if settings.get("crop_to_patches"):
@@ -59,12 +59,14 @@ def tiles(config: Any, width: int, height: int, settings: Settings) -> Lines:
     return (config.image_seq_length * count,)
 
 
-def square_and_crops(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def square_and_crops(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """LLaVA-NeXT: the whole as one square, and crops of the image in the best of the model's grids, without padding."""
     from transformers.image_processing_utils import select_best_resolution
 
     side = config.vision_config.image_size // config.vision_config.patch_size  # patches of a crop
-    tall, wide = select_best_resolution([height, width], settings["image_grid_pinpoints"])
+    tall, wide = select_best_resolution(
+        [height, width], settings.get("image_grid_pinpoints") or config.image_grid_pinpoints
+    )
     down, across = (size // config.vision_config.image_size * side for size in (tall, wide))
     if width / height > across / down:
         down -= (down - int(round(height * across / width, 7))) // 2 * 2
@@ -73,7 +75,7 @@ def square_and_crops(config: Any, width: int, height: int, settings: Settings) -
     return (side * side + down * across + down,)  # a token ends each line of the crops
 
 
-def shrunk_patches(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def shrunk_patches(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """LFM2-VL: a token for each square of patches, from min_image_tokens to max_image_tokens.
 
     A larger image is cut into tiles, of which LLaMA-Factory counts the first only: training would fail.
@@ -94,7 +96,7 @@ def shrunk_patches(config: Any, width: int, height: int, settings: Settings) -> 
     return ((tall // factor) * (wide // factor),)
 
 
-def lines_of_patches(config: Any, width: int, height: int, settings: Settings) -> Lines:
+def lines_of_patches(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """Pixtral: a token for each patch, and another token behind each line of them."""
     patch = settings["patch_size"]
     patch = patch["height"] if isinstance(patch, Mapping) else patch

@@ -11,7 +11,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # of a GIF, the first f
 # Photographs of phones, read where pillow-heif is installed. LLaMA-Factory does not read them: --resize writes JPEGs.
 HEIC = (".heic", ".heif")
 BYTES = 200_000_000  # of a file; our choice: an uncompressed photograph of 60 megapixels has 180 MB
+HEADER = 1 << 16  # bytes; our choice: most files say their size in these
 PIXELS = 2 * 89_478_485  # Pillow's own limit, which LLaMA-Factory leaves as it is: a larger image would end a training
 ASPECT = 200  # the longer side over the shorter one: Qwen2-VL's image processor refuses more (smart_resize)
 # What Pillow raises for bytes that are not a sound image: a test breaks files of every format.
@@ -63,8 +64,9 @@ def read_bytes(path: Path) -> bytes:
     return read_with_status(path)[0]
 
 
-def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
-    """The bytes of a regular file and its status when it was opened. Raises ImageFault as read_bytes does."""
+def read_with_status(path: Path, most: int = BYTES) -> tuple[bytes, os.stat_result]:
+    """The bytes of a regular file, `most` at most, and its status when it was opened. Raises ImageFault as read_bytes
+    does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
         try:
@@ -72,7 +74,7 @@ def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
             if reason := unusable(status):  # before open(), which does not close the descriptor of a folder
                 raise ImageFault(reason)
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read(status.st_size + 1), status  # a buffer of BYTES would take twice as long
+                return file.read(min(status.st_size + 1, most)), status  # a buffer of BYTES would take twice as long
         finally:
             os.close(descriptor)
     except FileNotFoundError:
@@ -101,6 +103,13 @@ def stored_size(data: bytes) -> tuple[int, int]:
     """Width and height of the image in a file's bytes, from its header alone. Raises ImageFault."""
     with _one_line(data):
         return _opened(data).size
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """stored_size of a file, of which no more is read than is necessary. Raises ImageFault."""
+    with suppress(ImageFault):
+        return stored_size(read_with_status(path, HEADER)[0])
+    return stored_size(read_bytes(path))  # a long profile before it, or a format that keeps it at the end
 
 
 def decode(data: bytes, draft: tuple[int, int] | None = None, mode: str = "RGB") -> "Image.Image":
@@ -172,10 +181,32 @@ def as_rgb(data: bytes, draft: tuple[int, int] | None = None, upright: bool = Fa
     from PIL import ImageOps
 
     image = decode(data, draft)
+    if image.mode[0] in "IF" and not upright:
+        raise ImageFault("more than 8 bits a pixel, which LLaMA-Factory reads as white; data_prep --resize scales them")
     try:
-        return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
-    except FAULTS as error:
+        if upright:
+            return rgb(ImageOps.exif_transpose(image))
+        return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+    except (*FAULTS, ValueError) as error:
         raise ImageFault(f"cannot be made RGB: {error}") from None
+
+
+def rgb(image: "Image.Image") -> "Image.Image":
+    """Any loaded image as 8-bit RGB. What is transparent turns white (our choice, as on a page), 16-bit gray is scaled
+    (Pillow clips it). Raises ValueError if the mode does not say which value is white."""
+    from PIL import Image
+
+    if image.mode[0] in "IF":
+        import numpy as np
+
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"mode {image.mode}, {values.min()} to {values.max()}: which value is white?")
+        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def locate(media: Path, image: str, built: Path | None = None) -> Path:

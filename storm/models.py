@@ -117,7 +117,8 @@ _ROWS = (
         no_fa2=_NO_LINEAR,
     ),
     Family(
-        name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model",
+        name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model", text="llama",
+        vocabulary=32064,
         image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED, system=_CURIOUS, idle=_clip_rest,
     ),
     Family(
@@ -179,7 +180,9 @@ def family_of(config: "PretrainedConfig", name: str = "this model") -> Family:
     parts = ", ".join(f"{key} {value}" for key, value in has.items() if value)
     known = ", ".join(row.title for row in FAMILIES.values())
     what = f"a {config.model_type} model{f' ({parts})' if parts else ''}"
-    raise ValueError(f"{name}: {what} is not supported; supported are {known} (docs/models.md)")
+    raise ValueError(
+        f"{name}: {what} is not supported; supported are {known} (docs/models.md); a server can have it: --server"
+    )
 
 
 def lines_of(
@@ -216,6 +219,11 @@ def config(name: str) -> "PretrainedConfig":
         # For a damaged file transformers raises many types: OSError, ValueError, KeyError, TypeError ...
         except Exception as error:
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "does not recognize this architecture" in why:
+                kind = "a model that this version of transformers does not have"
+                raise ValueError(
+                    f"{name}: {kind} (docs/models.md); ask it through a server (docs/servers.md)"
+                ) from None
             raise ValueError(f"{file}: not the configuration of a model ({why}); download or train it again") from None
     if Path(name).is_dir():
         raise ValueError(f"{name}: no config.json in it, so it is not a model folder (did its training finish?)")

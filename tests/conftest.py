@@ -4,30 +4,48 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.paths import ROOT
 
-LONGEST = ("test_sweep_demo", "test_docs", "test_slurm", "test_parallel", "test_predict")  # a minute or more each
+# Containers often set it. Then each run compiles all tests anew, for 9 s, and each program that one starts all modules.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Half a minute or more each.
+LONGEST = ("docs", "families", "predict", "serve", "sweep_demo", "bootstrap", "slurm")
+LONGEST += ("own_chain", "parallel", "notebook", "train", "resume")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that `make test` does not wait for one of them at the end with one process idle."""
-    names = {name: place for place, name in enumerate(LONGEST)}
+    names = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: names.get(item.path.stem, len(names)))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out a file of slow tests only, whose imports of torch would cost a default run 6 s."""
-    return True if collection_path.name == "test_exact.py" and config.option.markexpr == "not slow" else None
+    """Leaves out files of slow tests only, whose imports of torch would cost a default run 6 s."""
+    slow = collection_path.name in ("test_exact.py", "test_families.py")
+    return True if slow and config.option.markexpr == "not slow" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """What fsync promises shows only after a power failure, and 7,000 of them cost a default run 15 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # still an error for what is not open
+        yield
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """The working tree as a clone would have it, with this .venv, so that nothing is installed twice."""
     from tests.helpers.stand_ins import make
+    from tests.helpers.warm import write_environment
 
     folder = tmp_path_factory.mktemp("clone") / "storm-recipes"
     listed = subprocess.run(
@@ -37,26 +55,47 @@ def copy(tmp_path_factory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    write_environment(folder / ".venv", ROOT / ".venv")
     make(folder / "data" / "raw", 0.004)  # stand-ins for what the user downloads
     shutil.rmtree(folder / "data" / "raw" / "ava")  # of a part, the range of all scores is unknown
     return folder
 
 
-@pytest.fixture
-def work(tmp_path, monkeypatch) -> Path:
-    """A folder to work in: 20 rows and images, a registry and the recipe of tiny_recipe.py."""
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """20 images; read only."""
     import numpy as np
     from PIL import Image
 
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for number in range(20):
+        size = (112, 56 + number, 3)
+        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """The environment in which the programs of `copy` start at once, see warm.py."""
+    from tests.helpers.warm import ENVIRONMENT, SOCKET
+
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    command = [sys.executable, "-m", "tests.helpers.warm", str(path)]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | ENVIRONMENT) as server:
+        while not path.exists():
+            assert server.poll() is None
+            time.sleep(0.1)
+        yield {SOCKET: str(path)}
+        server.kill()
+
+
+@pytest.fixture
+def work(tmp_path, pictures, monkeypatch) -> Path:
+    """A folder to work in: 20 rows and images, a registry and the recipe of tiny_recipe.py."""
     from storm.files import write_jsonl
     from tests.helpers.tiny_recipe import RECIPE, row
 
-    rng = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
-    for number in range(20):
-        size = (112, 56 + number, 3)
-        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    shutil.copytree(pictures, tmp_path / "images")
     write_jsonl(tmp_path / "data/demo/demo_train.jsonl", map(row, range(20)))
     shutil.copy(ROOT / "dataset_info.json", tmp_path)
     (tmp_path / "tiny.yaml").write_text(RECIPE)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.helpers import in_process
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow  # starts every command
@@ -26,6 +27,7 @@ COMMANDS = (
     "eval/serve.py",
     "train/preflight.py",
     "train/sweep.py",
+    "train/card.py",
     "-m train.checkpoints",
     "-m train.launch",
     "-m train.docs",
@@ -60,7 +62,7 @@ def test_help_prints_help_and_does_nothing_else(command, tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_has_a_help_text(command):
-    text = run(command, "--help").stdout
+    text = in_process.run(command, "--help").stdout
     options = text.split("options:", 1)[1]
     entries = re.split(r"\n  (?=-)", options)[1:]
     silent = [entry.split("\n")[0] for entry in entries if not re.search(r"\s{2,}\w", entry.split("\n", 1)[-1])
@@ -86,7 +88,7 @@ def test_every_option_has_a_help_text(command):
     ],
 )
 def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
-    done = run(command)
+    done = in_process.run(command)
     assert done.returncode == 2 and "Traceback" not in done.stderr and "Errno" not in done.stderr
     text = done.stderr + done.stdout
     assert re.search(rf"did you mean [^?]*{re.escape(meant)}", text), text
@@ -103,10 +105,11 @@ def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
         "-m data_prep own nowhere.csv --scale nowhere.yaml",
         "-m data_prep release nowhere_train.jsonl",
         "train/preflight.py nowhere.yaml",
+        "train/card.py nowhere",
     ],
 )
 def test_a_missing_file_is_named_in_one_line(command, tmp_path):
-    done = run(command, cwd=tmp_path)
+    done = in_process.run(command, cwd=tmp_path)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr and "Errno" not in done.stderr
     text = done.stderr + done.stdout
     assert "nowhere" in text, text

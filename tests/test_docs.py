@@ -5,12 +5,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import in_process
 from tests.helpers.documented import FENCED, SWEEP, blocks, start
 from tests.helpers.paths import ROOT
 from train.docs import MARKED, fresh, main, pages, stale
@@ -28,6 +28,7 @@ COMMANDS += (
     "eval/serve.py",
     "train/preflight.py",
     "train/sweep.py",
+    "train/card.py",
 )
 
 
@@ -118,9 +119,7 @@ def options() -> dict[str, set[str]]:
     """The options of each command, as its --help has them."""
     accepted = {}
     for command in COMMANDS:
-        line = [sys.executable, *command.split(), "--help"]
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
+        done = in_process.run(command, "--help")
         assert done.returncode == 0, f"{command}: {done.stderr[-500:]}"
         accepted[command] = set(re.findall(r"--[a-z][a-z-]*", done.stdout))
     return accepted
@@ -194,11 +193,11 @@ def test_make_demo_goes_on_after_kill_9_and_runs_twice(copy, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def demo(copy, tmp_path_factory) -> Path:
+def demo(copy, warm, tmp_path_factory) -> Path:
     """The copy after `make demo`."""
     if not (copy / "saves/demo_predict/report.html").exists():
         log = tmp_path_factory.mktemp("demo") / "log"
-        assert start("make demo", copy, log).wait() == 0, log.read_text()[-3000:]
+        assert start("make demo", copy, log, **warm).wait() == 0, log.read_text()[-3000:]
     return copy
 
 
@@ -212,6 +211,6 @@ RUN_HERE = {place: left(text) for place, text in blocks("bash") if left(text)}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", RUN_HERE)
-def test_a_block_of_commands_runs(place, demo, tmp_path):
+def test_a_block_of_commands_runs(place, demo, warm, tmp_path):
     log = tmp_path / "log"
-    assert start(RUN_HERE[place], demo, log).wait() == 0, log.read_text()[-3000:]
+    assert start(RUN_HERE[place], demo, log, **warm).wait() == 0, log.read_text()[-3000:]

@@ -17,10 +17,10 @@ PORT = 7985
 
 
 @pytest.fixture
-def run(copy, tmp_path):
+def run(copy, warm, tmp_path):
     """A function that runs a command line as a user types it, in a copy of the working tree, and returns its output."""
-    env = os.environ | {"PYTHONPATH": str(copy), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    env["PATH"] = f"{ROOT}/.venv/bin:{env['PATH']}"
+    env = os.environ | warm | {"PYTHONPATH": str(copy), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    env["PATH"] = f"{copy}/.venv/bin:{env['PATH']}"
 
     def output(line: str) -> str:
         done = subprocess.run(["bash", "-ec", line], cwd=copy, env=env, capture_output=True, text=True)

@@ -78,7 +78,7 @@ def model_row(args: Namespace) -> ModelRow:
     settings = settings_of(args, data=files.values())
     if gone := lacking(files):
         raise ValueError(gone)
-    name = args.name or args.served_model or _folder_or_hub(settings.model)
+    name = args.name or args.served_model or _folder_or_hub(settings.adapter or settings.model)
     stem = f"{file_name(name)}_{args.strategy}_{args.decode}"
     settings = replace(settings, out=args.saves / "predict" / stem)
     row = ModelRow(name, args.strategy, settings, results_in(args.saves) / f"{stem}.json")
@@ -96,7 +96,7 @@ def file_name(name: str) -> str:
     """A model's name as a part of a file's: Qwen/Qwen3-VL-8B-Instruct -> Qwen--Qwen3-VL-8B-Instruct."""
     safe = re.sub(r"[^A-Za-z0-9._+-]+", "--", name).strip(".-")[:LONGEST]
     if not safe:
-        raise ValueError(f"{name!r} makes no name of a file; name the row with letters: --name")
+        raise ValueError(f"{name!r} cannot be the name of a file; name the row with letters: --name")
     return safe
 
 
@@ -126,7 +126,7 @@ def run_all_steps(row: ModelRow, options: Options) -> str:
     result = results_of(settings, {"name": row.name, "strategy": row.strategy})
     write_json(row.results, result)
     print(f"{scores_table(result)}\n\n{command_line(['python', 'eval/score.py', settings.out, '--table', '2'])}\n")
-    if lost := [f"{name} {count:,}" for name, (count, _) in result["unanswered"].items()]:
+    if lost := [f"{name} {count:,}" for name, count in result["unanswered"].items()]:
         raise Stopped(f"rows without an answer, so unparsed: {', '.join(lost)}; the same command asks again")
     return "was finished" if before else "predicted"
 

@@ -43,12 +43,14 @@ def results_of(settings: Settings, facts: Mapping[str, str]) -> dict:
         path = out / f"{file.stem}.jsonl"
         tests, errors = testsets.index([file], scales)
         predictions, faults = read_file(path, scales, tests)
-        without = [line.row["error"] for line in read_jsonl(path) if "error" in line.row]
+        without = sum("error" in line.row for line in read_jsonl(path))
         if errors or len(faults) > bool(without):  # one line tells of all rows without an answer
             raise Stopped([*errors, *faults][0])
         scores += map(score, predictions)
-        unanswered |= {part.dataset: [len(without), without[0]] for part in predictions[:1] if without}
+        unanswered |= {part.dataset: without for part in predictions[:1] if without}
     old, now = provenance.read(out), provenance_of(replace(settings, data=tuple(files)))
+    if changed := [stem for stem, known in now["data"].items() if old["data"].get(stem) != known]:
+        raise Stopped(f"{changed[0]}: its test file is another than when it was predicted; mv {out} {out}.old")
     facts = {**facts} | {key: value for key, value in old.items() if key != "command"} | provenance.tools()
     if provenance.other_tools(old, now):
         tools = {key: old.get(key) for key in ("commit", "versions")}

@@ -11,7 +11,8 @@ from storm.text import command_line
 def after_preflight(path: Path, settings: Sequence[str], recipe: dict) -> str:
     """The training; for rows of own ratings, whose scale lies beside the registry, also the prediction of their test
     rows, as the training itself prints no next command."""
-    train = ["llamafactory-cli", "train", str(path), *settings]
+    program = ["python", "train/run.py"] if recipe.get("storm") else ["llamafactory-cli", "train"]
+    train = [*program, str(path), *settings]
     registry = Path(str(recipe.get("dataset_dir") or "data")) / "dataset_info.json"
     scale = registry.with_name("scale.yaml")
     if not recipe.get("do_train"):

@@ -9,6 +9,7 @@ from eval.inference.settings import Settings, provenance_of
 from eval.inference.settings import command as arguments
 from storm import provenance
 from storm.files import locked, read_jsonl
+from storm.models import FAMILIES
 from storm.rows import Example, dataset_and_part, read_examples
 from train.earlier import put_aside, take_earlier
 from train.launch import Stopped, launch, rows_of
@@ -59,6 +60,10 @@ def settings_of(run: Run) -> Settings:
     else:
         allowed = {*load(RECIPES / "predict.yaml"), *OBEYED, *IGNORED, "adapter_name_or_path", "do_train"}
         keys = [key for key in keys if key not in allowed or key == "do_sample"]
+    asked = {
+        key: value for row in FAMILIES.values() if row.template == recipe["template"] for key, value in row.keys.items()
+    }
+    keys = [key for key in keys if key not in asked or run.recipe[key] != asked[key]]  # predict.py asks so, too
     if keys:
         raise ValueError(f"{keys[0]}={run.recipe[keys[0]]}: eval/predict.py does not know it; leave it out")
     scale = Path(recipe["dataset_dir"]) / "scale.yaml"

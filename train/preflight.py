@@ -1,8 +1,9 @@
 """Find problems before a long training: python train/preflight.py RECIPE [key=value ...] [--gpus N] [--memory GB]
 
 Checks keys and values, versions, datasets, every row and image path, a sample of the images, the longest row, the
-model and how much of it is trained, that transformers decodes as it should, GPUs, batch, memory, port and disk.
-Nothing is trained, downloaded or written. Exit code 0, or 2 if there is an error.
+model and how much of it is trained, that transformers decodes as it should, a tensor on each GPU, batch, memory of GPUs
+and machine, port and disk; and estimates the hours. Nothing is trained, downloaded or written. Exit code 0, or 2 if
+there is an error.
 """
 
 import signal
@@ -15,6 +16,7 @@ from storm.options import Parser, print_errors
 from storm.text import table
 from train.checks.finding import Finding, names
 from train.checks.job import Checked, Job
+from train.checks.values import shown
 from train.next_command import after_preflight
 from train.recipe import header, load
 
@@ -23,7 +25,23 @@ LEVELS = ("ok", "warning", "error")
 
 def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     """The checks in order, with the names that the report calls them by. Each may use what earlier ones filled."""
-    from train.checks import attention, data, disk, held_out, images, keys, length, machine, memory, model, self_check
+    from train.checks import (
+        attention,
+        cache,
+        data,
+        devices,
+        disk,
+        held_out,
+        host,
+        hours,
+        images,
+        keys,
+        length,
+        machine,
+        memory,
+        model,
+        self_check,
+    )
 
     return [
         ("datasets", data.check_datasets),
@@ -33,6 +51,7 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("images", images.check_images),
         ("keys", keys.check_keys),  # imports torch and LLaMA-Factory, 20 s the first time
         ("versions", machine.check_versions),
+        ("gpus", devices.check_devices),
         ("gpus", machine.check_gpus),
         ("port", machine.check_port),
         ("model", model.check_model),
@@ -40,9 +59,12 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("cutoff_len", length.check_length),
         ("parameters", model.check_parameters),
         ("steps", disk.check_steps),
+        ("hours", hours.check_hours),
         ("memory", memory.check_memory),
+        ("host memory", host.check_host_memory),
         ("disk", disk.check_written),
         ("disk", disk.check_disk),
+        ("cache", cache.check_cache),
         ("self-check", self_check.check_decoding),
     ]
 
@@ -73,7 +95,7 @@ def parser() -> Parser:
     text = "override a key, as for llamafactory-cli"
     options.add_argument("settings", nargs="*", default=[], metavar="key=value", help=text)
     options.add_argument("--gpus", type=int, metavar="N", help="GPUs of each machine (default: all that are visible)")
-    text = "memory of one GPU in GB (default: that of the visible one, or 80)"
+    text = "memory of one GPU in GB (default: that of the GPUs of this machine, or 80)"
     options.add_argument("--memory", type=float, metavar="GB", help=text)
     options.add_argument("--all-images", action="store_true", help="decode all images, not a sample")
     options.add_argument("--tests", metavar="NAME,NAME", help="datasets to predict later: check their rows, too")
@@ -86,8 +108,9 @@ def checked(argv: Sequence[str] | None = None) -> tuple[Path, list[Finding], str
     Raises ValueError if the recipe cannot be read.
     """
     args = parser().parse_intermixed_args(argv)
-    if min(args.gpus or 0, args.memory or 0) < 0:
-        parser().error("--gpus and --memory cannot be negative")
+    for name, value, most in (("--gpus", args.gpus, 100_000), ("--memory", args.memory, 100_000)):
+        if not 0 <= (value or 0) <= most:  # nan is not, either
+            parser().error(f"{name} {shown(value)}: write a number from 0 to {most:,}")
     recipe = load(args.recipe, args.settings)
     what = (recipe, header(args.recipe), tuple(args.settings), tuple(names(args.tests)))
     findings = preflight(Job(*what, all_images=args.all_images, gpus=args.gpus, gpu_memory=args.memory))

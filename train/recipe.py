@@ -50,20 +50,41 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
     from yaml import YAMLError
 
     for setting in settings:
-        if not re.fullmatch(r"\w+=\S*", setting):
+        if not re.fullmatch(r"\w+(\.\w+)*=\S*", setting):
             raise ValueError(f"setting {setting!r}: write key=value, without spaces (torchrun splits at them)")
+        if setting.endswith("=???"):
+            raise ValueError(f"setting {setting}: OmegaConf leaves out such a placeholder; write the value")
+        try:
+            OmegaConf.from_cli([setting])
+        # ValueError: a whole number of more digits than Python reads.
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise ValueError(f"setting {setting[:40]}: not a value: {str(error).splitlines()[0]}") from None
+    if path.exists() and not path.is_file():  # a pipe would wait for ever, and is empty when it is read again
+        raise ValueError(f"{path}: a folder, pipe or device, not a file; save the recipe as a file")
     try:
         recipe = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(settings))))
     except FileNotFoundError:
         names = sorted(map(str, path.parent.glob("*.yaml"))) or sorted(map(str, Path("recipes").glob("*.yaml")))
         fix = did_you_mean(str(path), names) if names else "run this from the repository's root"
         raise ValueError(f"{path}: no such recipe; {fix}") from None
-    # The last two: what omegaconf raises for a list.
-    except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not a recipe: {describe(error).splitlines()[0]}") from None
+    except (TypeError, AttributeError):  # what omegaconf raises for a list
+        raise ValueError(f"{path}: not a recipe: it holds a list; write lines of the form key: value") from None
+    # ValueError: a whole number of more digits than Python reads, or bytes that are not UTF-8.
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a recipe: {_reason(error)}; see recipes/storm_lite.yaml") from None
     if not isinstance(recipe, dict) or not recipe:
-        raise ValueError(f"{path}: not a recipe: it holds no keys")
+        raise ValueError(f"{path}: not a recipe: it holds no keys; write lines of the form key: value")
+    if odd := [key for key in recipe if not isinstance(key, str)]:
+        raise ValueError(f"{path}: not a recipe: the key {odd[0]} is not a word; write lines of the form key: value")
     return recipe
+
+
+def _reason(error: Exception) -> str:
+    """Why a file is not YAML, in one line, with the place in the file if the parser names one."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark and problem:
+        return f"line {mark.line + 1}: {problem}"
+    return describe(error).splitlines()[0]
 
 
 def header(path: Path) -> Header:
@@ -85,6 +106,8 @@ class Zero(NamedTuple):
 
     stage: int = 0  # 0: no DeepSpeed
     offloads: bool = False  # the optimizer is kept out of the GPU
+    offloads_weights: bool = False
+    gathers: bool = False  # the first process collects all weights in its memory to save them
 
 
 def read_zero(recipe: dict) -> Zero:
@@ -92,13 +115,16 @@ def read_zero(recipe: dict) -> Zero:
     if not (value := recipe.get("deepspeed")):
         return Zero()
     try:
+        if not isinstance(value, dict) and Path(value).exists() and not Path(value).is_file():
+            raise ValueError("it is a folder, pipe or device")
         config = value if isinstance(value, dict) else read_json(Path(value))
         config = config.get("zero_optimization", {})
-        offload = config.get("offload_optimizer") or {}
-        return Zero(int(config.get("stage", 0)), offload.get("device", "none") != "none")
+        offloads = ((config.get(f"offload_{part}") or {}).get("device", "none") for part in ("optimizer", "param"))
+        gathers = bool(config.get("stage3_gather_16bit_weights_on_model_save"))
+        return Zero(int(config.get("stage", 0)), *(device != "none" for device in offloads), gathers)
     except FileNotFoundError:
         files = ", ".join(sorted(map(str, Path("ds_configs").glob("*.json")))) or "none in the folder ds_configs/"
         raise ValueError(f"deepspeed={value}: no such file; there are {files}") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
         text = f"deepspeed={value}: not a DeepSpeed configuration ({describe(error)}); see ds_configs/"
         raise ValueError(text) from None

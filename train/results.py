@@ -26,6 +26,7 @@ KINDS |= {"trained_with": dict, "predicted_with": dict, "unanswered": dict, "ave
 ASKED = ("direct", "generate")  # strategy and decoding of a model's row without a remark: see model_rows.py
 OF_MODELS = tuple(f"_{strategy}_{decode}" for strategy in STRATEGIES for decode in DECODES)  # ends of their names
 MODELS = "table2"  # where such rows stand: the paper's rows of models as they come do, too
+WHOLE = 0.95  # of the paper's test rows: fewer are said to be; as eval/scoring/scores.py
 SCORE = {"dataset": str, "n": int, "n_test": int, "unparsed": int, "acc": float | int | None, "mae": float | int | None}
 
 
@@ -57,7 +58,7 @@ def markdown(table: str, folder: Path = RESULTS) -> str:
         _demo(results, metric) if table == "demo" else _paper(table, results, models, metric)
         for metric in ("acc", "mae")
     ]
-    return "\n\n".join([*parts, *notes(results | models)])
+    return "\n\n".join([*parts, *notes(results), *notes(models)])
 
 
 def _paper(table: str, results: dict[str, dict], models: dict[str, dict], metric: str) -> str:
@@ -69,13 +70,14 @@ def _paper(table: str, results: dict[str, dict], models: dict[str, dict], metric
 def _models(folder: Path) -> dict[str, dict]:
     """Name of a row -> the result of a model that no recipe trained, in the order of the names of files."""
     stems = sorted(path.stem for path in folder.glob("*.json") if path.stem.endswith(OF_MODELS))
-    results = [result for result in read_results(stems, folder).values() if "averages" in result]
+    results = {stem: result for stem, result in read_results(stems, folder).items() if "averages" in result}
     lines, rows = {line.name for line in TABLES[MODELS]}, {}
-    for result in results:
+    for stem, result in results.items():
         asked = result["strategy"], result["decode"]
         remarks = [value for value, usual in zip(asked, ASKED) if value != usual]
         remarks += ["as asked here"] * (result["name"] in lines)  # else it would stand in place of a recipe's row
-        rows[printable(result["name"]) + (f" ({', '.join(remarks)})" if remarks else "")] = result
+        name = printable(result["name"]) + (f" ({', '.join(remarks)})" if remarks else "")
+        rows[name if name not in rows else f"{name} [{stem}]"] = result
     return rows
 
 
@@ -120,7 +122,7 @@ def notes(results: dict[str, dict]) -> list[str]:
             listed = ", ".join(f"{name} {count:,}" for name, count in unparsed.items())
             notes.append(f"{run}: unparsed answers (wrong for ACC, left out of MAE): {listed}.")
         if lost := result.get("unanswered"):
-            listed = "; ".join(f"{name} {count:,} ({printable(first)})" for name, (count, first) in lost.items())
+            listed = ", ".join(f"{name} {count:,}" for name, count in lost.items())
             notes.append(f"{run}: no answer, so unparsed; the same command asks for them again: {listed}.")
         scored = {score["dataset"] for score in result["scores"]}
         if "averages" in result and (gone := [name for name in OVER["mae"] if name not in scored]):
@@ -128,6 +130,13 @@ def notes(results: dict[str, dict]) -> list[str]:
         partial = [f"{s['dataset']} {s['n']:,} of {s['n_test']:,}" for s in result["scores"] if s["n"] != s["n_test"]]
         if partial:
             notes.append(f"{run}: not the whole test set, so not in the table: {', '.join(partial)}.")
+        small = [
+            f"{s['dataset']} {s['n_test']:,} of {s['n_paper']:,}"
+            for s in result["scores"]
+            if s.get("n_test") and s.get("n_paper") and s["n_test"] < WHOLE * s["n_paper"]
+        ]
+        if "averages" in result and small:
+            notes.append(f"{run}: test sets smaller than the paper's: {', '.join(small)}.")
         if result.get("datasets"):
             notes.append(f"{run}: trained on {', '.join(result['datasets'])} only, which is not the paper's setting.")
     notes += [f"{', '.join(runs)}: scored with {changed}." for changed, runs in changes.items()]

@@ -155,7 +155,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.show:
             print(_table(args.table, results_in(args.saves)))
             return 0
-        options = Options(0 if args.server else args.gpus, machines(), args.any_commit, args.by_hand)
+        gpus = 0 if args.server else args.gpus
+        if args.model and gpus is None:  # its results are there after some of the datasets, too
+            gpus = visible_gpus()
+        options = Options(gpus, machines(), args.any_commit, args.by_hand)
         if args.dry_run:
             options = options if args.gpus or args.server else replace(options, gpus=visible_gpus())
             return (model_rows.dry_run if of_model else dry_run)(runs, options)

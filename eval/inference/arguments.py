@@ -30,7 +30,7 @@ def add_options(parser: Parser, title: str = "", decode: str = Settings.decode, 
     text = "exact: probabilities of all valid answers; generate: greedy text (default: %(default)s)"
     add("--decode", type=one_of(DECODES), default=decode, metavar="|".join(DECODES), help=text)
     add("--bf16", action="store_true", help="cast the weights to bfloat16 (bf16_full_eval in our recipes)")
-    text = "rows at once; out of memory halves them (default: auto, 32 on a GPU, 8 without)"
+    text = "rows at once (default: auto, rows of 16,384 tokens on a GPU, 8,192 without); out of memory halves them"
     add("--batch-size", type=_size, default=Settings.batch_size, metavar="auto|N", help=text)
     text = "processes that read images ahead of the model (default: auto, the cores beside a GPU, 0 without)"
     add("--workers", type=_workers, default=Settings.workers, metavar="auto|N", help=text)

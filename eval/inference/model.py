@@ -3,7 +3,9 @@
 Any family of storm/models.py, a folder or a name on the hub, with or without an adapter.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from math import isqrt
 from pathlib import Path
@@ -17,12 +19,14 @@ from llamafactory.model import load_model, load_tokenizer
 from PIL import Image
 from safetensors import SafetensorError
 
+from eval.inference.attention import flash_in_tower
 from eval.inference.settings import Settings
 from storm.models import config, family_of, lines_of
 from storm.prompts import answers
 from storm.scales import Scale
 
 PROMPTS = 10_000  # kept at most; a dataset has one question and some hundred numbers of image tokens
+QUESTION = 100  # tokens that every question has at least; ours have about 250
 CHECKED = 2  # prompts of a question that the host encodes, too, before others are made by counting image tokens
 
 
@@ -34,6 +38,7 @@ class Loaded(NamedTuple):
     prompts: dict[tuple, list[int]]  # (question, lines of tokens of its image) -> tokens
     checked: dict[str, int]  # of a question, how many prompts were equal to the host's; -1: one was not
     counts: Callable[[tuple[int, int]], tuple[int, ...]]  # the lines of tokens of an image of (width, height)
+    cutoff_len: int  # the most tokens of a prompt and the end of an answer; the encoder itself cuts nothing
 
     def key(self, question: str, size: tuple[int, int]) -> tuple:
         """Of a prompt in `prompts`."""
@@ -65,13 +70,21 @@ def load(settings: Settings, device: torch.device) -> Loaded:
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise RuntimeError(f"{name}: cannot be loaded ({first})") from error
-    side = isqrt(settings.image_max_pixels)
+    _check_largest(loaded, settings, family.title)
+    return loaded
+
+
+def _check_largest(loaded: Loaded, settings: Settings, title: str) -> None:
+    """Raises ValueError if the largest image, a square, cannot be taken, or has no room beside a question."""
+    side, option = isqrt(settings.image_max_pixels), f"--image-max-pixels {settings.image_max_pixels}"
     try:
-        loaded.counts((side, side))
+        tokens = sum(loaded.counts((side, side)))
     except ValueError as error:
         fix = str(error).replace("image_max_pixels=", "--image-max-pixels ")
-        raise ValueError(f"--image-max-pixels {settings.image_max_pixels}: for {family.title}, {fix}") from None
-    return loaded
+        raise ValueError(f"{option}: for {title}, {fix}") from None
+    if tokens + QUESTION > settings.cutoff_len:
+        more = f"--cutoff-len {-(-(tokens + 6 * QUESTION) // 1024) * 1024}"
+        raise ValueError(f"{option}: an image may have {tokens:,} of the {settings.cutoff_len:,} tokens; {more}")
 
 
 def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded:
@@ -83,12 +96,20 @@ def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded
     modules["tokenizer"].padding_side = "left"
     model = load_model(modules["tokenizer"], model_args, finetuning_args, is_trainable=False)
     model = model.to(device, dtype).eval()  # as transformers' Trainer does for bf16_full_eval
-    encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=data_args)
+    flash_in_tower(model)
+    encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=uncut(data_args))
     precision = {"attn_implementation": "sdpa", "compute_dtype": next(model.parameters()).dtype}
     collator = SFTDataCollatorWith4DAttentionMask(template=template, **precision, **modules)
     limits = model_args.image_max_pixels, model_args.image_min_pixels
     counts = partial(lines_of, model.config, limits=limits, processor=modules["processor"].image_processor.to_dict())
-    return Loaded(model, modules["tokenizer"], encoder, collator, {}, {}, counts)
+    return Loaded(model, modules["tokenizer"], encoder, collator, {}, {}, counts, data_args.cutoff_len)
+
+
+def uncut(data_args: Any) -> Any:
+    """The host's arguments with which it cuts no prompt."""
+    whole = copy(data_args)
+    whole.cutoff_len = sys.maxsize
+    return whole
 
 
 def _check_adapter(adapter: str, model: str) -> None:
@@ -123,7 +144,7 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
 
     The host encodes the first prompts of a question, which takes 36 ms for a photograph of 0.8 megapixels, as it
     resizes and patches the image only to count. The others are the same but for the number of image tokens, which the
-    size tells. Were the two ever different, the host would encode all.
+    size tells. Were the two ever different, the host would encode all. Raises ValueError for a prompt that is too long.
     """
     key, done = loaded.key(question, image.size), loaded.checked.setdefault(question, 0)
     if key in loaded.prompts:
@@ -133,12 +154,22 @@ def prompt(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     known = next((ids for (text, _), ids in loaded.prompts.items() if text == question), None)
     made = _with_image_tokens(loaded, known, key[1]) if known and done >= 0 else None
     if made is None or done < CHECKED:
-        encoded = _encoded(loaded, question, image)
+        host = encoded(loaded, question, image)
         if made is not None:
-            loaded.checked[question] = done + 1 if made == encoded else -1
-        made = encoded
+            loaded.checked[question] = done + 1 if made == host else -1
+        made = host
+    _check_room(loaded, len(made))
     loaded.prompts[loaded.key(question, image.size)] = made
     return list(made)
+
+
+def _check_room(loaded: Loaded, tokens: int) -> None:
+    """Raises ValueError for a prompt that the host would cut, and with it the question's end, without a word."""
+    turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+    whole = tokens + len(loaded.encoder.template.encode_oneturn(loaded.tokenizer, turns)[1])
+    if whole > loaded.cutoff_len:
+        fix = f"--cutoff-len {-(-whole // 1024) * 1024}"
+        raise ValueError(f"its prompt has {tokens:,} tokens, too many for {loaded.cutoff_len:,}; {fix}")
 
 
 def _with_image_tokens(loaded: Loaded, prompt: list[int], lines: tuple[int, ...]) -> list[int] | None:
@@ -150,7 +181,7 @@ def _with_image_tokens(loaded: Loaded, prompt: list[int], lines: tuple[int, ...]
     return [*prompt[: places[0]], *[token] * lines[0], *prompt[places[-1] + 1 :]]
 
 
-def _encoded(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
+def encoded(loaded: Loaded, question: str, image: Image.Image) -> list[int]:
     """The tokens of a prompt, by the host."""
     row = {"_prompt": [[{"role": "user", "content": question}]], "_response": [[]], "_images": [[image]]}
     row |= {"_system": [""], "_tools": [""], "_videos": [None], "_audios": [None]}

@@ -11,6 +11,8 @@ from storm.rows import Example
 from storm.scales import Scale
 
 DIGITS = 6  # of a probability in the file
+MOST = 0.001  # logarithm of the mass of all valid answers, which can be above 0 by rounding only
+NO_NUMBERS = "what the model gives are no probabilities (NaN or more than 1): are its weights damaged?"
 
 
 def row_of(example: Example) -> dict:
@@ -20,8 +22,15 @@ def row_of(example: Example) -> dict:
 
 
 def predictions(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
-    """What a row of the output says of each prediction: logp (n, levels), in the order of the labels."""
+    """What a row of the output says of each prediction: logp (n, levels), in the order of the labels.
+
+    Where the numbers are not probabilities, as those of a model with damaged weights, it has an error and no answer.
+    """
     probs, mass = posterior.normalize(logp)
+    sound = np.isfinite(mass) & (mass < MOST)
+    if not sound.all():
+        parts = iter(predictions(logp[sound], scale, strategy)) if sound.any() else iter(())
+        return [next(parts) if good else {"predict": "", "error": NO_NUMBERS} for good in sound]
     columns = [probs, posterior.mode(probs), posterior.median(probs), posterior.mean(probs)]
     groups = [slice(max(c.lo, scale.lo) - scale.lo, c.hi - scale.lo + 1) for c in scale.coarse]
     return [

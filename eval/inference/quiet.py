@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -30,7 +30,8 @@ def quiet(log: Path) -> Iterator[TextIO]:
             try:
                 yield terminal
             except Exception as error:
-                traceback.print_exc()
+                with suppress(OSError):  # a full disk is the error itself
+                    traceback.print_exc()
                 *_, (frame, _) = traceback.walk_tb(error.__traceback__)
                 ours = str(frame.f_globals.get("__name__")).partition(".")[0] in ("storm", "eval")
                 if ours and isinstance(error, (ValueError, OSError)):
@@ -38,7 +39,8 @@ def quiet(log: Path) -> Iterator[TextIO]:
                 first = printable((str(error).splitlines() or [type(error).__name__])[0])
                 raise ValueError(f"{first}; the whole error: {log}") from error
     finally:
-        output.flush()
+        with suppress(OSError):
+            output.flush()
         for descriptor, target in zip(kept, (1, 2)):
             os.dup2(descriptor, target)
             os.close(descriptor)

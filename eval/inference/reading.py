@@ -35,7 +35,7 @@ def attends(model: torch.nn.Module) -> bool:
 def read_prompt(model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> Prompt:
     """batch: what the model's forward takes (input_ids, attention_mask, pixel_values ...), padded on the left."""
     mask = batch["attention_mask"].bool()
-    if _has_mrope(model):
+    if has_mrope(model):
         grid = {key: batch[key] for key in ("image_grid_thw",) if key in batch}
         # Computed here and not in the model, which keeps deltas that count the padding.
         positions, _ = model.model.get_rope_index(batch["input_ids"], attention_mask=mask.long(), **grid)
@@ -57,14 +57,14 @@ def read(
     tokens, depth: (rows, N), depth 0 right behind the prompt. sees: (rows, N, E + N) bool, of the E tokens that were
     read behind the prompt before, and of these. earlier: depth of the former, (rows, E).
     """
-    model, mask, text = prompt.model, prompt.mask, prompt.model.get_decoder()
+    mask, text = prompt.mask, prompt.model.get_decoder()
     behind = depth if earlier is None else torch.cat([earlier, depth], 1)
     places = torch.cat([_places(mask), mask.sum(1)[:, None] + behind], 1)
     sees = torch.cat([mask[:, None].expand(-1, tokens.shape[1], -1), sees], 2)
     return text(
         input_ids=tokens,
-        attention_mask=_masks(model, sees, places),
-        position_ids=_positions(model, prompt.following[:, None] + depth),
+        attention_mask=_masks(prompt.model, sees, places),
+        position_ids=_positions(prompt.model, prompt.following[:, None] + depth),
         past_key_values=prompt.cache,
         use_cache=True,
     ).last_hidden_state
@@ -98,13 +98,13 @@ def read_by_depth(prompt: Prompt, answers: Trie) -> torch.Tensor:
     return hidden
 
 
-def _has_mrope(model: torch.nn.Module) -> bool:
+def has_mrope(model: torch.nn.Module) -> bool:
     """Whether a position has three parts (time, height, width), as in Qwen's models."""
     return hasattr(model.model, "get_rope_index")
 
 
 def _positions(model: torch.nn.Module, positions: torch.Tensor) -> torch.Tensor:
-    return positions.expand(3, -1, -1) if _has_mrope(model) else positions
+    return positions.expand(3, -1, -1) if has_mrope(model) else positions
 
 
 def _places(mask: torch.Tensor) -> torch.Tensor:
@@ -113,22 +113,16 @@ def _places(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _masks(model: torch.nn.Module, sees: torch.Tensor, places: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
-    """What is added to the scores of attention, (rows, 1, N, all); of each kind of layer, if a model has two.
+    """What each token may look at, bool (rows, 1, N, all), as sdpa takes it; of each kind of layer, if there are two.
 
     places: of all tokens, where they stand if an answer stands alone, (rows, all).
     """
     text = model.get_decoder().config
     kinds, window = {*(getattr(text, "layer_types", None) or ())}, getattr(text, "sliding_window", None)
-    full = _added(model, sees)
+    full = sees[:, None]
     if not window or kinds == {"full_attention"}:
         return full
     # As transformers has it, a token looks at itself and at the window - 1 tokens before it.
     near = places[:, -sees.shape[1] :, None] - places[:, None] < window
-    slid = _added(model, sees & near)
+    slid = (sees & near)[:, None]
     return {"full_attention": full, "sliding_attention": slid} if kinds else slid
-
-
-def _added(model: torch.nn.Module, allowed: torch.Tensor) -> torch.Tensor:
-    dtype = next(model.parameters()).dtype
-    added = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-    return added.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]

@@ -5,12 +5,15 @@ with several, each appends to <name>.<rank>.part, and the first one puts the row
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from eval.inference.settings import Settings, command, provenance_of
 from storm import provenance
-from storm.files import cut_unfinished, read_jsonl, write_jsonl
+from storm.files import cut_unfinished, read_json, read_jsonl, write_json, write_jsonl
+
+MEMORY = "memory.json"  # in the output folder, after a batch that did not fit
 
 
 def check_or_write_provenance(settings: Settings, facts: Mapping[str, str] | None = None) -> None:
@@ -43,6 +46,27 @@ def difference(old: dict, now: dict, settings: Settings) -> str | None:
     if set(now.get("server") or ()) <= set(old.get("server") or ()):  # one of several servers may be gone
         now = now | {"server": old.get("server")} if "server" in now else now
     return provenance.difference(old, now | {"commit": old.get("commit")}, files=files)
+
+
+def max_tokens(out: Path) -> int:
+    """Of the prompts of a batch: what write_max_tokens wrote here, else no limit. Raises ValueError for a damaged file.
+
+    A run that goes on must not find it out anew: it would round the first rows differently.
+    """
+    try:
+        limit = read_json(out / MEMORY)["max_tokens"]
+    except FileNotFoundError:
+        return sys.maxsize
+    except (KeyError, TypeError):
+        limit = None
+    if not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"{out / MEMORY}: damaged; delete it")
+    return limit
+
+
+def write_max_tokens(out: Path, limit: int) -> None:
+    """Keep what fitted the memory: of several processes, the least."""
+    write_json(out / MEMORY, {"max_tokens": min(limit, max_tokens(out))})
 
 
 def parts(out: Path, name: str) -> list[Path]:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
-from itertools import groupby, islice
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from tqdm import tqdm
 
-from eval.inference import resume
+from eval.inference import blocks, resume
+from eval.inference.behind import behind
 from eval.inference.quiet import quiet
 from eval.inference.settings import Settings, provenance_of, scales_with
 from eval.servers.options import refuse_closed
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 LOG = "output.log"  # in the output folder
 # For other processes, which may need hours longer for their share: our choice, gloo's default is 30 minutes.
 PATIENCE = timedelta(days=7)
-BATCH = {"cuda": 32, "cpu": 8}  # rows at once by device; our choice: out of memory halves it
-
-
 MOST_WORKERS = 8  # for each GPU; our choice: so many cores decode as fast as one GPU rates
 
 
@@ -62,13 +61,6 @@ class FileResult(NamedTuple):
 def scales_of(settings: Settings) -> dict[str, Scale]:
     """All scales that the data files may be of. Raises ValueError for a damaged --scale."""
     return scales_with(settings.scale)
-
-
-def blocks(rows: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    """Rows in blocks of one scale and strategy, `size` at most: the same ones in every process."""
-    for _, same in groupby(rows, key=lambda row: (row.scale.name, row.strategy)):
-        while block := list(islice(same, size)):
-            yield block
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -133,15 +125,17 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
 
     from eval.inference.exact import UNREAD
     from eval.inference.model import load
+    from eval.inference.one_by_one import keep_memory
     from eval.inference.rater import Rater
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-    size, workers = settings.batch_size or BATCH[device.type], settings.workers
-    if workers is None:
-        workers = default_workers(cuda)
-    settings = replace(settings, batch_size=size, workers=workers)
-    rater, results = Rater(load(settings, device), settings), []
+    if settings.workers is None:
+        settings = replace(settings, workers=default_workers(cuda))
+    if not settings.workers:  # else they do it
+        keep_memory()
+    memory = resume.max_tokens(settings.out), partial(resume.write_max_tokens, settings.out)
+    rater, results = Rater(load(settings, device), settings, *memory), []
     for request in requests:
         start = time.perf_counter()
         predict_file(rater, settings, request, terminal)
@@ -151,7 +145,7 @@ def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) 
             results.append(_result(settings, request, seconds))
     if results and any(trie.tails for trie in rater.tries.values()):
         text = "the tails of answers that have less of the mass together were not read"
-        print(f"probabilities are exact within {UNREAD:.7f}: {text}", file=terminal)
+        print(f"probabilities are exact within {UNREAD:.9f}: {text}", file=terminal)
     return results
 
 
@@ -174,23 +168,34 @@ def predict_file(rater: "Rater", settings: Settings, request: Request, terminal:
     def mine() -> Iterator[list[Example]]:
         """The blocks of this process that have a row to predict: the same ones every time."""
         rows = (row for row in request.rows() if row.id in wanted)
-        for number, block in enumerate(blocks(rows, settings.batch_size)):
+        for number, block in enumerate(_blocks(rater, settings, rows)):
             if number % world == rank and any(row.id not in request.before for row in block):
                 yield block
 
     if settings.workers:
         from eval.inference.ahead import prepared
 
-        answered = map(rater.answer, prepared(rater, mine, settings.workers))
+        started = map(rater.begin, prepared(rater, mine(), settings.workers))
     else:
-        answered = map(rater.rate, mine())
+        started = map(rater.start, mine())
     progress = {"total": len(request.ids), "initial": len(request.ids) - len(wanted.difference(request.before))}
-    with tqdm(desc=name, unit="image", disable=rank > 0, file=terminal, **progress) as bar:
-        for rows in answered:
-            # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
-            done = [row for row in rows if row["id"] not in request.before]
-            append_jsonl(path, map(request.as_written, done))
-            bar.update(len(done) * world)  # the others are about as fast
+
+    def write(rows: Callable[[], list[dict]]) -> None:
+        # A block cut short by a kill is predicted whole again, so that its batch, and so its file, is the same.
+        done = [row for row in rows() if row["id"] not in request.before]
+        append_jsonl(path, map(request.as_written, done))
+        bar.update(len(done) * world)  # the others are about as fast
+
+    with tqdm(desc=name, unit="image", disable=rank > 0, file=terminal, **progress) as bar, behind(write) as put:
+        for rows in started:
+            put(rows)
+
+
+def _blocks(rater: "Rater", settings: Settings, rows: Iterable[Example]) -> Iterator[list[Example]]:
+    if settings.batch_size:
+        return blocks.of_rows(rows, settings.batch_size)
+    kind = rater.device.type
+    return blocks.of_tokens(rows, blocks.prompt_tokens(rater), blocks.TOKENS[kind], blocks.ROWS[kind])
 
 
 def _result(settings: Settings, request: Request, seconds: float) -> FileResult:

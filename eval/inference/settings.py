@@ -99,7 +99,10 @@ def provenance_of(settings: Settings) -> dict:
             "cutoff_len": None if servers else settings.cutoff_len,  # a server has a limit of its own
             "upright": settings.upright or None,  # None as in folders of earlier versions, which do not say it
             "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
-            "family": servers.family if servers and servers.family != Servers.family else None,
+            # None as in folders of earlier versions, whose servers were asked so.
+            "family": f"not {Servers.family} but {servers.family}"
+            if servers and servers.family != Servers.family
+            else None,
             "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
             "data": {file.stem: provenance.file_hash(file) for file in settings.data},
         }

@@ -59,7 +59,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _price(text: str) -> tuple[float, float]:
-    read, written = map(float, text.split(","))
+    try:
+        read, written = map(float, text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"{text}: write two prices, read and written: 0.15,0.60") from None
     if not (0 <= read < math.inf and 0 <= written < math.inf):
         raise ArgumentTypeError(f"{text}: two prices of 0 or more")
     return read, written

@@ -43,7 +43,7 @@ async def generate(server: Server, asked: Question) -> Reply:
     try:
         choice = answer["choices"][0]
         message, finish = choice["message"], choice.get("finish_reason")
-        text, refusal = message.get("content") or "", message.get("refusal") or ""
+        text, refusal = (_whole(message.get(key) or "") for key in ("content", "refusal"))
         if not (isinstance(text, str) and isinstance(refusal, str)):
             raise TypeError
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -55,6 +55,11 @@ async def generate(server: Server, asked: Question) -> Reply:
         return Reply(text or refusal, odd="refusal")
     odd = {"content_filter": "content filter", "length": "cut off"}.get(str(finish), "")
     return Reply(text, odd=odd or ("" if text.strip() else "empty"))
+
+
+def _whole(text: object) -> object:
+    """Text that a file can hold: half a character (a lone surrogate, which JSON may spell) becomes "?"."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
 
 
 def _adapted(server: Server, fault: Fault) -> bool:

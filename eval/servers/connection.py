@@ -90,8 +90,10 @@ async def post(server: Server, path: str, body: dict) -> dict:
 def _object(server: Server, answer: object) -> dict:
     if isinstance(answer, dict):
         return answer
-    what = "HTML" if str(answer).lstrip()[:1] == "<" else f"{first_line(answer)[:60]!r}"
-    text = f"{server.name}: answers {what} where a JSON object belongs; --server is the URL up to and with /v1"
+    html = str(answer).lstrip()[:1] == "<"
+    what = "HTML" if html else f"{first_line(answer, server.key)[:60]!r}"
+    fix = "--server is the URL up to and with /v1" if html else "is it a server of a model, and --api its form?"
+    text = f"{server.name}: answers {what} where a JSON object belongs; {fix}"
     raise Fault(text, "again")
 
 

@@ -73,5 +73,5 @@ def _logs(probabilities: list[float], count: int) -> tuple[float, ...]:
 
 
 def _odd(server: Server, answer: dict) -> Fault:
-    about = f"the answer has no probability for each level in order: {first_line(answer)[:100]}"
+    about = f"the answer has no probability for each level in order: {first_line(answer, server.key)[:100]}"
     return Fault(f"{server.name}: {about}; correct --api", "again")

@@ -36,15 +36,16 @@ def faults(host: str, key: str | None) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise Fault(_unreachable(host, error), "server") from None
     except openai.APIStatusError as error:
-        said = _said(error.body, error.response.text)
-        said = said.replace(key, "***") if key else said
+        said = _said(error.body, error.response.text, key)
         raise Fault(*_status(host, error.status_code, getattr(error, "code", None), said)) from None
     except (json.JSONDecodeError, openai.APIError, UnicodeDecodeError) as error:
-        raise Fault(f"{host}: the answer is not JSON ({first_line(error)}); is it cut off?", "again") from None
+        raise Fault(f"{host}: the answer is not JSON ({first_line(error, key)}); is it cut off?", "again") from None
 
 
-def first_line(text: object) -> str:
-    return printable(" ".join(str(text).split())[:SHOWN])
+def first_line(text: object, key: str | None = None) -> str:
+    """The beginning of a text in one line, without the key, of which no part may be left where it is cut."""
+    text = str(text)
+    return printable(" ".join((text.replace(key, "***") if key else text).split())[:SHOWN])
 
 
 def _unreachable(host: str, error: BaseException) -> str:
@@ -58,15 +59,17 @@ def _unreachable(host: str, error: BaseException) -> str:
         if "WRONG_VERSION_NUMBER" in why or "record layer" in why:
             return f"{host}: does not speak TLS ({why}); write http:// and not https://"
         return f"{host}: TLS error ({why}); for a certificate of your own: export SSL_CERT_FILE=FILE.pem"
+    if "peer closed" in why:
+        return f"{host}: the connection broke in an answer ({why}); start the same command again"
     return f"{host}: no server answers ({why}); start it, or correct --server"
 
 
-def _said(body: object, text: str) -> str:
+def _said(body: object, text: str, key: str | None) -> str:
     """What a server's error says: OpenAI's form, FastAPI's "detail", or the beginning of the text."""
     if isinstance(body, dict):
         inner = body.get("error")
         body = inner.get("message") if isinstance(inner, dict) else body.get("message") or body.get("detail") or inner
-    return first_line(body or text)
+    return first_line(body or text, key)
 
 
 def _status(host: str, status: int, code: object, said: str) -> tuple[str, str]:
@@ -75,13 +78,17 @@ def _status(host: str, status: int, code: object, said: str) -> tuple[str, str]:
     if code in FILTERED:
         return about, "filtered"
     if status in (401, 403):
-        return f"{about}; name the variable that holds its API key: --api-key-env NAME", "server"
+        return f"{about}; check the API key, in the variable that --api-key-env NAME names", "server"
     if status in (404, 405, 501):
         return f"{about}; correct --server, --served-model or --api", "server"
     if 300 <= status < 400:
         return f"{about}; redirects are not followed: name the URL itself", "server"
     if code == "insufficient_quota":
         return f"{about}; add credit", "server"
-    if status in (408, 409, 429) or status >= 500:
-        return about, "again"
+    if "image input" in said or "multimodal" in said:
+        return f"{about}; serve a model that takes images", "server"
+    if status in (408, 409, 429):
+        return f"{about}; lower --concurrency, or start the same command later", "again"
+    if status >= 500:
+        return f"{about}; see what the server printed, then start the same command again", "again"
     return about, "row"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.train import HEAD, OURS, STOCK, VARIANTS, cells, settings, train_flops
+from bench.train import HEAD, OURS, STOCK, VARIANTS, cells, settings
 from tests.helpers.paths import ROOT
 from train.recipe import load
 
@@ -64,32 +64,6 @@ def test_a_failure_is_a_row_of_the_table():
     assert cells("batch8", {"error": "out of memory"}, 1.0) == ("batch8", "out of memory", *[None] * 6)
     assert cells("batch1", ROW, 2.0) == ("batch1", "4.00", "2.00", 6000, 0.25, "41.5", "201", "25.1%")
     assert cells("batch1", ROW, None)[2] is None and len(cells("batch1", ROW, 2.0)) == len(HEAD)
-
-
-@pytest.mark.slow  # imports torch
-@pytest.mark.parametrize("frozen", [False, True])
-def test_flops_are_those_torch_counts(frozen):
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-    from transformers import Qwen2_5_VLForConditionalGeneration
-
-    from demo import model as demo
-
-    config = demo.config(demo.tokenizer())
-    config.text_config.num_key_value_heads = 2
-    config.vision_config.fullatt_block_indexes = [1]  # the other has windows, four of 8 x 8 patches
-    config._attn_implementation = "eager"
-    model = Qwen2_5_VLForConditionalGeneration(config).train()
-    model.model.visual.requires_grad_(not frozen)
-    patches, words = 16 * 16, 100
-    ids = torch.tensor([[1] * words + [config.image_token_id] * (patches // 4) + [2] * 20])
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
-    batch |= {"mm_token_type_ids": (ids == config.image_token_id).long(), "image_grid_thw": torch.tensor([[1, 16, 16]])}
-    with FlopCounterMode(display=False) as counter:
-        model(pixel_values=torch.randn(patches, 3 * 2 * 14 * 14), **batch).loss.backward()
-    keys = {"freeze_vision_tower": frozen, "freeze_multi_modal_projector": frozen}
-    flops = train_flops(config, ids.numel(), patches, keys)
-    assert flops == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
 @pytest.mark.slow  # trains

@@ -20,5 +20,13 @@ def originals(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def raw(originals, tmp_path) -> Path:
-    """A copy to break; images are links to the same bytes."""
+    """A copy of three to break, as that of all is 2,800 files; images are links to the same bytes."""
+    for name in ("aptos", "hci", "spaq"):
+        shutil.copytree(originals / name, tmp_path / "raw" / name, copy_function=copy_or_link)
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def all_raw(originals, tmp_path) -> Path:
+    """A copy of all to break."""
     return Path(shutil.copytree(originals, tmp_path / "raw", copy_function=copy_or_link))

@@ -36,21 +36,21 @@ def test_unknown_names_and_an_empty_root_are_refused(tmp_path, capsys):
         assert (names or [str(tmp_path)])[0] in capsys.readouterr().err
 
 
-def test_folders_and_archives_that_look_like_a_dataset_are_named_with_the_fix(raw, tmp_path, capsys):
-    (raw / "spaq").rename(raw / "SPAQ_x")
-    (raw / "aptos").rename(raw / "my-aptos")
-    shutil.rmtree(raw / "koniq")
-    (raw / "koniq10k_512x384.zip").write_bytes(b"PK")
-    (raw / "notes").mkdir()
-    shutil.rmtree(raw / "eyepacs")
-    (raw / "diabetic_retinopathy").mkdir()
-    exists(raw, tmp_path / "out")
+def test_folders_and_archives_that_look_like_a_dataset_are_named_with_the_fix(all_raw, tmp_path, capsys):
+    (all_raw / "spaq").rename(all_raw / "SPAQ_x")
+    (all_raw / "aptos").rename(all_raw / "my-aptos")
+    shutil.rmtree(all_raw / "koniq")
+    (all_raw / "koniq10k_512x384.zip").write_bytes(b"PK")
+    (all_raw / "notes").mkdir()
+    shutil.rmtree(all_raw / "eyepacs")
+    (all_raw / "diabetic_retinopathy").mkdir()
+    exists(all_raw, tmp_path / "out")
     lines = [line for line in capsys.readouterr().err.splitlines() if "not used" in line]
     assert [line.partition(":")[0] for line in lines] == [
-        f"{raw}/{name}" for name in ("SPAQ_x", "diabetic_retinopathy", "koniq10k_512x384.zip", "my-aptos")
+        f"{all_raw}/{name}" for name in ("SPAQ_x", "diabetic_retinopathy", "koniq10k_512x384.zip", "my-aptos")
     ]
-    assert "rename it to spaq" in lines[0] and f"unpack it into {raw}/koniq" in lines[2]
-    assert exists(raw, tmp_path / "out", "spaq") == 1
+    assert "rename it to spaq" in lines[0] and f"unpack it into {all_raw}/koniq" in lines[2]
+    assert exists(all_raw, tmp_path / "out", "spaq") == 1
     assert "SPAQ_x" in capsys.readouterr().err
 
 

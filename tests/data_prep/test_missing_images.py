@@ -73,26 +73,26 @@ def test_a_missing_folder_is_one_line_with_the_owners_page(raw, tmp_path, capsys
     assert manifest(tmp_path / "out", "aptos")
 
 
-def test_a_link_to_itself_costs_only_itself(raw, tmp_path):
-    for place in (raw / "loop", raw / "aptos" / "loop", raw / "hci" / "loop.jpg"):
+def test_a_link_to_itself_costs_only_itself(all_raw, tmp_path):
+    for place in (all_raw / "loop", all_raw / "aptos" / "loop", all_raw / "hci" / "loop.jpg"):
         place.symlink_to(place)
-    (raw / "spaq_link").symlink_to(raw)
-    (raw / "aptos" / "up").symlink_to(raw)
-    assert exists(raw, tmp_path / "out", "aptos", "hci", "spaq") == 0
-    assert exists(raw, tmp_path / "all") == 0
+    (all_raw / "spaq_link").symlink_to(all_raw)
+    (all_raw / "aptos" / "up").symlink_to(all_raw)
+    assert exists(all_raw, tmp_path / "out", "aptos", "hci", "spaq") == 0
+    assert exists(all_raw, tmp_path / "all") == 0
 
 
 @pytest.mark.parametrize(("name", "there"), [("hci", "HCI"), ("eyepacs", "EyePACS"), ("koniq", "KonIQ-10k")])
-def test_a_folder_of_another_name_is_found(raw, tmp_path, capsys, name, there):
-    (raw / name).rename(raw / there)
-    assert exists(raw, tmp_path / "out", name) == 0
+def test_a_folder_of_another_name_is_found(all_raw, tmp_path, capsys, name, there):
+    (all_raw / name).rename(all_raw / there)
+    assert exists(all_raw, tmp_path / "out", name) == 0
     image = manifest(tmp_path / "out", name)[0]["image"]
-    assert image.startswith(f"{there}/") and (raw / image).is_file()
-    (raw / f"{there}_").mkdir()
-    assert exists(raw, tmp_path / "out", name) == 1
+    assert image.startswith(f"{there}/") and (all_raw / image).is_file()
+    (all_raw / f"{there}_").mkdir()
+    assert exists(all_raw, tmp_path / "out", name) == 1
     assert f"{there}, {there}_" in capsys.readouterr().err, "two folders could be meant"
-    (raw / there).rename(raw / name)
-    assert exists(raw, tmp_path / "out", name) == 0
+    (all_raw / there).rename(all_raw / name)
+    assert exists(all_raw, tmp_path / "out", name) == 0
     assert f"{name} is used" in capsys.readouterr().err
 
 

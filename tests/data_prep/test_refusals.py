@@ -106,15 +106,15 @@ def test_more_rows_than_the_owner_has_are_rows_of_others(raw, tmp_path, capsys):
     assert "4,000 rows" in error and "3,662" in error and not list((tmp_path / "out").rglob("*.jsonl"))
 
 
-def test_a_part_of_the_split_with_one_label_is_refused_or_allowed(raw, tmp_path, capsys):
+def test_a_part_of_the_split_with_one_label_is_refused_or_allowed(all_raw, tmp_path, capsys):
     for part, scores in (("train", range(2, 9)), ("test", (5,))):
-        path = next(raw.glob(f"tad66k/**/{part}.csv"))
+        path = next(all_raw.glob(f"tad66k/**/{part}.csv"))
         lines = path.read_text().splitlines()
         rated = [f"{line.rpartition(',')[0]},{scores[n % len(scores)]}" for n, line in enumerate(lines[1:])]
         path.write_text("\n".join([lines[0], *rated, ""]))
     options = ["tad66k", "--allow-empty-levels"]
-    assert exists(raw, tmp_path / "out", "tad66k") == 1 and "tad66k" in capsys.readouterr().err
-    assert exists(raw, tmp_path / "out", *options) == 0
+    assert exists(all_raw, tmp_path / "out", "tad66k") == 1 and "tad66k" in capsys.readouterr().err
+    assert exists(all_raw, tmp_path / "out", *options) == 0
 
 
 def test_ratings_that_are_mostly_empty_are_refused(raw, tmp_path, capsys):
@@ -175,9 +175,9 @@ def test_that_there_are_no_validation_rows_is_said(raw, tmp_path, capsys):
     assert "no validation rows" not in capsys.readouterr().out
 
 
-def test_rows_that_a_rule_leaves_out_make_no_part(raw, tmp_path):
+def test_rows_that_a_rule_leaves_out_make_no_part(originals, tmp_path):
     """Of a whole Adience, 2,166 of 19,487 rows have no age group."""
-    options, facts = Options(raw, tmp_path / "out", check="exists"), DATASETS["adience"]
+    options, facts = Options(originals, tmp_path / "out", check="exists"), DATASETS["adience"]
     for whole in (False, True):
         built = prepare(facts, reader("adience"), "adience", options)
         assert any("a part" in note for note in built.source.notes) is not whole

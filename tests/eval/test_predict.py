@@ -200,6 +200,31 @@ def test_out_of_memory_halves_the_batch(world, whole, tmp_path, monkeypatch):
     assert log.count("out of memory with") == 2  # 8 -> 4 -> 2, and stays there
     for row, other in zip(read(tmp_path, "spaq_test"), read(whole, "spaq_test"), strict=True):
         assert row["id"] == other["id"] and row["probs"] == pytest.approx(other["probs"], abs=1e-4)
+    # What goes on knows it, and so rounds as an unbroken run does.
+    path = tmp_path / "spaq_test.jsonl"
+    written = path.read_bytes()
+    path.write_bytes(b"".join(written.splitlines(keepends=True)[:-5]))
+    assert predict.main(arguments(world, tmp_path, "spaq_test", batch_size="8")) == 0
+    assert path.read_bytes() == written and (tmp_path / "output.log").read_text().count("out of memory with") == 2
+
+
+def test_blocks_by_tokens_give_the_same_file_in_the_order_of_the_data(world, whole, tmp_path, monkeypatch):
+    from eval.inference import blocks, rater
+
+    asked, start = [], rater.Rater.start
+    monkeypatch.setitem(blocks.TOKENS, "cpu", 1000)
+    monkeypatch.setattr(rater.Rater, "start", lambda self, block: asked.append(len(block)) or start(self, block))
+    more = {"batch_size": "auto", "workers": "0"}
+    assert predict.main(arguments(world, tmp_path, "spaq_test", **more)) == 0
+    assert sum(asked) == ROWS and 1 < len(asked) < ROWS, "several blocks of several rows"
+    for row, other in zip(read(tmp_path, "spaq_test"), read(whole, "spaq_test"), strict=True):
+        assert row["id"] == other["id"] and row["probs"] == pytest.approx(other["probs"], abs=1e-4)
+    path = tmp_path / "spaq_test.jsonl"
+    written = path.read_bytes()
+    for lines, workers in ((3, "0"), (9, "2")):
+        path.write_bytes(b"".join(written.splitlines(keepends=True)[:lines]))
+        assert predict.main(arguments(world, tmp_path, "spaq_test", **more | {"workers": workers})) == 0
+        assert path.read_bytes() == written
 
 
 def test_generate_says_what_do_predict_says(world, tmp_path):

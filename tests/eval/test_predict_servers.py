@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from openai.types.decision_create_params import DecisionCreateParams
 from PIL import Image
 from pydantic import TypeAdapter
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from eval import predict
 from eval.servers import connection
+from eval.servers.faults import SHOWN
 from storm.datasets import SCALES
 from storm.files import read_json, read_jsonl, write_jsonl
 from storm.prompts import answer, answers
@@ -336,7 +338,7 @@ def of_vllm(prompt: int, logp: dict[str, list[float]]) -> Callable:
 def test_exact_is_the_sum_over_the_tokens_of_each_answer(world, tmp_path):
     rng = np.random.default_rng(0)
     texts = answers(IQA, "direct")
-    logp = {text: list(-rng.random(3)) for text in texts}  # rate0, (Bad), the end of the turn
+    logp = {text: list(-1 - rng.random(3)) for text in texts}  # rate0, (Bad), the end of the turn
     with serving(of_vllm(20, logp)) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="6")) == 0
     whole = np.array([sum(logp[text]) for text in texts])
@@ -344,6 +346,36 @@ def test_exact_is_the_sum_over_the_tokens_of_each_answer(world, tmp_path):
         assert row["probs"] == pytest.approx(np.exp(whole) / np.exp(whole).sum(), abs=1e-6)
         assert row["mass"] == pytest.approx(np.exp(whole).sum(), abs=1e-6)
     assert len(stub.bodies) == 6 * 5 + 1
+
+
+@pytest.mark.parametrize("odd", [math.nan, 3.0])
+def test_logarithms_that_are_none_of_a_probability_are_an_error_of_the_row(world, tmp_path, odd):
+    vllm = of_vllm(20, {text: [-2.0, -2.0, odd] for text in answers(IQA, "direct")})
+    kind = "application/json"
+    with serving(lambda body, stub: Response(json.dumps(vllm(body, stub)), media_type=kind)) as stub:  # with NaN
+        assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="2")) == 2
+    rows = read(tmp_path)
+    assert len(rows) == 2 and all(row["predict"] == "" and "probs" not in row for row in rows)
+
+
+def test_half_a_character_in_an_answer_costs_no_row(world, tmp_path):
+    spelt = Response(
+        json.dumps(chat("rate3(Good)") | {}).replace("(Good)", "(Good)\\ud800"), media_type="application/json"
+    )
+    with serving(lambda body, stub: spelt) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url)) == 0
+    assert len(read(tmp_path)) == ROWS and read(tmp_path)[0]["predict"] == "rate3(Good)?"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_key_that_a_server_repeats_is_in_no_file(world, tmp_path, monkeypatch, capsys, status):
+    monkeypatch.setenv("MINE", "sk-secret-123456")
+    text = "x" * (SHOWN - 12) + " sk-secret-123456" if status == 400 else "you sent sk-secret-123456"
+    with serving(lambda body, stub: JSONResponse(text, status)) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", api_key_env="MINE")) == 2
+    printed = capsys.readouterr()
+    files = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any("sk-secret" in text for text in (printed.out, printed.err, *files))
 
 
 HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")

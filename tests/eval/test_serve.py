@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +14,14 @@ import pytest
 from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI, RateLimitError
 from openai.types import Decision
 
-from eval import serve
+from eval import predict, serve
 from storm.datasets import SCALES
 from storm.files import read_jsonl, write_jsonl
 from storm.rows import Example, to_row
 from storm.scales import IQA
 from tests.helpers.hostile_requests import JSON, WORDS, data_url, decisions, hostile, score, systemone
 from tests.helpers.paths import ROOT
-from tests.helpers.served import ENV, PATIENCE, served
+from tests.helpers.served import PATIENCE, served
 
 slow = pytest.mark.slow  # starts a server, imports torch
 KEY = "a key of the tests"
@@ -66,8 +63,7 @@ def predicted(base, media, tmp_path_factory) -> dict[tuple[str, str], dict]:
         write_jsonl(folder / f"{dataset}_test.jsonl", map(to_row, rows))
     words = ["--model", base, "--media", media, "--out", folder / "out", "--image-max-pixels", 12544]
     words += ["--batch-size", 1, "--data", folder / "spaq_test.jsonl", folder / "utk_test.jsonl"]
-    command = [sys.executable, ROOT / "eval/predict.py", *words]
-    subprocess.run(list(map(str, command)), env=os.environ | ENV | {"PYTHONPATH": str(ROOT)}, check=True)
+    assert predict.main(list(map(str, words))) == 0
     return {
         (line.row["dataset"], line.row["image"]): line.row
         for dataset in ("spaq", "utk")

@@ -23,14 +23,15 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return listed
 
 
-def start(command: str, folder: Path, log: Path) -> subprocess.Popen:
-    """Run commands of a page in a copy of the working tree, with few steps.
+def start(command: str, folder: Path, log: Path, **more: str) -> subprocess.Popen:
+    """Run commands of a page in a copy of the working tree, with few steps. more: environment.
 
     `-o .venv/ready`: the copy must not re-install the shared .venv.
     """
     command = re.sub(r"^make ", "make -o .venv/ready ", command, flags=re.MULTILINE)
     command = command.replace("ready demo", f"ready demo ARGS={shlex.quote(FEW)}")
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # not a make in a make
+    env |= more
     env["PYTHONPATH"] = str(folder)  # the copy's packages, not those of the shared .venv
     with log.open("w") as output:
         return subprocess.Popen(

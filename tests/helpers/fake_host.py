@@ -1,4 +1,4 @@
-"""The repository's recipes on a few rows, with stand-ins for LLaMA-Factory, torchrun and eval/predict.py, for the tests
+"""The repository's recipes on a few rows, with stand-ins for train/run.py, torchrun and eval/predict.py, for the tests
 of the sweep; its folder is the fixture `tree`."""
 
 import json
@@ -18,10 +18,12 @@ from train.stanzas import facts_of
 
 HELPERS = ROOT / "tests" / "helpers"
 FAKE_PREDICT = f'exec {sys.executable} {HELPERS}/fake_predict "$@"'
-# Stand-ins on the PATH: python and torchrun are real but for eval/predict.py.
+FAKE_TRAIN = f'exec {sys.executable} {HELPERS}/fake_llamafactory "$@"'
+# Stand-ins on the PATH: python and torchrun are real but for train/run.py and eval/predict.py.
 PROGRAMS = {
-    "llamafactory-cli": f'exec {sys.executable} {HELPERS}/fake_llamafactory "$@"',
-    "python": f'[ "$1" = eval/predict.py ] && {FAKE_PREDICT}\nexec {sys.executable} "$@"',
+    "python": f"""[ "$1" = eval/predict.py ] && {FAKE_PREDICT}
+[ "$1" = train/run.py ] && {FAKE_TRAIN}
+exec {sys.executable} "$@\"""",
     "torchrun": FAKE_PREDICT,
 }
 

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -56,6 +57,7 @@ def _small() -> dict[str, bytes]:
     }
 
 
+@cache
 def _damaged() -> dict[str, bytes]:
     files = {}
     for kind in KINDS:

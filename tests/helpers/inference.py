@@ -24,8 +24,11 @@ cuda = Names(is_available=lambda: False, empty_cache=lambda: None)
 sys.modules["torch"] = Names(Tensor=None, cuda=cuda, device=lambda *_: Names(type="cpu"), OutOfMemoryError=OutOfMemory)
 sys.modules["eval.inference.exact"] = Names(answer_trie=None, log_probabilities=None, UNREAD=0)
 sys.modules["eval.inference.trie"] = Names(Trie=None)
-functions = dict(answer_ids=None, batch=None, generate=None, collate=lambda *_: {"x": 1})
-functions["load"] = lambda *_: Names(counts=lambda size: (1,))
+functions = dict(answer_ids=None, batch=None, generate=None, prompt=lambda *_: [], collate=lambda *_: {})
+functions["load"] = lambda *_: Names(tokenizer=Names(pad_token_id=0), counts=lambda size: (1,))
+sys.modules["eval.inference.one_by_one"] = Names(
+    joined=lambda rows, pad: {"input_ids": Names(numel=lambda: 1)}, keep_memory=lambda: None
+)
 sys.modules["eval.inference.model"] = Names(Loaded=None, **functions)
 
 from eval import predict
@@ -33,19 +36,24 @@ from eval.inference import rater, resume, run
 
 def predict_batch(self, block, images):
     time.sleep(PAUSE)
-    return [{"predict": example.answer} | KNOWN for example in block]
+    return lambda: [{"predict": example.answer} | KNOWN for example in block]
 
 def rate(self, block):
-    return [rater.row_of(example) | answer for example, answer in zip(block, self._predict_batch(block, []))]
+    return [rater.row_of(example) | answer for example, answer in zip(block, self._predict_batch(block, [])())]
 
-opens, rater.Rater.rate, rater.Rater._predict_batch = rater.Rater.rate, rate, predict_batch
+def start(self, block):
+    rows = self.rate(block)
+    return lambda: rows
+
+opens, rater.Rater.rate, rater.Rater.start = rater.Rater.start, rate, start
+rater.Rater._predict_batch = predict_batch
 
 def peak():
     # Not getrusage's: a child's ru_maxrss begins at its parent's, and pytest may be larger than what is measured.
     [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
     print("MB", int(line.split()[1]) / 1024)
 """
-WITH_IMAGES = "rater.Rater.rate = opens\n"
+WITH_IMAGES = "rater.Rater.start = opens\n"
 MAIN = """
 code = predict.main(sys.argv[1:])
 peak()

@@ -1,7 +1,9 @@
 """Rating files and photographs of a user's own, and what `data_prep own` makes of them."""
 
 import csv
+import io
 import random
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -10,14 +12,18 @@ from data_prep.__main__ import main
 from tests.helpers.downloads import write
 
 
+@cache
+def _photograph(name: str) -> bytes:
+    picture, png = Image.frombytes("L", (16, 16), random.Random(name).randbytes(256)), io.BytesIO()
+    picture.resize((64, 64)).convert("RGB").save(png, format="PNG")
+    return png.getvalue()
+
+
 def images(folder: Path, *names: str) -> None:
     """Photographs that no check takes for duplicates of each other."""
     for name in names:
-        noise = random.Random(name)
-        picture = Image.new("L", (16, 16))
-        picture.putdata([noise.randrange(256) for _ in range(256)])
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        picture.resize((64, 64)).convert("RGB").save(folder / name, format="PNG")
+        (folder / name).write_bytes(_photograph(name))
 
 
 def own(folder: Path, *words: object) -> int:

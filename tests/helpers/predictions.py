@@ -23,7 +23,9 @@ def predictions(name: str, label, pred=None, *, probs=None, subject=None, strate
     pred = np.asarray(probs.argmax(1) + scale.lo if pred is None else pred)
     rng = np.random.default_rng(zlib.crc32(label.tobytes()))
     group = {value: scale.coarse.index(coarse_of(scale, value)) for value in range(scale.lo, scale.hi + 1)}
-    coarse = np.array([UNPARSED if p == UNPARSED or rng.random() < 0.1 else group[p] for p in pred])
+    parsed = pred != UNPARSED
+    coarse = np.full(len(pred), UNPARSED)
+    coarse[parsed] = np.where(rng.random(parsed.sum()) < 0.1, UNPARSED, [group[p] for p in pred[parsed].tolist()])
     coarse = np.where((coarse != UNPARSED) & (rng.random(len(pred)) < 0.2), (coarse + 1) % len(scale.coarse), coarse)
     lines, path = np.arange(1, len(label) + 1), Path(f"{name}.jsonl")
     return Predictions(Path("."), path, name, scale, strategy, label, pred, coarse, lines, probs, subject=subject)

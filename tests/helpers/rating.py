@@ -29,7 +29,7 @@ def by_name(self, block, images):
         rows.append(KNOWN | {"predict": text, "probs": probs, "mass": MASS})
         with open(os.environ["ASKED"], "a") as file:
             print(example.image, file=file)
-    return rows
+    return lambda: rows
 rater.Rater._predict_batch = by_name
 """
 NO_MODEL = "sys.modules['eval.inference.model'] = None\n"

@@ -100,7 +100,7 @@ TINY = {
     ),
     "llava": Tiny(
         "LlavaConfig", "LlavaForConditionalGeneration", "LlavaProcessor", "CLIPImageProcessor",
-        text={"model_type": "llama", **TEXT}, vision=CLIP, sizes=CROP, more=PATCHES,
+        text={"model_type": "llama", **TEXT}, vision=CLIP, vocabulary=32064, sizes=CROP, more=PATCHES,
         whole=_image_id("<image>"), specials=LLAMA, bos="<s>", eos="</s>", pad="<pad>",
     ),
     "llava_next": Tiny(

@@ -8,10 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from storm.images import ASPECT, FORMATS, ImageFault, decode, load_rgb, locate
+from storm.images import (
+    ASPECT,
+    FORMATS,
+    HEADER,
+    ImageFault,
+    decode,
+    header_size,
+    load_rgb,
+    locate,
+    read_bytes,
+    stored_size,
+)
 from tests.helpers.hostile_images import HOSTILE, write_hostile
 
 
@@ -41,6 +53,22 @@ def test_each_allowed_format_is_read_whatever_its_name(tmp_path, kind):
     Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "x.dat", kind)
     image = load_rgb(tmp_path / "x.dat")
     assert (image.mode, image.size) == ("RGB", (40, 30)) and image.getpixel((5, 5))[0] > 150
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_size_of_a_large_file_needs_no_decoding(tmp_path, kind):
+    """Also where it stands behind the beginning that is read: a long profile, or the end of a TIFF."""
+    path, profile = tmp_path / "a.image", os.urandom(3 * HEADER)
+    Image.effect_noise((300, 200), 90).convert("RGB").resize((900, 600)).save(path, kind, icc_profile=profile)
+    assert path.stat().st_size > HEADER
+    assert header_size(path) == stored_size(read_bytes(path)) == (900, 600)
+
+
+def test_a_hostile_file_has_no_size_that_decoding_denies(hostile):
+    for name in HOSTILE:
+        with suppress(ImageFault):
+            image = load_rgb(hostile / name)
+            assert header_size(hostile / name) == image.size, name
 
 
 def test_pixels_are_as_stored_because_llamafactory_ignores_exif(tmp_path):
@@ -107,3 +135,21 @@ def test_without_pillow_heif_one_line_says_what_to_install(heic, monkeypatch):
     monkeypatch.setattr("storm.images.formats", lambda: FORMATS)
     with pytest.raises(ImageFault, match="HEIC.*pillow-heif"):
         decode(heic)
+
+
+def test_sixteen_bits_are_refused_or_scaled_never_clipped(tmp_path):
+    """Pillow makes all but the darkest values white, and LLaMA-Factory, too."""
+    values = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    with pytest.raises(ImageFault, match="data_prep --resize"):
+        load_rgb(tmp_path / "x.png")
+    assert np.asarray(load_rgb(tmp_path / "x.png", upright=True)).mean() == pytest.approx(127.5, abs=1)
+
+
+def test_upright_images_are_those_of_the_copies(tmp_path):
+    from data_prep.pixels import upright
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "x.png")
+    copy = upright((tmp_path / "x.png").read_bytes(), 10_000)
+    assert np.array_equal(np.asarray(load_rgb(tmp_path / "x.png", upright=True)), np.asarray(copy))

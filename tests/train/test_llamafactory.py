@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from hashlib import sha256
 
 import pytest
 
@@ -15,12 +16,19 @@ from tests.helpers.stand_ins import make
 pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
 
 
+def hash_of(dataset) -> str:
+    return sha256(
+        json.dumps([[row["input_ids"], row["labels"], row["images"]] for row in dataset]).encode()
+    ).hexdigest()
+
+
 def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
     from llamafactory.model import load_tokenizer
 
     from demo import model
+    from train.training.lengths import quick_lengths
 
     make(tmp_path / "raw", 0.004)
     out = tmp_path / "data" / "storm"
@@ -56,11 +64,19 @@ def test_a_stanza_of_each_dataset_loads(tmp_path, monkeypatch):
         "cutoff_len": 2048,
         "output_dir": str(tmp_path / "run"),
         "report_to": "none",
+        "overwrite_cache": True,
     }
     model_args, data_args, training_args, _, _ = get_train_args(settings)
     modules = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(modules["tokenizer"], data_args)
-    loaded = get_dataset(template, model_args, data_args, training_args, stage="sft", **modules)["train_dataset"]
+
+    def rows():
+        return get_dataset(template, model_args, data_args, training_args, stage="sft", **modules)["train_dataset"]
+
+    loaded = rows()
+    with quick_lengths(str(tmp_path / "base")):
+        quick = rows()
+    assert hash_of(quick) == hash_of(loaded), "train/run.py: the tokens of LLaMA-Factory"
 
     info = dataset_info()
     written = [json.loads(line) for s in stanzas for line in (tmp_path / info[s]["file_name"]).read_text().splitlines()]

@@ -1,5 +1,6 @@
 """Every problem before a long training is one line of train/preflight.py, and a sound recipe gives none."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from train.checks.job import Job
 from train.checks.keys import check_keys
 from train.checks.length import check_length, image_tokens
 from train.preflight import main, report
+from train.recipe import read_zero
 
 
 def test_a_column_of_many_lines_is_readable():
@@ -46,12 +48,47 @@ def test_a_recipe_that_there_is_not(monkeypatch, capsys, path, words):
     assert err.startswith(f"error: {path}: ") and words in err and err.count("\n") == 1
 
 
-def test_a_recipe_that_cannot_be_read(work, capsys):
-    (work / "tiny.yaml").write_text("a: [")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "line 2: "),
+        ("a: 1\na: 2", "line 2: found duplicate key a"),
+        ("- stage: sft", "it holds a list; "),
+        ("", "it holds no keys; "),
+        ("3", "Invalid loaded object type: int; "),
+        ("1: 2", "the key 1 is not a word; "),
+        ("learning_rate: " + "9" * 5000, "4300 digits"),
+        ("stage: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read(work, capsys, text, words):
+    (work / "tiny.yaml").write_text(text)
     assert main(["tiny.yaml"]) == 2
-    assert capsys.readouterr().err.startswith("error: tiny.yaml: ")
-    assert main(["images"]) == 2
-    assert "Errno" not in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("error: tiny.yaml: not a recipe: ") and words in err and err.count("\n") == 1
+
+
+def test_a_recipe_that_is_not_a_file(work, capsys):
+    os.mkfifo(work / "pipe.yaml")
+    for path in ("images", "pipe.yaml", "/dev/null"):
+        assert main([path]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {path}: a folder, pipe or device, not a file; ")
+    with pytest.raises(ValueError, match="^deepspeed=pipe.yaml: not a DeepSpeed configuration"):
+        read_zero({"deepspeed": "pipe.yaml"})
+
+
+@pytest.mark.parametrize("setting", ["learning_rate=" + "9" * 5000, "stage=[", "output_dir=???", "stage= sft"])
+def test_a_setting_that_cannot_be_read(work, capsys, setting):
+    assert main(["tiny.yaml", setting]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: setting ") and setting[:20] in err and err.count("\n") == 1 and len(err) < 300
+
+
+@pytest.mark.parametrize("option", [["--gpus", "9" * 400], ["--gpus=-1"], ["--memory", "nan"], ["--memory", "inf"]])
+def test_numbers_of_gpus_and_memory(work, option):
+    with pytest.raises(SystemExit) as ended:
+        main(["tiny.yaml", *option])
+    assert ended.value.code == 2
 
 
 @pytest.mark.slow
@@ -63,7 +100,7 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
     assert texts["gpus"] == "2 GPUs x 4 x 16 = 128, as the header says"
     assert set(texts) == {
         *("datasets", "rows", "images", "keys", "versions", "gpus"),
-        *("model", "cutoff_len", "parameters", "steps", "memory", "disk"),
+        *("model", "cutoff_len", "parameters", "steps", "hours", "memory", "host memory", "disk", "cache"),
     }
     assert sorted(path.name for path in tiny.parent.iterdir()) == [
         *("data", "dataset_info.json", "images", "saves", "tiny.yaml")
@@ -83,6 +120,14 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["stage=sftt"], "stage=sftt: write one of pt, sft, "),
         (["finetuning_type=fulll"], "finetuning_type=fulll: write one of "),
         (["stage=rm"], "stage=sft"),
+        (["learning_rate=.inf"], "learning_rate=inf: is not finite"),
+        (["learning_rate=1e400"], "learning_rate=inf: is not finite"),
+        (["max_grad_norm=-1"], "max_grad_norm=-1: write"),
+        (["max_steps=" + "9" * 400], "(400 characters): no counter holds such a number"),
+        (["save_strategy=no"], 'write save_strategy: "no"'),
+        (["trust_remote_code=true"], "trust_remote_code=true runs"),
+        (["push_to_hub=true"], "push_to_hub=true uploads"),
+        (["run_name=${x}"], "run_name=${x}: LLaMA-Factory does not resolve"),
         (["warmup_ratio=7"], "warmup_ratio=7: write a share of the steps, from 0 to 1"),
         (["val_size=0.1", "streaming=true"], "LLaMA-Factory refuses the recipe: Streaming mode should have an integer"),
         (["template=qwen2vl"], "template=qwen2_vl"),
@@ -216,7 +261,7 @@ def test_tokens_are_counted_as_llamafactory_does(tiny, size, pixels):
 
     text = Text(GOOD[0]["value"].replace("<image>", ""), GOOD[1]["value"], 1)
     scan = Scan(Stanza("x", Path("x"), "", "", {}), 1, {}, {text})
-    job = replace(job, config=models.config("saves/demo_base"), scans=(scan,), image_sizes=frozenset({size}))
+    job = replace(job, config=models.config("saves/demo_base"), scans=(scan,), sizes={"x": [size]})
     assert image_tokens(job)(*size) == prompt.count(pad)
     assert sum(check_length(job)[0].longest) == len(prompt) + len(answer)
 

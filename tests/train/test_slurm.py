@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.warm import write_environment
 from train.recipe import header
 
 SCRIPT = ROOT / "recipes" / "slurm.sh"
@@ -129,7 +130,7 @@ def test_the_fake_srun_counts_machines_and_stops_all_when_one_fails():
 
 
 @pytest.mark.slow
-def test_two_machines_train_as_one(root, tmp_path, monkeypatch):
+def test_two_machines_train_as_one(root, warm, tmp_path, monkeypatch):
     """From the script to the last step, but for Slurm itself; the sweep is reduced to its one line for a training."""
     import numpy as np
     from PIL import Image
@@ -157,7 +158,7 @@ def test_two_machines_train_as_one(root, tmp_path, monkeypatch):
         f"command = on_all_machines({[*train, 'num_train_epochs=1']}, machines())\nos.execvp(command[0], command)\n"
     )
     shutil.rmtree(root / ".venv")
-    (root / ".venv").symlink_to(sys.prefix)
+    write_environment(root / ".venv", Path(sys.prefix))
     (tmp_path / "bin/srun").symlink_to(ROOT / "tests/helpers/fake_srun")
     program(tmp_path / "bin/scontrol", "#!/bin/sh\necho 127.0.0.1")
     port = random.randrange(20000, 30000)
@@ -165,7 +166,7 @@ def test_two_machines_train_as_one(root, tmp_path, monkeypatch):
         port = random.randrange(20000, 30000)
     env = dict(os.environ) | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     env |= {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    env |= {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "LLAMAFACTORY_VERBOSITY": "INFO"}
+    env |= warm | {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "LLAMAFACTORY_VERBOSITY": "INFO"}
     env |= SLURM | {"SLURM_JOB_ID": str(port - 20000), "SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1"}
     out, err, process = submit(root, env=env)
 

@@ -1,4 +1,4 @@
-"""Can FlashAttention-2 do what a recipe with flash_attn: fa2 asks of it?"""
+"""Can FlashAttention-2 do what a recipe with flash_attn: fa2 asks of it? Of the GPUs, train/checks/devices.py asks."""
 
 from importlib.util import find_spec
 
@@ -8,7 +8,6 @@ from train.checks.job import Checked, Job
 from train.checks.machine import wanted_gpu
 
 HALF = ("bf16", "fp16", "pure_bf16", "bf16_full_eval")
-CAPABILITY = (8, 0)  # Ampere, by flash-attn's README
 SDPA = "flash_attn=sdpa"
 
 
@@ -40,10 +39,4 @@ def _fault(recipe: dict) -> str:
     except Exception as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return f"flash-attn cannot be loaded ({why}); rm .venv/gpu && make setup GPU=1"
-    import torch
-
-    for number in range(torch.cuda.device_count()):
-        if (capability := torch.cuda.get_device_capability(number)) < CAPABILITY:
-            has = f"GPU {number} has compute capability {capability[0]}.{capability[1]}"
-            return f"{has}, and FlashAttention-2 needs 8.0; hide it with CUDA_VISIBLE_DEVICES"
     return ""

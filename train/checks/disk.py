@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from train.checkpoints import fault, last, other_ranks
-from train.checks.finding import Finding, folder, names
+from train.checks.finding import Finding, folder
 from train.checks.job import Checked, Job
 from train.checks.machine import expected_gpus
 from train.checks.memory import per_parameter
@@ -19,15 +19,16 @@ def check_steps(job: Job) -> Checked:
     """Fill `steps`; warns if they are few, or all of them warm-up."""
     if not (job.trains and job.batch):
         return job, []
-    limit, training_sets = job.parsed.data.max_samples, names(job.recipe.get("dataset"))
-    rows = sum(min(scan.rows, limit or scan.rows) for scan in job.scans if scan.stanza.name in training_sets)
+    limit = job.parsed.data.max_samples
+    rows = sum(min(scan.rows, limit or scan.rows) for scan in job.training_scans)
     args, fix = job.parsed.training, "more num_train_epochs, or a smaller gradient_accumulation_steps"
     size = expected_gpus(job) * args.per_device_train_batch_size
     # As transformers counts them (Trainer.set_initial_training_values).
     of_an_epoch = math.ceil(math.ceil(rows / size) / args.gradient_accumulation_steps)
     steps = args.max_steps if args.max_steps > 0 else math.ceil(of_an_epoch * args.num_train_epochs)
-    job = replace(job, steps=steps)
     batch = size * args.gradient_accumulation_steps
+    samples = steps * batch if args.max_steps > 0 else math.ceil(rows * args.num_train_epochs)
+    job = replace(job, steps=steps, samples=samples)
     text = f"{steps:,} optimizer step{'s' * (steps != 1)} ({rows:,} rows in batches of {batch:,})"
     warmup = args.get_warmup_steps(steps)
     if steps and warmup >= steps:
@@ -60,10 +61,19 @@ def check_written(job: Job) -> Checked:
     return replace(job, bytes_written=weights + number * checkpoint), []
 
 
+def written_to(job: Job) -> Path:
+    return folder(job.recipe.get("output_dir") or job.recipe.get("export_dir"), "saves")
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that there is."""
+    return next((place for place in (path, *path.absolute().parents) if place.exists()), Path("/"))
+
+
 def check_disk(job: Job) -> Checked:
     """Can output_dir be written to, has its disk room, and what does it hold already?"""
-    out = folder(job.recipe.get("output_dir") or job.recipe.get("export_dir"), "saves")
-    parent = next((path for path in (out, *out.absolute().parents) if path.exists()), Path("/"))
+    out = written_to(job)
+    parent = existing(out)
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         text = f"{parent}: not a folder that you can write to; output_dir=ANOTHER"
         return job, [Finding("error", "disk", text)]

@@ -37,7 +37,7 @@ class Look(NamedTuple):
 
 
 def check_images(job: Job) -> Checked:
-    """Fill `image_sizes` and `all_decoded`. All images must be there; SAMPLE of them, or every one, are decoded."""
+    """Fill `sizes` and `all_decoded`. All images must be there; SAMPLE of them, or every one, are decoded."""
     total = sum(len(scan.images) for scan in job.scans)
     usable, faults = [], {}
     for scan in job.scans:
@@ -58,12 +58,16 @@ def check_images(job: Job) -> Checked:
         looks = pool.map(_look, (job.media / place.image for place in chosen))
         looks = list(tqdm(looks, "decoding", len(chosen), disable=None, leave=False))
     findings += _looked_at(list(zip(chosen, looks)), job.media)
-    sizes = frozenset(look.size for look in looks if isinstance(look, Look))
+    sizes: dict[str, list[tuple[int, int]]] = {}
+    for place, look in zip(chosen, looks):
+        if isinstance(look, Look):
+            sizes.setdefault(place.scan.stanza.name, []).append(look.size)
+    job = replace(job, sizes=sizes, all_decoded=len(chosen) == total > 0)
     if sizes and not any(finding.level == "error" for finding in findings):
-        small, large = (pick(sizes, key=math.prod) for pick in (min, max))
+        small, large = (pick(job.image_sizes, key=math.prod) for pick in (min, max))
         span = f"{small[0]} x {small[1]} to {large[0]} x {large[1]} pixels"
         findings.append(Finding("ok", "images", f"{total:,} are there, {len(chosen):,} decoded: {span}"))
-    return replace(job, image_sizes=sizes, all_decoded=len(chosen) == total > 0), findings
+    return job, findings
 
 
 def _absence(scan: Scan, media: Path) -> Callable[[str], str]:

@@ -1,16 +1,17 @@
 """What the checks of train/preflight.py work on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.checks.finding import Finding, folder
+from train.checks.finding import Finding, folder, names
 from train.recipe import Header, Zero
 
 if TYPE_CHECKING:
     from train.checks.data import Scan, Stanza
+    from train.checks.devices import Gpu
     from train.checks.keys import Parsed
-    from train.checks.length import Longest
+    from train.checks.length import RowTokens
     from train.checks.model import Count
 
 
@@ -32,15 +33,19 @@ class Job:
     # The fields below are filled by the checks, in this order.
     stanzas: "tuple[Stanza, ...]" = ()
     scans: "tuple[Scan, ...]" = ()  # one for each file of rows
-    image_sizes: frozenset[tuple[int, int]] = frozenset()  # (width, height) of the images that were decoded
+    sizes: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # dataset -> (width, height) of its images
     all_decoded: bool = False
     parsed: "Parsed | None" = None
     zero: Zero = Zero()
+    devices: "tuple[Gpu, ...]" = ()  # the GPUs of this machine, if the recipe runs on it
+    local: int = 0  # GPUs of one machine, 0 if unknown or on a CPU
     processes: int = 0  # GPUs of the whole run, 0 if unknown or on a CPU
     config: Any = None  # the model's configuration
-    longest: "Longest | None" = None
+    longest: "RowTokens | None" = None
+    mean: "RowTokens | None" = None  # of the training rows
     count: "Count | None" = None
     steps: int = 0  # of the optimizer, 0 if unknown
+    samples: int = 0  # that they see, 0 if unknown
     bytes_written: float = 0.0
 
     @property
@@ -57,6 +62,15 @@ class Job:
         training = self.parsed and self.parsed.training
         size = training.per_device_train_batch_size if training else 0
         return (size, training.gradient_accumulation_steps) if size > 0 else None
+
+    @property
+    def image_sizes(self) -> frozenset[tuple[int, int]]:
+        return frozenset(size for sizes in self.sizes.values() for size in sizes)
+
+    @property
+    def training_scans(self) -> "list[Scan]":
+        training_sets = names(self.recipe.get("dataset"))
+        return [scan for scan in self.scans if scan.stanza.name in training_sets]
 
     @property
     def media(self) -> Path:

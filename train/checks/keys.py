@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
-from train.checks.traps import limits, traps
+from train.checks.traps import traps
+from train.checks.values import limits, shown, sound
 from train.recipe import Zero, read_zero
 
 # Names that LLaMA-Factory splits at commas, or takes as a list.
@@ -31,8 +32,9 @@ def check_keys(job: Job) -> Checked:
     except ValueError as error:
         zero, faults = Zero(), [Finding("error", "keys", str(error))]
     export = "export_dir" in job.recipe
-    good, findings = _known_keys(job.recipe, export)
-    findings += faults + traps(job.recipe, good, zero)
+    recipe, odd = sound(job.recipe)
+    good, findings = _known_keys(recipe, export)
+    findings += odd + faults + traps(recipe, good, zero) + _block(recipe)
     good, faults = limits(good)
     findings += faults
     parsed = None
@@ -47,6 +49,18 @@ def check_keys(job: Job) -> Checked:
     return replace(job, parsed=parsed, zero=zero), findings
 
 
+def _block(recipe: dict) -> list[Finding]:
+    """What is wrong with the recipe's `storm:` block."""
+    from train.training import block, setting  # imports torch
+
+    try:
+        if given := block.read(recipe):
+            setting.check(recipe, given)
+    except ValueError as error:
+        return [Finding("error", "keys", str(error))]
+    return []
+
+
 def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
     """The keys that LLaMA-Factory has and whose values are of their kind, and what is wrong with the others."""
     with quiet():
@@ -57,12 +71,14 @@ def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
     keys = [field.name for cls in classes for field in fields(cls) if field.init]
     good, findings = {}, []
     for key, value in recipe.items():
+        if key == "storm":  # train/run.py's, see _block()
+            continue
         if key not in keys:
             match = get_close_matches(key, keys, 1)
             fix = f"did you mean {match[0]}?" if match else "leave it out"
             findings.append(Finding("error", "keys", f"{key}: LLaMA-Factory has no such key; {fix}"))
         elif (kind := _wrong_value(hints[key], value)) and not (key in LISTS and isinstance(value, list)):
-            findings.append(Finding("error", "keys", f"{key}={value}: write {kind}"))
+            findings.append(Finding("error", "keys", f"{key}={shown(value)}: write {kind}"))
         else:
             good[key] = value
     return good, findings

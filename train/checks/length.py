@@ -16,9 +16,9 @@ from train.checks.keys import Parsed
 TEXTS = 2000  # of the distinct texts, the longest are counted; ours have some 300
 
 
-class Longest(NamedTuple):
-    image: int
-    text: int  # with the template around it
+class RowTokens(NamedTuple):
+    image: float
+    text: float  # with the template around it
 
 
 class Counted(NamedTuple):
@@ -28,7 +28,7 @@ class Counted(NamedTuple):
 
 
 def check_length(job: Job) -> Checked:
-    """Fill `longest` and compare it with cutoff_len.
+    """Fill `longest` and `mean`, and compare the longest with cutoff_len.
 
     Without rows, a row of cutoff_len tokens is taken to be the longest.
     """
@@ -47,7 +47,7 @@ def check_length(job: Job) -> Checked:
         longest_texts = nlargest(TEXTS, texts, key=lambda text: len(text.question) + len(text.answer))
         counts, exact = _count(job.parsed, longest_texts)
     except ValueError as error:  # also a template that there is not, which check_model reports with the right one
-        job = replace(job, longest=Longest(min(image, limit), max(limit - image, 0)))
+        job = replace(job, longest=RowTokens(min(image, limit), max(limit - image, 0)))
         return job, [Finding("warning", "cutoff_len", f"not checked: {error}; see the errors")]
 
     around = family_of(job.config).around
@@ -56,7 +56,7 @@ def check_length(job: Job) -> Checked:
         return counts[text].prompt + counts[text].answer + text.images * (image + around)
 
     text = max(counts, key=lambda text: total(text, image))
-    longest = Longest(text.images * image, total(text, image) - text.images * image)
+    longest = RowTokens(text.images * image, total(text, image) - text.images * image)
     bound = "" if exact else "at most "
     about = f"{bound}{sum(longest):,} tokens, {longest.image:,} of the image and {bound}{longest.text:,} of text"
     worst = max(_fitting(tokens, min(pixels // height, 200 * height), height) for height in range(1, square + 1))
@@ -74,7 +74,22 @@ def check_length(job: Job) -> Checked:
         text = f"max_new_tokens={most} cuts the longest answer, {'' if exact else 'perhaps '}{answer} tokens"
         text = f"{text}; max_new_tokens={answer + 1}"
         findings.append(Finding("error" if exact else "warning", "cutoff_len", text))
-    return replace(job, longest=longest), findings or [Finding("ok", "cutoff_len", f"{about}; {limit:,} fit")]
+    job = replace(job, longest=longest, mean=_mean(job, tokens, {text: sum(counts[text][:2]) for text in counts}))
+    return job, findings or [Finding("ok", "cutoff_len", f"{about}; {limit:,} fit")]
+
+
+def _mean(job: Job, tokens: Callable[[int, int], int], texts: dict[Text, int]) -> RowTokens | None:
+    """Tokens of an average training row: of the images that were decoded and the distinct texts, by dataset."""
+    rows, image, text, around = 0, 0.0, 0.0, family_of(job.config).around
+    for scan in job.training_scans:
+        counted = [other for other in scan.texts if other in texts]
+        sizes = job.sizes.get(scan.stanza.name)
+        if counted and sizes:
+            images = sum(other.images for other in counted) / len(counted)
+            rows += scan.rows
+            image += scan.rows * images * sum(_fitting(tokens, *size) for size in sizes) / len(sizes)
+            text += scan.rows * (sum(texts[other] for other in counted) / len(counted) + images * around)
+    return RowTokens(image / rows, text / rows) if rows else None
 
 
 def _fitting(tokens: Callable[[int, int], int], width: int, height: int) -> int:

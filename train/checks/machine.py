@@ -4,13 +4,15 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from train.checks import devices
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
+from train.machines import visible_gpus
 from train.recipe import share
 
 # Beside these, transformers 5.3.0-5.5.3 misplace still images (M; its issue 45325), 5.6.0 is broken for FlashAttention.
@@ -23,6 +25,14 @@ BAD = (
 )
 # 0.16.9 and 0.18.4 measured with two processes on a CPU: the loss prints 0 and the run ends with success.
 BAD_ZERO3 = ("deepspeed", "<0.19.8", "can train on garbage with ZeRO-3 (M: 0.16.9, 0.18.4 on a CPU)", "0.19.8")
+# Read: wrong gradients without a word from 0.17.6 to 0.18.2 (DeepSpeed's issue 7718), and to 0.19.3 where a module gets
+# gradients twice in one backward pass (issue 8224). Measured here with two processes on a CPU: 0.18.4 equals plain DDP.
+BAD_ZERO2 = (
+    "deepspeed",
+    ">=0.17.6,<=0.19.3",
+    "is reported to compute wrong gradients with ZeRO-2 (R)",
+    "0.19.8",
+)
 GPU_KEYS = ("deepspeed", "bf16", "pure_bf16", "fp16", "bf16_full_eval")
 
 
@@ -39,20 +49,25 @@ def _on(switch: str) -> bool:
 
 
 def check_versions(job: Job) -> Checked:
-    texts = [*_bad_packages(job.zero.stage == 3), *_missing_packages(job)]
+    texts = [*_bad_packages([*BAD, *[BAD_ZERO3] * (job.zero.stage == 3)]), *_pairs(), *_missing_packages(job)]
+    warnings = _bad_packages([BAD_ZERO2] * (job.zero.stage == 2))
     packages = ("llamafactory", "transformers", "torch", "deepspeed")
     installed = ", ".join(f"{name} {number}" for name in packages if (number := _installed(name)))
     findings = [Finding("error", "versions", text) for text in texts]
+    findings += [Finding("warning", "versions", text) for text in warnings]
     return job, findings or [Finding("ok", "versions", installed)]
 
 
-def _bad_packages(zero3: bool) -> Iterator[str]:
+def _bad_packages(rows: Iterable[tuple[str, str, str, str]]) -> Iterator[str]:
     from packaging.specifiers import SpecifierSet
 
-    for package, bad, why, good in (*BAD, *([BAD_ZERO3] if zero3 else [])):
+    for package, bad, why, good in rows:
         number = _installed(package)
         if number and SpecifierSet(bad).contains(number, prereleases=True):
             yield f"{package} {number} {why}; pip install {package}=={good}"
+
+
+def _pairs() -> Iterator[str]:
     torch = _installed("torch") or ""
     minor = int(torch.split(".")[1]) if torch.startswith("2.") else 0
     # torchaudio has torch's number, torchvision 0.(minor + 15): the tables in their READMEs.
@@ -94,16 +109,16 @@ def check_gpus(job: Job) -> Checked:
     """Fill `processes`. Are there GPUs, and is the global batch the one that the header promises?"""
     local = job.gpus
     if local is None:
-        import torch
-
-        local = torch.cuda.device_count() and _number("NPROC_PER_NODE", torch.cuda.device_count())
+        there = visible_gpus()
+        local = there and _number("NPROC_PER_NODE", there)
     processes = local * _number("NNODES", 1)
     if by_ray(job) and job.batch:  # its workers are on any machines
         processes = job.parsed.training.ray_num_workers
-    job = replace(job, processes=processes)
+    job = replace(job, local=local, processes=processes)
     keys = wanted_gpu(job.recipe)
     if not processes and keys:
         fix = "start it where nvidia-smi lists some, or use --gpus N to check for another machine"
+        fix = devices.no_gpu() if job.gpus is None and devices.no_gpu() else fix
         about = f"no GPU is visible, and the recipe wants one ({', '.join(keys)})"
         return job, [Finding("error", "gpus", f"{about}; {fix}")]
     if not processes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from storm.models import family_of
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
-from train.checks.length import Longest
+from train.checks.length import RowTokens
 from train.checks.machine import expected_gpus, wanted_gpu
 from train.recipe import Zero
 
@@ -57,10 +57,8 @@ def check_memory(job: Job) -> Checked:
         return job, []
     memory = job.gpu_memory
     if memory is None:
-        import torch
-
-        visible = torch.cuda.is_available()
-        memory = torch.cuda.get_device_properties(0).total_memory / GIB if visible else job.header.memory or A100
+        smallest = min((gpu.memory for gpu in job.devices), default=0) / GIB
+        memory = smallest or job.header.memory or A100
     return job, [compare(training_need(job) if job.trains else predicting_need(job), memory, job.recipe)]
 
 
@@ -98,7 +96,7 @@ def predicting_need(job: Job) -> Need:
     return Need(2 * job.count.all, 0, 0, batch * (2 * pairs * tokens + layer), batch * text.vocab_size * 4)
 
 
-def _stacks(config: Any, longest: Longest) -> list[tuple[int, int, int, int]]:
+def _stacks(config: Any, longest: RowTokens) -> list[tuple[int, int, int, int]]:
     """(layers, width, width of the MLP, positions of a row) of the language model and of the vision tower."""
     text, family = config.get_text_config(), family_of(config)
     return [
@@ -127,7 +125,7 @@ def compare(need: Need, gpu_memory: float, recipe: dict) -> Finding:
         fixes.append("half the per_device_train_batch_size with twice the gradient_accumulation_steps")
     if recipe.get("do_train") and recipe.get("finetuning_type", "lora") == "full":
         fixes.append("more GPUs" if recipe.get("deepspeed") else "deepspeed=ds_configs/zero3.json on several GPUs")
-        fixes.append("recipes/storm_lora_1gpu.yaml")
+        fixes.append("LoRA, as in recipes/storm_lora_1gpu.yaml and storm_qwen3vl_4b_lora_1gpu.yaml")
     fixes.append("a smaller image_max_pixels")
     level = "error" if need.total() > FULL * gpu_memory * GIB else "warning"
     return Finding(level, "memory", f"{about}; {', or '.join(fixes)}")

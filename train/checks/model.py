@@ -10,6 +10,7 @@ from storm.models import config, family_of
 from train.checkpoints import damage, pickled, tensors
 from train.checks.finding import Finding, names, quiet
 from train.checks.job import Checked, Job
+from train.flops import Weights, weights_of
 
 # Settings that are meant to change how much is trained.
 COUNTED = ("model_name_or_path", "finetuning_type", "freeze_", "lora_", "additional_target")
@@ -20,6 +21,8 @@ class Count(NamedTuple):
 
     all: int
     trained: int  # without those that get no gradient, which LLaMA-Factory counts
+    text: Weights = Weights(0, 0)  # the part that sees tokens, without the input embedding
+    tower: Weights = Weights(0, 0)  # the part that sees patches
 
 
 def check_model(job: Job) -> Checked:
@@ -130,4 +133,4 @@ def _count(job: Job) -> Count:
     for name, parameter in empty.named_parameters() if job.trains else ():
         if parameter.requires_grad and not any(part in name for part in idle):
             trained += parameter.numel()
-    return Count(sum(p.numel() for p in empty.parameters()), trained)
+    return Count(sum(p.numel() for p in empty.parameters()), trained, *weights_of(empty))

@@ -4,16 +4,14 @@ from storm.rows import dataset_and_part
 from train.checks.finding import Finding, names
 from train.recipe import Zero
 
-# Key -> whether a value makes sense, and what to write.
-LIMITS = {
-    "num_train_epochs": (lambda value: value > 0, "more than 0, else nothing is trained"),
-    "max_samples": (lambda value: value > 0, "1 or more, or leave it out for all rows"),
-    "learning_rate": (lambda value: value > 0, "more than 0, else nothing is learned"),
-    "warmup_ratio": (lambda value: 0 <= value <= 1, "a share of the steps, from 0 to 1"),
-}
 # Keys that change the tokens of an image, which eval/predict.py has no option for.
 CUT_UP = ("crop_to_patches", "image_do_pan_and_scan")
-BATCHES = ("per_device_train_batch_size", "gradient_accumulation_steps", "per_device_eval_batch_size")
+# Keys that nobody wants by accident, and why they are refused.
+REFUSED = {
+    "trust_remote_code": "runs Python code that comes with the model, and no model of docs/models.md needs it",
+    "push_to_hub": "uploads the model while it trains, and people are on the photographs",
+    "export_hub_model_id": "uploads the model",
+}
 
 
 def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
@@ -54,21 +52,8 @@ def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
     for key in CUT_UP:
         if recipe.get(key):
             errors.append(f"{key} cuts images up, and eval/predict.py would ask without it; leave it out")
-    for key in BATCHES:
-        if isinstance(value := good.get(key, 1), int) and value < 1:
-            errors.append(f"{key}={value}: write 1 or more")
+    for key, why in REFUSED.items():
+        if good.get(key):
+            errors.append(f"{key}={str(good[key]).lower()} {why}; leave it out")
     levels = [*(("error", text) for text in errors), *(("warning", text) for text in warnings)]
     return [Finding(level, "keys", text) for level, text in levels]
-
-
-def limits(good: dict) -> tuple[dict, list[Finding]]:
-    """The keys whose values make sense, and what is wrong with the others: the parser would refuse some again."""
-    texts, kept = [], dict(good)
-    for key, (possible, fix) in LIMITS.items():
-        value = good.get(key)
-        # A recipe that sets max_steps does not count epochs.
-        if value is not None and not possible(value) and (key != "num_train_epochs" or good.get("max_steps", -1) <= 0):
-            texts.append(f"{key}={kept.pop(key)}: write {fix}")
-    if good.get("stage", "sft") != "sft":
-        texts.append(f"stage={kept.pop('stage')}: is not for rows of questions and answers; stage=sft")
-    return kept, [Finding("error", "keys", text) for text in texts]

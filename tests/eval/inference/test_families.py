@@ -17,10 +17,12 @@ from transformers import AutoModelForImageTextToText, masking_utils, modeling_ut
 
 from eval.inference import exact, model
 from eval.inference.exact import UNREAD, answer_trie, log_probabilities
+from eval.inference.output_rows import predictions
+from eval.inference.rater import Rater
 from eval.inference.settings import Settings
 from eval.inference.trie import Trie, trie
 from storm.datasets import SCALES
-from storm.models import FAMILIES, family_of
+from storm.models import FAMILIES, family_of, tokens_of
 from storm.prompts import STRATEGIES, question
 from storm.scales import IQA
 from tests.helpers.tiny_models import LAYERS, save
@@ -114,7 +116,7 @@ def test_of_a_trained_model_unlikely_tails_are_not_read_and_no_digit_of_a_file_c
     plain, sure = rater.model.get_output_embeddings(), parts.tails.following[parts.tails.real].unique()
 
     def head(hidden: torch.Tensor) -> torch.Tensor:
-        return plain(hidden).index_add(1, sure, torch.full((len(hidden), len(sure)), 25.0))
+        return plain(hidden).index_add(1, sure, torch.full((len(hidden), len(sure)), 40.0))
 
     monkeypatch.setattr(type(rater.model), "get_output_embeddings", lambda model: head)
     batch, parts, whole = ages(rater, "cot")
@@ -126,6 +128,37 @@ def test_of_a_trained_model_unlikely_tails_are_not_read_and_no_digit_of_a_file_c
     assert unread.any() and (logp >= whole - 1e-3).all(), "a beginning is as likely as the answer at least"
     assert (logp.softmax(1) - whole.softmax(1)).abs().max() <= 1e-5  # float32 of logarithms near -400
     assert (logp.exp() * unread).sum(1).max() <= UNREAD * whole.exp().sum(1).max()
+    # Of the same logarithms, so that float32 does not differ: what the file says.
+    ours, theirs = (predictions(part.numpy(), SCALES["utk"], "cot") for part in (whole.where(~unread, logp), whole))
+    for row, other in zip(ours, theirs, strict=True):
+        assert row["predict"] == other["predict"] and row["median"] == other["median"]
+        for key in ("probs", "coarse", "mean", "entropy", "mass"):
+            assert row[key] == pytest.approx(other[key], abs=1.1e-6), key  # the last of six digits, where it is rounded
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "llava_next", "pixtral"])
+def test_a_prompt_that_the_host_would_cut_is_refused(loaded, folder, name):
+    """It cuts the question's end, and says nothing."""
+    text, images = question(IQA, "cot"), [Image.new("RGB", size) for size in ((56, 56), (112, 112))]
+    small, large = (len(model.prompt(loaded(name), text, image)) for image in images)
+    assert small < large
+    settings = Settings(model=str(folder / name), image_max_pixels=PIXELS, cutoff_len=large)
+    for order in (images, images[::-1]):
+        rater = model.load(settings, torch.device("cpu"))
+        for image in order:
+            if image is images[0]:
+                assert len(model.prompt(rater, text, image)) == small
+            else:
+                with pytest.raises(ValueError, match="--cutoff-len 1024"):
+                    model.prompt(rater, text, image)
+    with pytest.raises(ValueError, match="--cutoff-len 1024"):
+        model.load(Settings(model=str(folder / name), image_max_pixels=PIXELS, cutoff_len=100), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_tokens_are_counted_without_the_file_of_the_image_processor(loaded, name):
+    """As preflight does for a model that is not downloaded: by the family's own settings."""
+    assert tokens_of(loaded(name).model.config, (300, 200), (PIXELS, 0), {}) >= 1
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -134,8 +167,23 @@ def test_prompts_by_the_size_of_an_image_are_the_hosts(loaded, name):
     sizes = [*SIZES, (64, 200), (500, 30), *((rng.randint(20, 300), rng.randint(20, 300)) for _ in range(12))]
     for size in sizes:
         image = Image.new("RGB", size)
-        assert model.prompt(rater, question(IQA, "cot"), image) == model._encoded(rater, question(IQA, "cot"), image)
+        assert model.prompt(rater, question(IQA, "cot"), image) == model.encoded(rater, question(IQA, "cot"), image)
     assert rater.checked[question(IQA, "cot")] >= 0, "the number of image tokens was not the host's"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_inputs_made_one_by_one_are_those_of_the_host(loaded, name):
+    """Where the shapes of a family's images do not let them be put together, the host makes them."""
+    for sizes in (SIZES, ((112, 84), (112, 84), (84, 112)), ((60, 90),)):
+        images, texts = (
+            [picture(size) for size in sizes],
+            [question(IQA, "cot") + " Look." * n for n in range(len(sizes))],
+        )
+        pairs, rater = list(zip(texts, images)), Rater(loaded(name), Settings(model=""))
+        whole, ours = model.collate(rater.loaded, texts, images), rater._inputs(pairs.copy)
+        assert whole.keys() == ours.keys()
+        for key, value in whole.items():
+            assert value.dtype == ours[key].dtype and torch.equal(value, ours[key]), key
 
 
 @pytest.mark.parametrize("name", FAMILIES)

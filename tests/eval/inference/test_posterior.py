@@ -85,3 +85,14 @@ def test_the_reliability_diagram_shows_what_should_be_and_what_is():
         "  confidence 0.90, accuracy 0.50  #####    |  n 4",
         "  confidence 0.20, accuracy 0.40  ##|#        n 2",
     ]
+
+
+def test_what_is_no_probability_is_no_answer():
+    from eval.inference.output_rows import predictions
+    from storm.scales import IQA
+
+    logp = np.log(np.array([[0.1, 0.2, 0.3, 0.2, 0.2], [np.nan, 0.2, 0.3, 0.2, 0.2], [3.0, 1, 1, 1, 1]]))
+    good, nan, large = predictions(logp, IQA, "cot")
+    assert good["mass"] == 1 and good["predict"]
+    for row in (nan, large, *predictions(logp[1:], IQA, "cot"), *predictions(np.full((1, 5), -np.inf), IQA, "cot")):
+        assert row.keys() == {"predict", "error"} and row["predict"] == ""

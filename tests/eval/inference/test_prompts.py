@@ -31,7 +31,7 @@ def test_prompts_by_size_are_the_hosts(loaded):
     for scale in (IQA, MDG):
         for size in sizes:
             image = Image.new("RGB", size)
-            assert model.prompt(loaded, question(scale, "cot"), image) == model._encoded(
+            assert model.prompt(loaded, question(scale, "cot"), image) == model.encoded(
                 loaded, question(scale, "cot"), image
             )
     assert set(loaded.checked.values()) == {model.CHECKED}
@@ -45,5 +45,5 @@ def test_a_count_that_is_wrong_is_found_and_the_host_asked(loaded):
     wrong = loaded._replace(prompts={}, checked={}, counts=lambda size: (size[0],))
     for size in SIZES[2:]:
         image = Image.new("RGB", size)
-        assert model.prompt(wrong, "<image> How good?", image) == model._encoded(wrong, "<image> How good?", image)
+        assert model.prompt(wrong, "<image> How good?", image) == model.encoded(wrong, "<image> How good?", image)
     assert wrong.checked == {"<image> How good?": -1}

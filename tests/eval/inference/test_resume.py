@@ -68,7 +68,7 @@ def whole(data) -> bytes:
 @pytest.mark.parametrize(("driver", "bytes_a_row"), [(MAIN, 700), (RANKS + MERGE, 3500)], ids=["alone", "ranks"])
 def test_of_a_finished_row_only_its_id_stays_in_memory(tmp_path, driver, bytes_a_row):
     """A row has 1.1 kB in the data and 0.3 kB in the predictions. Only to merge parts are a file's rows in memory."""
-    few, many = 10_000, 100_000
+    few, many = 5_000, 35_000
     peaks = []
     for rows in (few, many):
         file = built(tmp_path / f"{rows}.jsonl", names(rows))
@@ -95,6 +95,23 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(data, whole, tmp_p
     assert 0 < len(begun) < len(whole) and begun.endswith(b"\n") and whole.startswith(begun)
     run(MAIN, data, tmp_path)
     assert written.read_bytes() == whole
+
+
+def test_a_full_disk_is_one_line_that_names_the_file_and_the_same_command_goes_on(data, whole, tmp_path):
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+    done = finished(full + MAIN, data, tmp_path, code=2)
+    errors = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and errors[0].startswith(f"error: {tmp_path / data.name}: ")
+    assert (tmp_path / data.name).stat().st_size == 20_000 < len(whole), "the end of a line is missing"
+    run(MAIN, data, tmp_path)
+    assert (tmp_path / data.name).read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"max_tokens": 0}', "not JSON"])
+def test_a_damaged_note_about_memory_is_one_line(data, whole, tmp_path, text):
+    (tmp_path / resume.MEMORY).write_text(text)
+    done = finished(MAIN, data, tmp_path, code=2)
+    assert done.stderr.startswith(f"error: {tmp_path / resume.MEMORY}: ") and done.stderr.count("\n") == 1
 
 
 def test_a_rank_killed_in_the_middle_of_a_line(data, whole, tmp_path):

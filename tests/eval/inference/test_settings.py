@@ -49,8 +49,9 @@ def differs(full: object, plain: object, *same: str) -> bool:
 
 def test_every_setting_survives_the_command_line():
     plain = Settings(model="n", data=(Path("x_test.jsonl"),))
-    assert differs(FULL, plain, "model", "servers") and differs(SERVERS, Servers((), ""))
-    for settings in (FULL, plain, SERVED):
+    assert differs(FULL, plain, "model", "servers") and differs(SERVERS, Servers((), ""), "family")
+    asked = replace(SERVED, servers=replace(SERVERS, api="chat", family="gemma3"))  # decision APIs take no --family
+    for settings in (FULL, plain, SERVED, asked):
         assert settings_of(arguments().parse_args(command(settings))) == settings
 
 
@@ -72,6 +73,7 @@ def test_provenance_is_what_may_change_a_prediction(folder):
         "bf16",
         "trained_on",
         "commit",
+        "family",
         "upright",
         "versions",
     }

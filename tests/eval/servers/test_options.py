@@ -2,6 +2,7 @@
 
 import pytest
 
+from eval.predict import arguments
 from eval.servers.options import Servers, host_of, hosts, key_of, refuse_closed, url_of
 from storm.datasets import DATASETS
 
@@ -63,3 +64,10 @@ def test_images_leave_only_where_the_terms_say_so():
         with pytest.raises(ValueError, match=f"--i-may-send {name}"):
             refuse_closed(away, ["own", name])
     refuse_closed(Servers(away.server, "m", i_may_send=tuple(closed)), closed)
+
+
+@pytest.mark.parametrize("price", ["0.15", "a,b", "1,2,3", "-1,2", "nan,1"])
+def test_a_price_that_is_none_is_explained(price, capsys):
+    with pytest.raises(SystemExit):
+        arguments().parse_args(["--server", "http://127.0.0.1", "--data", "x.jsonl", "--out", "o", f"--price={price}"])
+    assert price in capsys.readouterr().err.splitlines()[-1]

@@ -39,6 +39,13 @@ def test_no_gpu(work):
     assert gpus(0, use_cpu=True)[0].level == gpus(0, bf16=False)[0].level == "ok"
 
 
+def test_why_there_is_no_gpu(work, monkeypatch):
+    monkeypatch.setattr(machine, "visible_gpus", lambda: 0)
+    monkeypatch.setattr(machine.devices, "no_gpu", lambda: "the driver is there; run this")
+    assert the_one(gpus(None)).endswith("(bf16); the driver is there; run this")
+    assert "--gpus N" in the_one(gpus(0)), "asked for another machine"
+
+
 def test_another_batch_than_the_header_promises(work, monkeypatch):
     assert gpus(2) == [Finding("ok", "gpus", "2 GPUs x 4 x 16 = 128, as the header says")]
     assert the_one(gpus(64)).endswith("per_device_train_batch_size=2 gradient_accumulation_steps=1")
@@ -128,6 +135,26 @@ def test_known_bad_and_missing_packages(monkeypatch, installed, recipe, text):
     packages = good | {"deepspeed": "0.19.8"} | installed
     monkeypatch.setattr(machine, "_installed", lambda package: packages.get(package, "1.0"))
     assert text in the_one(versions(Job(recipe, zero=Zero(3 if "deepspeed" in recipe else 0))))
+
+
+@pytest.mark.parametrize(
+    ("number", "stage", "level"),
+    [
+        ("0.17.5", 2, "ok"),
+        ("0.17.6", 2, "warning"),
+        ("0.18.4", 2, "warning"),
+        ("0.19.3", 2, "warning"),
+        ("0.19.4", 2, "ok"),
+        ("0.18.4", 0, "ok"),
+        ("0.18.4", 3, "error"),
+    ],
+)
+def test_deepspeed_that_others_report_wrong(monkeypatch, number, stage, level):
+    packages = {"torch": "2.11.0", "torchvision": "0.26.0", "torchaudio": "2.11.0", "deepspeed": number}
+    monkeypatch.setattr(machine, "_installed", packages.get)
+    findings = versions(Job({"deepspeed": "x"}, zero=Zero(stage)))
+    assert [finding.level for finding in findings] == [level]
+    assert level == "ok" or findings[0].text.endswith("pip install deepspeed==0.19.8")
 
 
 @pytest.mark.parametrize("transformers", ["4.53.3", "4.57.6", "5.0.0", "5.2.0"])

@@ -10,7 +10,7 @@ from tests.helpers.tiny_recipe import the_one
 from train.checks import disk, memory
 from train.checks.finding import Finding
 from train.checks.job import Job
-from train.checks.length import Longest
+from train.checks.length import RowTokens
 from train.checks.model import Count
 from train.recipe import Zero, load
 
@@ -43,7 +43,7 @@ PARSED = SimpleNamespace(
     generating=SimpleNamespace(max_new_tokens=96),
 )
 FULL_3B, LORA_3B = Count(3_754_622_976, 3_754_622_976), Count(3_811_874_048, 57_251_072)
-LONGEST = Longest(1280, 500)
+LONGEST = RowTokens(1280, 500)
 
 
 def job(recipe: dict, count: Count = FULL_3B, **more) -> Job:

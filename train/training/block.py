@@ -1,0 +1,92 @@
+"""What a recipe's `storm:` block may say: keys that train/run.py adds to those of LLaMA-Factory.
+
+storm:
+  objective: soft          # of OBJECTIVES (objectives.py); none: the host's cross-entropy
+  weight: 1.0              # of the objective in the loss
+  sft: 0.0                 # of the host's cross-entropy beside it
+  target: laplace          # of TARGETS (objectives.py): what the objective wants the model to give each level
+  width: 0.5               # of laplace and normal, in levels
+  scale: data/my/scale.yaml   # of rows of your own
+  evaluate: {every: 200, rows: 500}   # exact scores on the val parts, each so many steps
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from storm.options import did_you_mean
+from train.training.objectives import OBJECTIVES, TARGETS
+
+KEY = "storm"
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """When the model is scored while it trains."""
+
+    every: int = 200  # steps
+    rows: int = 500  # of all val parts together, shared evenly
+
+
+@dataclass(frozen=True)
+class Block:
+    """The values of a block."""
+
+    objective: str = ""  # "": the host's own loss
+    weight: float = 1.0
+    sft: float = 0.0
+    target: str = "label"
+    width: float = 0.5
+    scale: str = ""
+    evaluate: Evaluate | None = None
+
+
+def read(recipe: Mapping[str, Any]) -> Block | None:
+    """The block of a recipe, None without one. Raises ValueError naming the key and the fix."""
+    given = recipe.get(KEY)
+    if given is None:
+        return None
+    block = _of(Block, KEY, given)
+    if block.objective and block.objective not in OBJECTIVES:
+        raise ValueError(f"storm.objective={block.objective}: {did_you_mean(block.objective, OBJECTIVES)}")
+    if block.target not in TARGETS:
+        raise ValueError(f"storm.target={block.target}: {did_you_mean(block.target, TARGETS)}")
+    for name in ("weight", "sft", "width"):
+        value = getattr(block, name)
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(f"storm.{name}={value}: write a number of 0 or more")
+    if block.objective and not block.weight:
+        raise ValueError("storm.weight=0: the objective would not count; leave it out, or write a number above 0")
+    return block
+
+
+def _of(kind: type, name: str, given: Any) -> Any:
+    """A dataclass from a mapping of plain values. Raises ValueError."""
+    known = {field.name: field for field in fields(kind)}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name}={given}: write keys below it: {', '.join(known)}")
+    values = {}
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(f"{name}.{key}: no such key; {did_you_mean(str(key), known)}")
+        default = known[key].default
+        if key == "evaluate":
+            value = None if value is None else _of(Evaluate, f"{name}.{key}", value)
+        elif isinstance(default, str):
+            value = _text(f"{name}.{key}", value)
+        elif isinstance(default, int):
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}.{key}={value}: write a whole number of 1 or more")
+        else:
+            if type(value) not in (int, float):
+                raise ValueError(f"{name}.{key}={value}: write a number")
+            value = float(value)
+        values[key] = value
+    return kind(**values)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}={value}: write a word")
+    return value
