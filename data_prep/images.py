@@ -21,7 +21,7 @@ from tqdm import tqdm
 from data_prep.options import Options
 from data_prep.pixels import gray, reduced, sketch, upright
 from storm.files import cut_unfinished, read_jsonl, whole_files, write_rows
-from storm.images import HEIC, ImageFault, is_heic, read_with_status, unusable
+from storm.images import HEIC, ImageFault, is_heic, read_with_status, unusable, why_unread
 
 QUALITY = 95  # of the copies; the highest that Pillow's documentation advises
 CHUNK = 16  # images a worker takes at a time: a second for 12 megapixels
@@ -121,8 +121,8 @@ def _absent(media: str, image: str) -> str:
         return _improper(image) or unusable(os.stat(f"{media}/{image}"))
     except FileNotFoundError:
         return "no such image"
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        return getattr(error, "strerror", None) or str(error)
+    except (OSError, ValueError) as error:
+        return why_unread(image, error)
 
 
 def _examine(options: Options, todo: tuple[str, dict | None]) -> dict:

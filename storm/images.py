@@ -79,10 +79,15 @@ def read_with_status(path: Path, most: int = BYTES) -> tuple[bytes, os.stat_resu
             os.close(descriptor)
     except FileNotFoundError:
         raise ImageFault("no such image") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:
         if isinstance(error, ImageFault):
             raise
-        raise ImageFault(getattr(error, "strerror", None) or str(error)) from None
+        raise ImageFault(why_unread(path, error)) from None
+
+
+def why_unread(path: Path | str, error: OSError | ValueError) -> str:
+    """Why the system does not open a file. Each version of Python has other words for a NUL, a ValueError."""
+    return "a NUL in its name" if "\0" in str(path) else getattr(error, "strerror", None) or str(error)
 
 
 def unusable(status: os.stat_result) -> str:

@@ -50,6 +50,9 @@ class Family:
     patches: Callable[[Any], float] = lambda config: 1  # that one image token stands for
     # What the image processor does, if its file is not there.
     processor: Mapping[str, Any] = field(default_factory=dict)
+    no_fa2: str = ""  # why a training must not have flash_attn: fa2
+    # Parts of the names of parameters that the forward pass does not use, so that they get no gradient
+    idle: Callable[[Any], tuple[str, ...]] = lambda config: ()
     # How transformers 5 saves the names of weights -> how they are called in memory: (pattern, replacement), in order.
     # Families of one model_type have the same.
     in_memory: tuple[tuple[str, str], ...] = ()
@@ -71,8 +74,23 @@ _CURIOUS = (
 _QWEN_SAVED = ((r"^visual\.", "model.visual."), (r"^model\.(?!visual\.|language_model\.)", "model.language_model."))
 
 
+# LLaMA-Factory 0.9.5 (model/patcher.py) and transformers 5.2.0 (masking_utils.py), read; a test tries the tower.
+_NO_LINEAR = "LLaMA-Factory then needs flash-linear-attention, and ends without it"
+_NO_TOWER = "its vision tower (SigLIP 2) has no FlashAttention-2 in transformers"
+_NO_MASK = "FlashAttention-2 drops the mask by which the tokens of an image see each other"
+
+
 def _merged(config: Any) -> int:
     return config.vision_config.spatial_merge_size**2
+
+
+def _clip_rest(config: Any) -> tuple[str, ...]:
+    """The layers of CLIP behind the last one that is read (-2: the last but one), and the norm of its pooled output."""
+    layers, read = config.vision_config.num_hidden_layers, config.vision_feature_layer
+    # Output 0 is that of the embeddings, so output n is that of layer n - 1.
+    last = max(number % (layers + 1) for number in ([read] if isinstance(read, int) else read))
+    tower = "vision_tower.vision_model."
+    return f"{tower}post_layernorm.", *(f"{tower}encoder.layers.{layer}." for layer in range(last, layers))
 
 
 # Templates: LLaMA-Factory's extras/constants.py. "_nothink" is that of the Instruct models. Qwen3.5 thinks unless the
@@ -96,20 +114,22 @@ _ROWS = (
     Family(
         name="qwen3_5", title="Qwen3.5", model_type="qwen3_5", template="qwen3_5", keys={"enable_thinking": False},
         image_tokens=image_tokens.merged_patches, around=2, tower=_qwen_tower, patches=_merged, processor=_QWEN3,
+        no_fa2=_NO_LINEAR,
     ),
     Family(
         name="llava", title="LLaVA-1.5", model_type="llava", template="llava", vision="clip_vision_model", text="llama",
         vocabulary=32064,
-        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED, system=_CURIOUS,
+        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED, system=_CURIOUS, idle=_clip_rest,
     ),
     Family(
         name="llava_next", title="LLaVA-NeXT (Vicuna)", model_type="llava_next", template="llava_next", text="llama",
         vocabulary=32064, image_tokens=image_tokens.square_and_crops, around=0, in_memory=_SAVED, system=_CURIOUS,
+        idle=_clip_rest,
     ),
     Family(
         name="llava_next_mistral", title="LLaVA-NeXT (Mistral)", model_type="llava_next",
         template="llava_next_mistral", text="mistral", image_tokens=image_tokens.square_and_crops, around=0,
-        in_memory=_SAVED,
+        in_memory=_SAVED, idle=_clip_rest,
     ),
     Family(
         name="internvl", title="InternVL (hf)", model_type="internvl", template="intern_vl",
@@ -119,13 +139,14 @@ _ROWS = (
     ),
     Family(
         name="gemma3", title="Gemma 3", model_type="gemma3", template="gemma3",
-        image_tokens=image_tokens.pooled_square, around=6, in_memory=_SAVED,
+        image_tokens=image_tokens.pooled_square, around=6, in_memory=_SAVED, no_fa2=_NO_MASK,
         patches=lambda config: image_tokens.one_square(config, 0, 0, {})[0] / config.mm_tokens_per_image,
     ),
     Family(
         name="lfm2_vl", title="LFM2-VL", model_type="lfm2_vl", template="lfm2_vl",
         system="You are a helpful multimodal assistant by Liquid AI.",
         image_tokens=image_tokens.shrunk_patches, around=0, patches=lambda config: config.downsample_factor**2,
+        no_fa2=_NO_TOWER,
         # The defaults of transformers' Lfm2VlImageProcessorFast.
         processor={"encoder_patch_size": 16, "downsample_factor": 2, "min_image_tokens": 64, "max_image_tokens": 256,
                    "max_pixels_tolerance": 2.0, "do_image_splitting": True},
@@ -137,7 +158,7 @@ _ROWS = (
     ),
     Family(
         name="paligemma", title="PaliGemma", model_type="paligemma", template="paligemma", text="gemma",
-        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED,
+        image_tokens=image_tokens.one_square, around=0, in_memory=_SAVED, no_fa2=_NO_MASK,
     ),
 )
 # fmt: on

@@ -98,8 +98,9 @@ def families() -> str:
         parts = (row.vision, row.text)
         kind = " with ".join([f"`{row.model_type}`", *(f"`{part}`" for part in parts if part)])
         keys = "".join(f", `{key}: {str(value).lower()}`" for key, value in row.keys.items())
-        rows.append((row.title, kind, f"`{row.template}`{keys}"))
-    return _table(("family", "`model_type` in `config.json`", "template"), rows)
+        fa2 = f"no: {row.no_fa2}" if row.no_fa2 else "yes"
+        rows.append((row.title, kind, f"`{row.template}`{keys}", fa2))
+    return _table(("family", "`model_type` in `config.json`", "template", "`flash_attn: fa2`"), rows)
 
 
 def recipes() -> str:

@@ -23,7 +23,7 @@ SHARED = ("image_max_pixels", "dataset_dir", "media_dir", "template", "cutoff_le
 OBEYED = ("max_samples", "max_new_tokens", "per_device_eval_batch_size", "bf16_full_eval")
 # Without effect on greedy answers, but for rounding (flash_attn).
 IGNORED = ("preprocessing_num_workers", "preprocessing_batch_size", "dataloader_num_workers", "overwrite_cache", "seed")
-IGNORED += ("ddp_timeout", "low_cpu_mem_usage", "flash_attn")
+IGNORED += ("ddp_timeout", "low_cpu_mem_usage", "flash_attn", "enable_liger_kernel", "data_shared_file_system")
 # Keys of a training that would change answers, and that eval/predict.py lacks (LLaMA-Factory 0.9.5, hparams/).
 UNKNOWN = (
     "do_sample", "temperature", "top_p", "top_k", "num_beams", "max_length", "repetition_penalty", "length_penalty",

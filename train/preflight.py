@@ -26,6 +26,7 @@ LEVELS = ("ok", "warning", "error")
 def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     """The checks in order, with the names that the report calls them by. Each may use what earlier ones filled."""
     from train.checks import (
+        attention,
         cache,
         data,
         devices,
@@ -54,6 +55,7 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("gpus", machine.check_gpus),
         ("port", machine.check_port),
         ("model", model.check_model),
+        ("attention", attention.check_attention),
         ("cutoff_len", length.check_length),
         ("parameters", model.check_parameters),
         ("steps", disk.check_steps),

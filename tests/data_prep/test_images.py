@@ -131,7 +131,7 @@ def test_what_is_not_there_has_a_reason(tmp_path):
         "folder.jpg": "is a folder",
         "pipe.jpg": "is not a regular file",
         "gone.jpg": "no such image",
-        "nul\0.jpg": "embedded null byte",
+        "nul\0.jpg": "a NUL in its name",
         "empty.jpg": "0 bytes",
         "../outside.jpg": "leads out of the image root",
         "linked/../../outside.jpg": "leads out of the image root",

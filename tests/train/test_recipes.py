@@ -84,6 +84,19 @@ def test_no_full_training_keeps_its_weights_in_bf16(path):
     assert not RECIPES[path].get("pure_bf16") and (path.stem in DEMO or RECIPES[path]["bf16"] is True)
 
 
+@each(TRAIN + PREDICT)
+def test_trainings_on_a_gpu_ask_for_flashattention_2_and_predictions_do_not(path):
+    """eval/predict.py takes sdpa (eval/inference/model.py), and LLaMA-Factory's predictions are compared with its."""
+    on_gpu = "sdpa" if "storm" in RECIPES[path] else "fa2"  # objectives have a mask that only sdpa takes
+    assert RECIPES[path].get("flash_attn") == (on_gpu if path in TRAIN and path.stem not in DEMO else None)
+
+
+@pytest.mark.slow  # imports transformers
+@each([path for path in TRAIN if RECIPES[path].get("flash_attn") == "fa2"])
+def test_a_family_that_flashattention_2_is_asked_of_can_have_it(path):
+    assert not family_of(SHAPES[RECIPES[path]["model_name_or_path"]]()).no_fa2
+
+
 @each([path for path in RECIPES if "export_dir" not in RECIPES[path]])
 def test_no_trap_of_the_host(path):
     text, recipe = path.read_text(encoding="utf-8"), RECIPES[path]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from storm.images import FAULTS, ImageFault, decode, locate, read_bytes, stored_size, unusable
+from storm.images import FAULTS, ImageFault, decode, locate, read_bytes, stored_size, unusable, why_unread
 from train.checks.data import Scan
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
@@ -88,8 +88,8 @@ def _absence(scan: Scan, media: Path) -> Callable[[str], str]:
             return unusable(os.stat(os.path.join(media, image)))
         except FileNotFoundError:
             return f"is not below {media}"
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        except (OSError, ValueError) as error:
+            return f"cannot be read ({why_unread(image, error)})"
 
     return absence
 

@@ -83,7 +83,6 @@ def _missing_packages(job: Job) -> Iterator[str]:
         ("deepspeed", recipe.get("deepspeed"), "deepspeed"),
         *((package, generates, "predict_with_generate") for package in ("jieba", "nltk", "rouge-chinese")),
         ("liger-kernel", recipe.get("enable_liger_kernel"), "enable_liger_kernel"),
-        ("flash-attn", recipe.get("flash_attn") == "fa2", "flash_attn=fa2"),
         ("ray", by_ray(job), "USE_RAY=1"),
     ):
         if wanted and not _installed(package):

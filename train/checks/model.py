@@ -20,7 +20,7 @@ class Count(NamedTuple):
     """Parameters of a model, with an adapter if there is one."""
 
     all: int
-    trained: int
+    trained: int  # without those that get no gradient, which LLaMA-Factory counts
     text: Weights = Weights(0, 0)  # the part that sees tokens, without the input embedding
     tower: Weights = Weights(0, 0)  # the part that sees patches
 
@@ -129,5 +129,8 @@ def _count(job: Job) -> Count:
     with quiet(), torch.device("meta"):
         empty = AutoModelForImageTextToText.from_config(job.config)
         empty = init_adapter(job.config, empty, arguments, job.parsed.finetuning, is_trainable=job.trains)
-    trained = sum(p.numel() for p in empty.parameters() if p.requires_grad) if job.trains else 0
+    idle, trained = family_of(job.config).idle(job.config), 0
+    for name, parameter in empty.named_parameters() if job.trains else ():
+        if parameter.requires_grad and not any(part in name for part in idle):
+            trained += parameter.numel()
     return Count(sum(p.numel() for p in empty.parameters()), trained, *weights_of(empty))

@@ -33,9 +33,9 @@ def check(recipe: Mapping[str, Any], block: Block) -> None:
         for key in ("packing", "neat_packing", "enable_liger_kernel", "streaming", "train_on_prompt", "mask_history"):
             if recipe.get(key):
                 raise ValueError(f"storm.objective={block.objective}: does not work with {key}; {key}: false")
-        if recipe.get("flash_attn", "auto") not in ("auto", "sdpa"):
-            text = "needs a mask that only sdpa takes"
-            raise ValueError(f"storm.objective={block.objective}: {text}; flash_attn: sdpa")
+    if (block.objective or block.evaluate) and recipe.get("flash_attn", "auto") not in ("auto", "sdpa"):
+        asked = f"storm.objective={block.objective}" if block.objective else "storm.evaluate"
+        raise ValueError(f"{asked}: needs a mask that only sdpa takes; flash_attn: sdpa")
 
 
 def rows_of(recipe: Mapping[str, Any], block: Block, stanzas: Sequence[str]) -> dict[str, list[Example]]:

@@ -1,5 +1,6 @@
 """Every model family, as a tiny random model: LLaMA-Factory trains it, and plain forward passes check its answers."""
 
+import copy
 import json
 import random
 import re
@@ -12,6 +13,7 @@ import torch
 from llamafactory.data.template import TEMPLATES
 from PIL import Image
 from safetensors import safe_open
+from transformers import AutoModelForImageTextToText, masking_utils, modeling_utils
 
 from eval.inference import exact, model
 from eval.inference.exact import UNREAD, answer_trie, log_probabilities
@@ -191,6 +193,43 @@ def test_the_row_names_the_model_and_its_tower(loaded, name):
     assert family is FAMILIES[name]
     layers, width, inner = family.tower(config.vision_config)
     assert layers == LAYERS and width == 64 and inner >= 128 and family.patches(config) >= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_row_names_what_gets_no_gradient(loaded, name):
+    """Preflight counts the others, as the headers of recipes do."""
+    rater = loaded(name)
+    copied = copy.deepcopy(rater.model).requires_grad_(True)
+    copied.model.rope_deltas = None
+    copied(**model.collate(rater, [question(IQA, "cot")], [picture((112, 84))])).logits.square().sum().backward()
+    without = {key for key, parameter in copied.named_parameters() if parameter.grad is None}
+    idle = FAMILIES[name].idle(copied.config)
+    assert without == {key for key in dict(copied.named_parameters()) if any(part in key for part in idle)}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_flashattention_2_can_be_built_unless_the_row_says_why_not(loaded, name, monkeypatch):
+    """With the package and a GPU pretended. What it computes is not tried."""
+    monkeypatch.setattr(modeling_utils, "is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr(modeling_utils, "lazy_import_flash_attention", lambda *given, **more: None)
+    config = copy.deepcopy(loaded(name).model.config)
+    config._attn_implementation = "flash_attention_2"
+    with torch.device("meta"):
+        if "vision tower" in FAMILIES[name].no_fa2:
+            with pytest.raises(ValueError, match="does not support Flash Attention 2"):
+                AutoModelForImageTextToText.from_config(config)
+        else:
+            built = AutoModelForImageTextToText.from_config(config)
+            assert built.config._attn_implementation == "flash_attention_2"
+
+
+def test_flashattention_2_drops_masks_that_let_tokens_look_ahead():
+    """Without a word, so rows of families with such masks say no."""
+    every = torch.ones(1, 4, dtype=torch.bool)
+    given = {"cache_position": torch.arange(4), "kv_length": 4, "attention_mask": every}
+    mask = masking_utils.flash_attention_mask(1, mask_function=lambda *places: True, **given)
+    assert mask is None, "which FlashAttention-2 takes for a causal one"
+    assert {name for name, row in FAMILIES.items() if "mask" in row.no_fa2} == {"gemma3", "paligemma"}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -128,7 +128,6 @@ def test_several_machines_must_know_where_to_meet(work, monkeypatch):
         ({"deepspeed": "0.18.4"}, {"deepspeed": "x"}, "deepspeed 0.18.4 can train on garbage"),
         ({"deepspeed": None}, {"deepspeed": "x"}, "deepspeed needs deepspeed; pip install deepspeed"),
         ({"jieba": None}, {"predict_with_generate": True}, "predict_with_generate needs jieba"),
-        ({"flash-attn": None}, {"flash_attn": "fa2"}, "flash_attn=fa2 needs flash-attn"),
     ],
 )
 def test_known_bad_and_missing_packages(monkeypatch, installed, recipe, text):

@@ -64,3 +64,11 @@ def test_recipes_that_cannot_be_run_with_an_objective(recipe, words):
     with pytest.raises(ValueError, match=words):
         check(TRAINS | recipe, read({"objective": "soft"}))
     check(TRAINS | {"flash_attn": "sdpa", "packing": False}, read({"objective": "soft"}))
+
+
+def test_scores_while_training_need_a_mask_that_only_sdpa_takes():
+    from train.training.setting import check
+
+    with pytest.raises(ValueError, match="storm.evaluate.*flash_attn: sdpa"):
+        check(TRAINS | {"flash_attn": "fa2"}, read({"evaluate": {"every": 10}}))
+    check(TRAINS | {"flash_attn": "fa2"}, read({"width": 1.0}))
