@@ -156,9 +156,6 @@ def _decisions(request: Decisions) -> Body:
         words = tuple(Option(str(value), level.description) for value, level in options)
         values = tuple(value for value, _ in options)
         questions.append(Question(row.name, isinstance(row, Score), _joined(row.instructions), words, values))
-    names = [question.name for question in questions if question.name]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise bad(f"questions: two are called {printable(twice[0])[:60]}; give each a name of its own")
     return Body(request.model, images, "\n".join(filter(str.strip, texts)), questions)
 
 
