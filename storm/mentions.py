@@ -48,7 +48,7 @@ def mentions_in(grammar: Grammar, text: str) -> list[Mention] | None:
 
     None if the text contradicts itself or breaks off.
     """
-    found: list[tuple[Mention, str]] = []  # with the text before it
+    kept: list[tuple[Mention, str]] = []  # with the text before it
     end = 0  # of the candidate before
     for match in grammar.pattern.finditer(text):
         form = match.lastgroup
@@ -68,17 +68,17 @@ def mentions_in(grammar: Grammar, text: str) -> list[Mention] | None:
             names = frozenset({("fine", numbers[0])})
         forms = {form, "unit"} if form == "age" and not match[0].strip().isdigit() else {form}
         mention = Mention(match.start(), match.end(), frozenset(forms), names)
-        last, last_before = found[-1] if found else (None, "")
+        last, last_before = kept[-1] if kept else (None, "")
         if last and form == "age" and not before.strip() and _starts(grammar, last, match[0]):
             return None  # Adult(25, and the rest is missing
         if last and names and last.names and _same_candidate(last, mention, text[last.end : mention.start]):
             both = last.names & names
             if not both:
                 return None  # rate3(Poor)
-            found[-1] = Mention(last.start, mention.end, last.forms | mention.forms, both), last_before
+            kept[-1] = Mention(last.start, mention.end, last.forms | mention.forms, both), last_before
         elif names:
-            found.append((mention, before))
-    return [_given(grammar, text, mention, before) for mention, before in found]
+            kept.append((mention, before))
+    return [_given(grammar, text, mention, before) for mention, before in kept]
 
 
 def _given(grammar: Grammar, text: str, mention: Mention, before: str) -> Mention:

@@ -44,11 +44,11 @@ def sample(run: Predictions, share: int) -> list[int]:
 
 def _of_rules(run: Predictions, most: int) -> list[int]:
     """The first rows of each rule but that of trained answers; of exact predictions, none."""
-    found: dict[str, list[int]] = {}
+    by_rule: dict[str, list[int]] = {}
     for at, rule in enumerate(run.rule if run.rule and run.probs is None else ()):
-        if rule != "exact" and len(found.setdefault(rule, [])) < OF_RULE:
-            found[rule].append(at)
-    return [at for rows in found.values() for at in rows][:most]
+        if rule != "exact" and len(by_rule.setdefault(rule, [])) < OF_RULE:
+            by_rule[rule].append(at)
+    return [at for rows in by_rule.values() for at in rows][:most]
 
 
 def picks(runs: Sequence[Predictions], most: int) -> list[Pick]:

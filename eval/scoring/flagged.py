@@ -55,12 +55,12 @@ def least_likely(runs: Sequence[Predictions], most: int | None = None) -> list[t
     ranked = []
     for number, run in enumerate(runs):
         if run.probs is not None:
-            known, found = run.has_probs, doubt(run)
-            key, off = found.sorted_by(run.scale.counted), np.abs(run.label - found.expected)
+            known, doubts = run.has_probs, doubt(run)
+            key, off = doubts.sorted_by(run.scale.counted), np.abs(run.label - doubts.expected)
             off = off / max(1, run.scale.hi - run.scale.lo)
-            ranked += [(key[at], -off[at], number, at, run, found) for at in np.flatnonzero(known).tolist()]
+            ranked += [(key[at], -off[at], number, at, run, doubts) for at in np.flatnonzero(known).tolist()]
     ranked.sort(key=lambda row: row[:4])
-    return [(run, at, found) for *_, at, run, found in ranked[:most]]
+    return [(run, at, doubts) for *_, at, run, doubts in ranked[:most]]
 
 
 def write(path: Path, runs: Sequence[Predictions], coverages: Sequence[Coverage] = ()) -> list[str]:
@@ -83,13 +83,13 @@ def _rows(runs: Sequence[Predictions], coverages: Sequence[Coverage]) -> Iterato
     bounds = {(row.run, row.strategy, row.decode, row.dataset): row.bounds for row in coverages}
     images = {id(run): images_of(run) for run in runs if run.probs is not None}
     names = {id(run): [shown(level, run.strategy) for level in run.scale.fine] for run in runs}
-    for run, at, found in least_likely(runs):
+    for run, at, doubts in least_likely(runs):
         line, label, pred = int(run.line[at]), int(run.label[at]), int(run.pred[at])
         words, ends = names[id(run)], bounds.get((*run.key, run.dataset))
         yield [
             *(run.run, run.dataset, line, run.id[at] if run.id else "", images[id(run)].get(line, "")),
             *(words[label - run.scale.lo], "" if pred == UNPARSED else words[pred - run.scale.lo]),
-            *(found.p[at], found.beyond[at], found.expected[at], round(label - found.expected[at], DIGITS)),
+            *(doubts.p[at], doubts.beyond[at], doubts.expected[at], round(label - doubts.expected[at], DIGITS)),
             *(["", ""] if ends is None else [words[end - run.scale.lo] for end in ends[at]]),
         ]
 

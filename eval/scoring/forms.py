@@ -119,12 +119,12 @@ def answers(path: Path, keys: Mapping[str, str] | None = None, parts: Sequence[P
 
 def texts_of(run: "Predictions", lines: Collection[int]) -> dict[int, Answer]:
     """What the files of a run say in some of its lines. A damaged file, which was said before, ends early."""
-    found: dict[int, Answer] = {}
+    matches: dict[int, Answer] = {}
     with suppress(ValueError):
         for line in answers(run.path, run.keys, run.parts):
             if line.row and line.number in lines:
-                found[line.number] = line.row
-    return found
+                matches[line.number] = line.row
+    return matches
 
 
 def _answers(path: Path, chosen: tuple[tuple[str, str], ...]) -> Iterator[Line]:
@@ -176,37 +176,37 @@ def form_of(keys: tuple[str, ...], chosen: tuple[tuple[str, str], ...] = ()) -> 
     none of these keys. Raises ValueError, with the fix, if the answer or the label could be in several keys, the answer
     is in none, or some of the chosen keys are missing."""
     form = next((form for form in FORMS if any(has <= set(keys) for has in form.has)), None)
-    said = {} if form and form.name == OWN else dict(chosen)
-    missing = [key for key in said.values() if key.split(".")[0] not in keys and key not in keys]
+    given = {} if form and form.name == OWN else dict(chosen)
+    missing = [key for key in given.values() if key.split(".")[0] not in keys and key not in keys]
     have = printable(", ".join(map(str, keys)))[:200] or "none"
-    if missing and len(missing) < len(said):
+    if missing and len(missing) < len(given):
         raise ValueError(f"--keys: no key {printable(missing[0])!r} (keys: {have})")
-    said = {} if missing else said
+    given = {} if missing else given
     image = _usual("image", keys, ())
-    if form and not said:
+    if form and not given:
         return form._replace(image=image)
-    predict = said.get("predict") or (form.predict if form else _usual("predict", keys, ()))
+    predict = given.get("predict") or (form.predict if form else _usual("predict", keys, ()))
     if not predict:
         raise ValueError(f"key 'predict' is missing (keys: {have}); {FIX}")
-    names = {name: said.get(name) or (getattr(form, name) if form else "") for name in ("label", "id", "question")}
+    names = {name: given.get(name) or (getattr(form, name) if form else "") for name in ("label", "id", "question")}
     for name in names:
         names[name] = names[name] or _usual(name, keys, (predict, *names.values()))
     title = f"other (prediction: {printable(predict)}, label: {printable(names['label']) or 'none'})"
     title = "the authors' test scripts" if set(keys) == AUTHORS else title
-    title = "--keys" if said else form.name if form else title
-    return Form(title, (), predict, image=said.get("image") or image, **names)
+    title = "--keys" if given else form.name if form else title
+    return Form(title, (), predict, image=given.get("image") or image, **names)
 
 
 def _usual(what: str, keys: tuple[str, ...], taken: tuple[str, ...]) -> str:
     """The one key with a usual name, "" if there is none. Raises ValueError if there are several."""
     plain = {key: _plain(key) for key in keys if isinstance(key, str) and key not in taken}
     for names in NAMES[what]:
-        found = [key for key in plain if plain[key] in names.split()]
-        if len(found) > 1 and what in ("predict", "label"):
+        matches = [key for key in plain if plain[key] in names.split()]
+        if len(matches) > 1 and what in ("predict", "label"):
             what = "prediction" if what == "predict" else what
-            raise ValueError(f"several keys may be the {what}: {printable(', '.join(found))}; {FIX}")
-        if found:
-            return found[0]
+            raise ValueError(f"several keys may be the {what}: {printable(', '.join(matches))}; {FIX}")
+        if matches:
+            return matches[0]
     return ""
 
 

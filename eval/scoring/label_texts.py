@@ -128,8 +128,8 @@ def _forms_asked(scales: tuple[Scale, ...]) -> Asked:
 
     @lru_cache(maxsize=1000)
     def asked_in(text: str) -> tuple[str, str] | None:
-        found = next((texts[part] for part in longest if part in text), [])
-        return found[0] if len(found) == 1 else None
+        matching = next((texts[part] for part in longest if part in text), [])
+        return matching[0] if len(matching) == 1 else None
 
     def asked(prompt: Any) -> tuple[str, str] | None:
         text = _prompt_text(prompt)

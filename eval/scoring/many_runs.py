@@ -149,7 +149,7 @@ def _paired(ours: Sequence[Predictions], base: Sequence[Predictions], notes: lis
     if nameless:
         return f"{nameless.path} has no ids (--data names the test files)"
     try:
-        found = differences(ours, base)
+        paired_parts = differences(ours, base)
     except ValueError as error:
         return str(error)
     same = all(run.id == runs[0].id for run in runs)
@@ -157,7 +157,7 @@ def _paired(ours: Sequence[Predictions], base: Sequence[Predictions], notes: lis
     for run in runs:
         if len(run.id) > common:
             notes.append(f"{run.path}: compared on {common:,} of its {len(run.id):,} rows of {run.dataset}")
-    return found
+    return paired_parts
 
 
 def _rank(
@@ -172,14 +172,14 @@ def _rank(
     cells[best].rank = "best"
     p, behind, pairs = {}, {}, len(cells) * (len(cells) - 1) // 2
     for number in (number for number in cells if number != best):
-        found = _of_column(column, [parts(number, best, dataset) for dataset in column.datasets])
-        if isinstance(found, str):
-            notes.append(f"not compared: {found}")
+        paired_parts = _of_column(column, [parts(number, best, dataset) for dataset in column.datasets])
+        if isinstance(paired_parts, str):
+            notes.append(f"not compared: {paired_parts}")
             cells[number].rank = "not compared"
             continue
-        p[number] = max(p_value(found, pairs), p_with_seeds(found, of_seeds[number], of_seeds[best]))
-        behind[number] = (np.mean([part.difference for part in found]) < 0) == highest
-        if few := too_few(found, pairs):
+        p[number] = max(p_value(paired_parts, pairs), p_with_seeds(paired_parts, of_seeds[number], of_seeds[best]))
+        behind[number] = (np.mean([part.difference for part in paired_parts]) < 0) == highest
+        if few := too_few(paired_parts, pairs):
             notes.append(f"{column.name} {metric}: {few}")
     for number, corrected in zip(p, holm([*p.values()], pairs) if p else []):
         cell = cells[number]
@@ -188,9 +188,9 @@ def _rank(
         cell.rank = "best" if cell.value == cells[best].value else told
 
 
-def _of_column(column: Column, found: Sequence[list[Paired] | str]) -> list[Paired] | str:
+def _of_column(column: Column, paired_parts: Sequence[list[Paired] | str]) -> list[Paired] | str:
     """The differences in a column's metric on each of its datasets, or why one of them has none."""
-    if reasons := [reason for reason in found if isinstance(reason, str)]:
+    if reasons := [reason for reason in paired_parts if isinstance(reason, str)]:
         return reasons[0]
-    parts = [part for several in found for part in several if part.metric == column.metric]
+    parts = [part for several in paired_parts for part in several if part.metric == column.metric]
     return parts if len(parts) == len(column.datasets) else f"no row of {column.name} that both runs parsed"

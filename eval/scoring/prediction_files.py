@@ -114,16 +114,16 @@ def with_parts(files: Sequence[Path]) -> list[Source]:
     sources: dict[tuple, list[Path]] = {}
     for file in dict.fromkeys(files):
         sources.setdefault((file.parent, PART.sub("", name_of(file))), []).append(file)
-    found = {}
+    collected = {}
     for same in sources.values():
         ids = {file: _served_ids(file) for file in same} if len(same) > 1 else {}
         served = [file for file in sorted(ids, key=natural) if ids[file]]
         if len(set().union(*ids.values())) < sum(map(len, ids.values())):
             served = []  # gpt-4.jsonl and gpt-5.jsonl answered the same rows
         if served:
-            found[served[0]] = Source(served[0], tuple(served[1:]))
-        found |= {file: Source(file) for file in same if file not in served}
-    return [found[file] for file in dict.fromkeys(files) if file in found]
+            collected[served[0]] = Source(served[0], tuple(served[1:]))
+        collected |= {file: Source(file) for file in same if file not in served}
+    return [collected[file] for file in dict.fromkeys(files) if file in collected]
 
 
 def _served_ids(path: Path) -> set[str]:
@@ -150,16 +150,17 @@ def _is_damaged(path: Path) -> bool:
 
 def _named_so(folder: Path) -> list[Path]:
     """Everything below a folder that has the name of a file that may hold predictions, sorted."""
-    found = []
+    collected = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in (*folders, *names):
             suffixes = Path(name.lower()).suffixes
             last = suffixes[-2:-1] if suffixes and suffixes[-1] in PACKED else suffixes[-1:]
             if last and last[0] in SUFFIXES and not name.startswith("."):
-                found.append(Path(root, name))
-    real = {os.path.realpath(path) for path in found if not path.is_symlink()}  # VLMEvalKit links to its last results
-    return sorted(path for path in found if not (path.is_symlink() and os.path.realpath(path) in real))
+                collected.append(Path(root, name))
+    # VLMEvalKit links to its last results.
+    real = {os.path.realpath(path) for path in collected if not path.is_symlink()}
+    return sorted(path for path in collected if not (path.is_symlink() and os.path.realpath(path) in real))
 
 
 def _irregular(path: Path) -> str:

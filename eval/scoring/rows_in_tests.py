@@ -108,10 +108,10 @@ def _in_one_file(
     elif at != list(range(len(rows))) and (rows[0].row.counts or counting([one.row.number for one in rows])):
         what = f"{rows[0].row.number!r}, {rows[1].row.number!r} ... may be ids of {files[0]}, or count the rows"
         raise ValueError(f"{path}: no labels; {what}; name images, or --by-position if they count")
-    found = [examples[place] for place in at]
+    matched = [examples[place] for place in at]
     return [
         one._replace(row=one.row._replace(dataset=row.dataset, id=row.id, fits=_fits(one.row, row)))
-        for one, row in zip(rows, found)
+        for one, row in zip(rows, matched)
     ]
 
 
@@ -130,16 +130,16 @@ def pooled_release(
         return rows
     for name, examples in testsets.by_release_line(tests, scales).items():
         pairs = [(one, examples.get(one.place + 1)) for one in rows]
-        found = [(one, example) for one, example in pairs if example]
+        matched = [(one, example) for one, example in pairs if example]
         agree = all(
             any(fit.scale == example.scale and fit.label == example.label for fit in one.row.fits)
-            for one, example in found
+            for one, example in matched
         )
-        if not found or not agree or len(found) < len(examples) or max(examples) > len(rows):
+        if not matched or not agree or len(matched) < len(examples) or max(examples) > len(rows):
             continue
-        lost = len(rows) - len(found)
+        lost = len(rows) - len(matched)
         notes.append(f"{path}: the rows are those of {name}, in its order; {lost:,} have no image here")
-        return [_as(one, example) for one, example in found]
+        return [_as(one, example) for one, example in matched]
     return rows
 
 

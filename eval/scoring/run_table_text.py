@@ -34,8 +34,12 @@ def text(runs: RunTable) -> str:
     for names, cells in _rows(runs):
         rows.append([*names, *(f"{MARKS.get(cell.rank, '')}{_number(cell)}" for cell in cells)])
     marks = {cell.rank for row in runs.cells for cell in row}
-    said = {"best": "best", "cannot tell": "cannot be told from the best", "not compared": "not compared with the best"}
-    legend = ", ".join(f"{MARKS[rank]} {words}" for rank, words in said.items() if rank in marks)
+    meanings = {
+        "best": "best",
+        "cannot tell": "cannot be told from the best",
+        "not compared": "not compared with the best",
+    }
+    legend = ", ".join(f"{MARKS[rank]} {words}" for rank, words in meanings.items() if rank in marks)
     return "\n".join([table(rows), *([f"{legend}."] if legend else []), *_legend(runs)])
 
 

@@ -53,10 +53,10 @@ def load(
     errors: list[str] = []
     for path in paths:
         try:
-            found, more_errors = prediction_files(path, options.keys, options.by_position)
+            read_files, more_errors = prediction_files(path, options.keys, options.by_position)
         except OSError as error:
-            found, more_errors = [], [describe(error)]
-        files += found
+            read_files, more_errors = [], [describe(error)]
+        files += read_files
         errors += more_errors
     for source in tqdm(with_parts(files), "predictions", unit="file", disable=None, leave=False, delay=1):
         parts, more_errors = read_file(source.path, scales, tests or {}, options, source.parts)
@@ -197,8 +197,8 @@ def _predictions(
         none = [math.nan] * (scale.hi - scale.lo + 1)
         probs = np.array([part.row.probs or none for part in rows], np.float32)
         probs /= probs.sum(1, keepdims=True)  # to one, whatever digits the file has
-        pred, said = np.where(np.isnan(probs[:, 0]), UNPARSED, np.argmax(probs, 1) + scale.lo), pred
-        differ = int(((pred != said) & (pred != UNPARSED) & (said != UNPARSED)).sum())
+        pred, stated = np.where(np.isnan(probs[:, 0]), UNPARSED, np.argmax(probs, 1) + scale.lo), pred
+        differ = int(((pred != stated) & (pred != UNPARSED) & (stated != UNPARSED)).sum())
     text = unparsed and (unparsed.row.predict[:200] or unparsed.row.none)
     first_unparsed = unparsed and {"line": unparsed.line, "predict": text}
     arrays = (label, pred, coarse_pred, line, probs)

@@ -68,12 +68,12 @@ def file_of(tests: Index, dataset: str, strategy: str, predictions: Path, part: 
 
 def files_of(tests: Index, dataset: str, predictions: Path, strategy: str = "", part: str = "") -> list[Path]:
     """The files of a dataset that predictions can be about, the most likely first."""
-    said = part or dataset_and_part(predictions.stem)[1]
-    parts = [said] if said in PARTS else PARTS
+    named_part = part or dataset_and_part(predictions.stem)[1]
+    parts = [named_part] if named_part in PARTS else PARTS
     keys = [key for part in parts for key in tests if key[0] == dataset and key[2] == part]
     files = [tests[key] for key in sorted(keys, key=lambda key: (parts.index(key[2]), key[1] != strategy))]
-    trained = said in ("train", "lite")  # such rows are not in a test file
-    return [file for file in files if not trained or dataset_and_part(file.stem)[1] == said]
+    trained = named_part in ("train", "lite")  # such rows are not in a test file
+    return [file for file in files if not trained or dataset_and_part(file.stem)[1] == named_part]
 
 
 @lru_cache(maxsize=2)
@@ -133,18 +133,20 @@ class Places:
     def find(self, id: str | None, image: str | None, dataset: str | None = None) -> Example | None:
         """The one row with this image and this id, None if there is none or several. id: it may be a path, too."""
         keys = [key for key in (image, id) if key]
-        found = [self._one(key, dataset) for key in keys]
-        if len(found) == 2 and None not in found and found[0] != found[1]:
+        matching = [self._one(key, dataset) for key in keys]
+        if len(matching) == 2 and None not in matching and matching[0] != matching[1]:
             return None  # they are of two rows
-        return next(filter(None, found), None)
+        return next(filter(None, matching), None)
 
     def _one(self, key: str, dataset: str | None) -> Example | None:
         alike = [row for row in self._by_name.get(_last(key), ()) if dataset in (None, row.dataset)]
-        found = [row for row in alike if same_image(key, row.image)]
-        found = found or [row for row in self._by_name.get(key, ()) if row.id == key and dataset in (None, row.dataset)]
-        if not found and dataset and "." in _last(key):
-            found = alike  # the one image of this name
-        return found[0] if len(found) == 1 else None
+        matching = [row for row in alike if same_image(key, row.image)]
+        matching = matching or [
+            row for row in self._by_name.get(key, ()) if row.id == key and dataset in (None, row.dataset)
+        ]
+        if not matching and dataset and "." in _last(key):
+            matching = alike  # the one image of this name
+        return matching[0] if len(matching) == 1 else None
 
 
 def _last(path: str) -> str:

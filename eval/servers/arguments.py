@@ -46,12 +46,12 @@ def servers_of(args: argparse.Namespace, decode: str) -> Servers | None:
 def urls(text: str) -> tuple[str, ...]:
     """The value of --server."""
     try:
-        found = tuple(map(url_of, _names(text)))
+        listed = tuple(map(url_of, _names(text)))
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
-    if not found:
+    if not listed:
         raise ArgumentTypeError("no URL; write for example http://127.0.0.1:8000")
-    return found
+    return listed
 
 
 def _names(text: str) -> tuple[str, ...]:

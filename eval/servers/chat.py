@@ -65,10 +65,10 @@ def _whole(text: object) -> object:
 def _adapted(server: Server, fault: Fault) -> bool:
     """Whether a refused request can be sent again in another way: OpenAI's models since o1 call the limit
     max_completion_tokens, and most of them take no temperature."""
-    said = str(fault) if fault.kind == "row" else ""
-    if LIMIT in said and server.limit != LIMIT:
+    refusal_text = str(fault) if fault.kind == "row" else ""
+    if LIMIT in refusal_text and server.limit != LIMIT:
         server.limit = LIMIT
-    elif "temperature" in said and server.greedy:
+    elif "temperature" in refusal_text and server.greedy:
         server.greedy = False
     else:
         return False

@@ -50,11 +50,11 @@ async def systemone(server: Server, asked: Question) -> Reply:
         decision, diagnostics = answer["answers"][NAME], (answer.get("diagnostics") or {}).get(NAME) or {}
         if decision.get("type") == "refusal":
             return Reply(odd="refusal")
-        found = decision["probabilities"]
+        given = decision["probabilities"]
         keys = [str(number) for number in range(len(words))]
-        if set(found) != set(keys):  # by the level's number in vLLM, by its name in others
+        if set(given) != set(keys):  # by the level's number in vLLM, by its name in others
             keys = words
-        logp, mass = _logs([found[key] for key in keys], len(found)), diagnostics.get("label_mass")
+        logp, mass = _logs([given[key] for key in keys], len(given)), diagnostics.get("label_mass")
         if mass is None:
             return Reply(logp=logp, mass=False)
         if not 0 < mass <= 1.001:

@@ -36,8 +36,8 @@ def faults(host: str, key: str | None) -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise Fault(_unreachable(host, error), "server") from None
     except openai.APIStatusError as error:
-        said = _said(error.body, error.response.text, key)
-        raise Fault(*_status(host, error.status_code, getattr(error, "code", None), said)) from None
+        message = _said(error.body, error.response.text, key)
+        raise Fault(*_status(host, error.status_code, getattr(error, "code", None), message)) from None
     except (json.JSONDecodeError, openai.APIError, UnicodeDecodeError) as error:
         raise Fault(f"{host}: the answer is not JSON ({first_line(error, key)}); is it cut off?", "again") from None
 
@@ -72,9 +72,9 @@ def _said(body: object, text: str, key: str | None) -> str:
     return first_line(body or text, key)
 
 
-def _status(host: str, status: int, code: object, said: str) -> tuple[str, str]:
+def _status(host: str, status: int, code: object, message: str) -> tuple[str, str]:
     """(line, kind) of an HTTP status that is not a success."""
-    about = f"{host} answers {status}: {said}"
+    about = f"{host} answers {status}: {message}"
     if code in FILTERED:
         return about, "filtered"
     if status in (401, 403):
@@ -85,7 +85,7 @@ def _status(host: str, status: int, code: object, said: str) -> tuple[str, str]:
         return f"{about}; redirects are not followed: name the URL itself", "server"
     if code == "insufficient_quota":
         return f"{about}; add credit", "server"
-    if "image input" in said or "multimodal" in said:
+    if "image input" in message or "multimodal" in message:
         return f"{about}; serve a model that takes images", "server"
     if status in (408, 409, 429):
         return f"{about}; lower --concurrency, or start the same command later", "again"

@@ -44,7 +44,7 @@ def _columns(row: Mapping[str, Any], asked: Asked) -> tuple[list[float], int, fl
 
 def decision(model: str, questions: Sequence[Question], rows: Sequence[Mapping], asked: Sequence[Asked]) -> dict:
     """The answer of POST /v1/decisions."""
-    found = []
+    replies = []
     for question, row, one in zip(questions, rows, asked, strict=True):
         probs, top, confidence = _columns(row, one)
         pairs = zip(question.values, probs, strict=True)
@@ -54,16 +54,20 @@ def decision(model: str, questions: Sequence[Question], rows: Sequence[Mapping],
         else:
             listed = [{"value": value, "probability": p} for value, p in pairs]
             answer = {"type": "choice", "name": question.name, "choice": question.values[top]}
-        found.append(answer | {"confidence": confidence, "probabilities": listed} | more(row, one))
+        replies.append(answer | {"confidence": confidence, "probabilities": listed} | more(row, one))
     tokens = sum(row["tokens"] for row in rows)
     usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
     usage |= {"input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}}
-    return {"model": model, "answers": found, "usage": usage | {"output_tokens_details": {"reasoning_tokens": 0}}}
+    return {
+        "model": model,
+        "answers": replies,
+        "usage": usage | {"output_tokens_details": {"reasoning_tokens": 0}},
+    }
 
 
 def systemone(model: str, questions: Sequence[Question], rows: Sequence[Mapping], asked: Sequence[Asked]) -> dict:
     """The answer of POST /v1/systemone, without its id and time."""
-    found, diagnostics = {}, {}
+    replies, diagnostics = {}, {}
     for question, row, one in zip(questions, rows, asked, strict=True):
         probs, top, confidence = _columns(row, one)
         if question.ordered:
@@ -73,9 +77,9 @@ def systemone(model: str, questions: Sequence[Question], rows: Sequence[Mapping]
         else:
             answer = {"type": "choice", "choice": question.values[top]}
             answer |= {"probabilities": dict(zip(question.values, probs, strict=True))}
-        found[question.name] = answer | {"confidence": confidence} | more(row, one)
+        replies[question.name] = answer | {"confidence": confidence} | more(row, one)
         # No other text can be likelier than the answer: what we know without generating one.
         sure = confidence > 1 - row["mass"]
         diagnostics[question.name] = {"label_mass": row["mass"], "argmax_is_label": sure}
     usage = {"input_tokens": sum(row["tokens"] for row in rows), "output_tokens": 0}
-    return {"model": model, "answers": found, "usage": usage, "diagnostics": diagnostics}
+    return {"model": model, "answers": replies, "usage": usage, "diagnostics": diagnostics}

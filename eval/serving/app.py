@@ -163,7 +163,7 @@ def _asked(serving: Serving, body: forms.Body) -> list[Asked]:
         raise bad(f"{len(body.images)} images; send one a request, several requests are rated together")
     if len(body.questions) > serving.questions:
         raise bad(f"{len(body.questions)} questions, more than {serving.questions}; send several requests")
-    found = []
+    listed = []
     for one in body.questions:
         ask = asked(serving.known, one.options, "\n".join(filter(None, (body.text, one.instructions))), one.ordered)
         if ask.trained and body.text:
@@ -171,8 +171,8 @@ def _asked(serving: Serving, body: forms.Body) -> list[Asked]:
                 f"there is a text beside the image, for which the question of the scale {ask.scale.name} has no place; "
                 "send the image alone, and the question as instructions"
             )
-        found.append(ask)
-    return found
+        listed.append(ask)
+    return listed
 
 
 async def _images(serving: Serving, body: forms.Body, upright: set[bool]) -> dict[bool, Any]:

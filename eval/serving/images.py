@@ -102,8 +102,8 @@ async def fetched(url: str, most: int) -> bytes:
 
 async def _public(host: str) -> str:
     """The first address of a host. Raises Refused if one of them is not on the public internet."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    addresses = [entry[4][0] for entry in found]
+    resolved = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    addresses = [entry[4][0] for entry in resolved]
     if not addresses or not all(ipaddress.ip_address(address).is_global for address in addresses):
         raise bad(f"image: {printable(host)[:60]} is not on the public internet; send a data URL")
     return addresses[0]

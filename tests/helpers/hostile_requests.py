@@ -36,38 +36,38 @@ def systemone(url: object, question: object = None, **more: object) -> dict:
 def hostile(png: bytes) -> Hostile:
     """png: a sound image, so that only one thing is wrong with each request."""
     url = data_url(png)
-    found: Hostile = {}
+    bodies: Hostile = {}
     for name, body in (_decisions(url) | _texts(url)).items():
-        found[name] = DECISIONS, JSON, json.dumps(body).encode()
+        bodies[name] = DECISIONS, JSON, json.dumps(body).encode()
     for name, body in _systemone(url).items():
-        found[f"systemone {name}"] = SYSTEMONE, JSON, json.dumps(body).encode()
+        bodies[f"systemone {name}"] = SYSTEMONE, JSON, json.dumps(body).encode()
     for name, image in _urls(url).items():
-        found[f"image {name}"] = DECISIONS, JSON, json.dumps(decisions(image)).encode()
+        bodies[f"image {name}"] = DECISIONS, JSON, json.dumps(decisions(image)).encode()
     for name, data in hostile_bytes().items():
-        found[f"bytes {name}"] = DECISIONS, JSON, json.dumps(decisions(data_url(data))).encode()
+        bodies[f"bytes {name}"] = DECISIONS, JSON, json.dumps(decisions(data_url(data))).encode()
     for name, body in _raw(decisions(url)).items():
-        found[f"raw {name}"] = DECISIONS, JSON, body
+        bodies[f"raw {name}"] = DECISIONS, JSON, body
     sound = json.dumps(decisions(url)).encode()
     for kind in ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded", "image/png", "", "json"):
-        found[f"content type {kind}"] = DECISIONS, {"content-type": kind}, sound
+        bodies[f"content type {kind}"] = DECISIONS, {"content-type": kind}, sound
     for coding in ("gzip", "br", "deflate"):
-        found[f"content encoding {coding}"] = DECISIONS, JSON | {"content-encoding": coding}, sound
-    return found
+        bodies[f"content encoding {coding}"] = DECISIONS, JSON | {"content-encoding": coding}, sound
+    return bodies
 
 
 def _decisions(url: str) -> dict[str, object]:
     one, sound = score(), decisions(url)
     labels = [{"label": f"w{number}"} for number in range(10_000)]
     choice = {"type": "choice", "instructions": "Which one?"}
-    found: dict[str, object] = {f"without {key}": {k: v for k, v in sound.items() if k != key} for key in sound}
+    bodies: dict[str, object] = {f"without {key}": {k: v for k, v in sound.items() if k != key} for key in sound}
     for key in sound:
         for value in (None, 5, True, [], {}, [[]], 1e308):
-            found[f"{key} {value}"] = sound | {key: value}
+            bodies[f"{key} {value}"] = sound | {key: value}
     for key in one:
-        found[f"question without {key}"] = decisions(url, [{k: v for k, v in one.items() if k != key}])
-        found[f"question {key} null"] = decisions(url, [one | {key: None}])
-        found[f"question {key} number"] = decisions(url, [one | {key: 7}])
-    return found | {
+        bodies[f"question without {key}"] = decisions(url, [{k: v for k, v in one.items() if k != key}])
+        bodies[f"question {key} null"] = decisions(url, [one | {key: None}])
+        bodies[f"question {key} number"] = decisions(url, [one | {key: 7}])
+    return bodies | {
         "unknown key": sound | {"temperature": 0.5},
         "unknown model": sound | {"model": "gpt-6-luna"},
         "a list": [sound],
@@ -111,7 +111,7 @@ def _deep(levels: int) -> object:
 
 def _texts(url: str) -> dict[str, object]:
     """Words that cannot be asked, as a level, a description and instructions of a scale that is not trained."""
-    found = {}
+    bodies = {}
     for name, text in {
         "control": "a\0b",
         "escape": "\x1b[31mred",
@@ -121,28 +121,28 @@ def _texts(url: str) -> dict[str, object]:
         "half a character": "\ud800",
         "huge": "w" * 100_000,
     }.items():
-        found[f"level {name}"] = decisions(url, [score([{"label": text}, {"label": "Fine"}])])
+        bodies[f"level {name}"] = decisions(url, [score([{"label": text}, {"label": "Fine"}])])
         described = [{"label": "A", "description": text}, {"label": "B"}]
-        found[f"description {name}"] = decisions(url, [score(described)])
+        bodies[f"description {name}"] = decisions(url, [score(described)])
         own = [{"label": "Aa"}, {"label": "Bb"}]
-        found[f"instructions {name}"] = decisions(url, [score(own, instructions=text)])
+        bodies[f"instructions {name}"] = decisions(url, [score(own, instructions=text)])
     own = [{"label": "Aa"}, {"label": "Bb"}]
-    found["instructions empty"] = decisions(url, [score(own, instructions="  ")])
+    bodies["instructions empty"] = decisions(url, [score(own, instructions="  ")])
     for text in ("", " ", "a,b", "(x)", "{fine}", "*"):
-        found[f"level {text!r}"] = decisions(url, [score([{"label": text}, {"label": "Fine"}])])
-    return found
+        bodies[f"level {text!r}"] = decisions(url, [score([{"label": text}, {"label": "Fine"}])])
+    return bodies
 
 
 def _systemone(url: str) -> dict[str, object]:
     sound = systemone(url)
-    found: dict[str, object] = {
+    bodies: dict[str, object] = {
         f"without {key}": {k: v for k, v in sound.items() if k != key} for key in ("state", "images", "questions")
     }
     for value in (None, 5, "x", [], {}, [1]):
-        found[f"images {value}"] = sound | {"images": value}
-        found[f"questions {value}"] = sound | {"questions": value}
-        found[f"criteria {value}"] = systemone(url, {"type": "score", "criteria": value})
-    return found | {
+        bodies[f"images {value}"] = sound | {"images": value}
+        bodies[f"questions {value}"] = sound | {"questions": value}
+        bodies[f"criteria {value}"] = systemone(url, {"type": "score", "criteria": value})
+    return bodies | {
         "state object": sound | {"state": {"a": 1}},
         "noul": systemone(url, {"type": "noul", "instructions": "Is it good?"}),
         "unknown type": systemone(url, {"type": "rank", "criteria": WORDS}),

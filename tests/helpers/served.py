@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -48,10 +48,16 @@ def served(model: Path, folder: Path, *more: object, **env: str) -> Iterator[Ser
     """A server of a model on a free port, which is killed at the end if it still runs."""
     port, log = free_port(), folder / "serve.log"
     words = [sys.executable, ROOT / "eval/serve.py", "--model", model, "--port", port, "--image-max-pixels", 12544]
+    with running([*words, *more], folder, port, log, env) as server:
+        yield server
+
+
+@contextmanager
+def running(words: Sequence[object], folder: Path, port: int, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
+    """A program that serves at a port, from when its /health answers; killed at the end if it still runs."""
     with log.open("w") as output:
         settings = os.environ | ENV | env | {"PYTHONPATH": str(ROOT)}
-        command = [str(word) for word in (*words, *more)]
-        process = subprocess.Popen(command, cwd=folder, env=settings, stdout=output, stderr=output)
+        process = subprocess.Popen(list(map(str, words)), cwd=folder, env=settings, stdout=output, stderr=output)
     server, end = Server(f"http://127.0.0.1:{port}", process, log), time.monotonic() + PATIENCE
     try:
         while True:

@@ -3,9 +3,7 @@
 What the program asks the DNS is printed, as "DNS: NAME".
 """
 
-import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,13 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
-
 from eval import app
 from storm.images import ImageFault, load_rgb
 from storm.prompts import answer
 from tests.helpers.paths import ROOT
-from tests.helpers.served import ENV, PATIENCE, Server, free_port
+from tests.helpers.served import Server, free_port, running
 
 SLOW = "slow"  # a photograph whose name begins so takes a second
 
@@ -58,22 +54,8 @@ def served_page(folder: Path, *more: object, **env: str) -> Iterator[Server]:
     """A running app whose temporary files lie in the folder, on a free port; killed at the end if it still runs."""
     port, log = free_port(), folder / "app.log"
     words = [sys.executable, "-m", "tests.helpers.served_page", "--model", "m", "--port", port, *more]
-    with log.open("w") as output:
-        settings = os.environ | ENV | env | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
-        process = subprocess.Popen(list(map(str, words)), cwd=ROOT, env=settings, stdout=output, stderr=output)
-    server, end = Server(f"http://127.0.0.1:{port}", process, log), time.monotonic() + PATIENCE
-    try:
-        while True:
-            assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
-            try:
-                httpx.get(f"{server.url}/health", timeout=5).raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
+    with running(words, ROOT, port, log, env | {"TMPDIR": str(folder)}) as server:
         yield server
-    finally:
-        process.kill()
-        process.wait()
 
 
 def main() -> int:
