@@ -39,6 +39,13 @@ def test_exact_through_vllm_is_exact_here_and_a_kill_loses_nothing(base, tmp_pat
         assert predict.main([*served, "--out", str(tmp_path / "killed")]) == 2
         assert "no server answers" in capsys.readouterr().err
         assert [len(rows(tmp_path / "killed", name)) for name, _ in QUESTIONS] == [3] * 4
+    with started(command, f"{url}/health", tmp_path / "again.log", 400, **ENVIRONMENT):
+        assert predict.main([*served, "--out", str(tmp_path / "killed")]) == 0
+    for name, _ in QUESTIONS:
+        killed, whole = rows(tmp_path / "killed", name), rows(tmp_path / "served", name)
+        assert [row["id"] for row in killed] == [row["id"] for row in whole]
+        for row, other in zip(killed, whole, strict=True):  # vLLM puts requests together as they come: the last digit
+            assert row["predict"] == other["predict"] and row["probs"] == pytest.approx(other["probs"], abs=1e-5)
     assert predict.main([*rest, *text, "--model", str(base), "--out", str(tmp_path / "text_here")]) == 0
     assert predict.main([*rest, "--model", str(base), "--out", str(tmp_path / "here")]) == 0
     for name, _ in QUESTIONS:
