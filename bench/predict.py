@@ -48,6 +48,7 @@ from train.recipe import load as recipe
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
+THREE_B = "Qwen/Qwen2.5-VL-3B-Instruct"
 AGES = SCALES["utk"]  # 116 of them
 TRAINED, ROWS = Path("saves/demo"), Path("data/demo/demo_test.jsonl")
 HEAD = ("model", "batch", "contender", "s/batch", "images/s", "× prefill", "× images/s of generate", "peak GB")
@@ -77,7 +78,8 @@ CASES = {
     "demo": Case(112, (32,), 15, 1, None),
     "half": Case(448, (8,), 3, 0, half),
     "half_recipe": Case(1001, (2,), 2, 0, half),  # as large as the recipes' images: 1,296 tokens
-    "3b": Case(448, (1, 2, 4, 8, 16, 32, 64), 5, 1, lambda: models.config("Qwen/Qwen2.5-VL-3B-Instruct")),
+    "3b": Case(448, (1, 8, 32), 3, 1, lambda: models.config(THREE_B)),
+    "3b_recipe": Case(1001, (1, 12), 3, 1, lambda: models.config(THREE_B)),
 }
 
 
@@ -216,7 +218,7 @@ def end_to_end(loaded: Loaded, folder: str, limit: int | None, turns: int, work:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    default = ["demo", "half", "half_recipe", *(["3b"] if CUDA else [])]
+    default = ["demo", "half", "half_recipe", *(["3b", "3b_recipe"] if CUDA else [])]
     text = f"which of {', '.join(CASES)} (default: {', '.join(default)})"
     parser.add_argument("--models", nargs="+", type=one_of(CASES), default=default, metavar="NAME", help=text)
     text = "images of each contender; default: one batch (from files: all 240)"

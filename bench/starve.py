@@ -1,9 +1,10 @@
-"""How busy a GPU is: python -m bench.starve [--side PIXELS ...] [--rate IMAGES] [--rows N] [--workers N ...].
+"""How busy a GPU is: python -m bench.starve [--side PIXELS ...] [--rate IMAGES] [--rows N] [--workers once|N ...].
 
 The GPU is played by a timer: it rates `rate` images a second and takes no core. Everything before it is real: the
 photographs (JPEG) are read, decoded, resized and made into the inputs of a Qwen2.5-VL by eval/predict.py's own code.
-Each number of workers takes its turn on the same rows, after one process that prepares the images of a block at once.
-Results, with the machine named, are in bench/README.md.
+Each number of workers takes its turn on the same rows. "once" is one process that prepares the images of a block at
+once, as LLaMA-Factory does. Images/s and "busy" are of the whole run; "later" is busy after the first block, for which
+any number of workers waits. Results, with the machine named, are in bench/README.md.
 """
 
 import resource
@@ -21,8 +22,13 @@ from storm.scales import IQA
 from storm.text import table
 
 MODEL = Path("saves/demo")
-AT_ONCE = "0, a block at once"
-HEAD = ["megapixels", "workers", "images/s", "busy", "CPU ms an image", "page faults an image"]
+ONCE = "once"
+HEAD = ["megapixels", "workers", "images/s", "busy", "later", "CPU ms an image", "page faults an image"]
+
+
+def _workers(text: str) -> int | str:
+    """A number of workers, or ONCE. Raises ValueError."""
+    return text if text == ONCE else int(text)
 
 
 def photographs(folder: Path, side: int, count: int) -> list[Example]:
@@ -47,7 +53,8 @@ def main() -> None:
     )
     parser.add_argument("--rate", type=positive, default=30, metavar="IMAGES", help="a second, of the GPU (30)")
     parser.add_argument("--rows", type=positive, default=96, metavar="N", help="photographs of each turn (96)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4], metavar="N", help="numbers to compare")
+    ways = {"type": _workers, "nargs": "+", "default": [ONCE, 0, 1, 2, 4], "metavar": "once|N"}
+    parser.add_argument("--workers", help="numbers to compare", **ways)
     args = parser.parse_args()
     import torch
 
@@ -64,23 +71,23 @@ def main() -> None:
     for side in args.side:
         with tempfile.TemporaryDirectory() as folder:
             rows = photographs(Path(folder), side, args.rows)
-            for workers in (AT_ONCE, *args.workers):
+            for workers in args.workers:
                 rater = Rater(loaded._replace(prompts={}, checked={}), replace(settings, media=Path(folder)))
-                rater.one_by_one = workers != AT_ONCE
+                rater.one_by_one = workers != ONCE
                 if workers == 0:
                     keep_memory()  # as eval/predict.py does
                 each = blocks.of_tokens(rows, blocks.prompt_tokens(rater), blocks.TOKENS["cuda"], blocks.ROWS["cuda"])
-                each = (
-                    prepared(rater, each, workers) if isinstance(workers, int) and workers else map(rater.prepare, each)
-                )
-                begin, (cpu, faults), busy = time.perf_counter(), used(), 0.0
+                each = map(rater.prepare, each) if workers in (ONCE, 0) else prepared(rater, each, workers)
+                begin, (cpu, faults), busy, first = time.perf_counter(), used(), 0.0, 0.0
                 for block in each:
+                    first = first or time.perf_counter() - begin
                     time.sleep(len(block.block) / args.rate)
                     busy += len(block.block) / args.rate
                 took, after = time.perf_counter() - begin, used()
                 cost = [round(1000 * (after[0] - cpu) / len(rows)), round((after[1] - faults) / len(rows))]
                 size = round(side * side / 1e6, 1)
-                lines.append([size, workers, round(len(rows) / took, 1), f"{busy / took:.0%}", *cost])
+                shares = f"{busy / took:.0%}", f"{busy / (took - first):.0%}"
+                lines.append([size, workers, round(len(rows) / took, 1), *shares, *cost])
     print(table(lines))
 
 

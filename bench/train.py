@@ -1,7 +1,7 @@
 """How fast training is: python -m bench.train [--steps N] [--variants NAME ...] [--out FILE] [--limit-s SECONDS].
 
-Trains a Qwen2.5-VL-3B of full size and random weights on one GPU through LLaMA-Factory's run_exp: LLaMA-Factory's own
-example, recipes/storm_lite.yaml, and changes to it (VARIANTS), each in a process of its own. Without a GPU, or with
+Trains a Qwen2.5-VL-3B of full size and random weights on one GPU as train/run.py does: LLaMA-Factory's own example,
+recipes/storm_lite.yaml, and changes to it (VARIANTS), each in a process of its own. Without a GPU, or with
 --tiny, it is the demo's model on small images, which shows that the script works and not how fast training is.
 
 A sample is an image of 1,003,520 pixels (1,280 tokens) and the question of one of the recipe's datasets, in turn.
@@ -48,6 +48,7 @@ OURS = {"image_max_pixels": 1003520, "freeze_vision_tower": False, "freeze_multi
 # (which trains worse: it rounds small updates away): activations then have about the room that they have on 32.
 # "recipe" and "one_gpu" take FlashAttention-2 where it is installed, as the recipes do; --out says which they took.
 PURE = {"deepspeed": None, "bf16": None, "pure_bf16": True, "flash_attn": None}
+PACKED = {"neat_packing": True, "cutoff_len": 6656, "per_device_train_batch_size": 1}  # 4 samples
 VARIANTS = {
     "stock": STOCK,
     "stock_same_work": STOCK | OURS,  # what ours is compared with
@@ -59,7 +60,10 @@ VARIANTS = {
     "batch8": PURE | {"per_device_train_batch_size": 8},
     "batch1": PURE | {"per_device_train_batch_size": 1},
     "unchecked": PURE | {"disable_gradient_checkpointing": True},
-    "packed": PURE | {"neat_packing": True, "cutoff_len": 6656, "per_device_train_batch_size": 1},  # 4 samples
+    "packed": PURE | PACKED,
+    "fa2_liger": PURE | {"flash_attn": "fa2", "enable_liger_kernel": True},
+    "fa2_packed": PURE | PACKED | {"flash_attn": "fa2"},
+    "soft": PURE | {"storm": {"objective": "soft", "target": "laplace"}},  # as storm_lite_soft.yaml
 }
 PACKAGES = {"deepspeed": "deepspeed", "flash_attn": "flash_attn", "enable_liger_kernel": "liger_kernel"}
 HEAD = ("variant", "samples/s", "× stock_same_work", "tokens/s", "s/step", "peak GB", "TFLOP/s", "of matmul peak")
@@ -77,7 +81,7 @@ def settings(name: str, work: Path, steps: int, cuda: bool = True, tiny: bool = 
     if keys["deepspeed"]:
         keys["deepspeed"] = str(ROOT / keys["deepspeed"])
     if tiny:
-        keys |= {"image_max_pixels": keys["image_max_pixels"] // TINY, "cutoff_len": keys["cutoff_len"] // 4}
+        keys |= {"image_max_pixels": keys["image_max_pixels"] // TINY, "cutoff_len": keys["cutoff_len"] // 2}
     if not cuda:
         keys |= {"bf16": None, "pure_bf16": None}
     return {key: value for key, value in keys.items() if value is not None}
@@ -139,8 +143,10 @@ def measure(name: str, work: Path, steps: int, machine: dict) -> dict:
         os.environ |= {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "TORCH_NCCL_AVOID_RECORD_STREAMS": "1"}
     import torch
     from llamafactory.extras.misc import find_available_port
-    from llamafactory.train.tuner import run_exp
     from transformers import TrainerCallback
+
+    from train.training import block
+    from train.training.host import train
 
     os.environ["MASTER_PORT"] = str(find_available_port())
     ends, batches, seen, wait = [], [], {}, torch.cuda.synchronize if cuda else lambda: None
@@ -165,8 +171,9 @@ def measure(name: str, work: Path, steps: int, machine: dict) -> dict:
                 seen["loss"] = [entry["loss"] for entry in state.log_history if "loss" in entry][-1]
                 raise Done
 
+    extra = block.read(keys)
     with suppress(Done):
-        run_exp(keys, callbacks=[Clock()])
+        train({key: value for key, value in keys.items() if key != block.KEY}, extra, [Clock()])
     if not seen["loss"] > 0:  # DeepSpeed before 0.19.8 ended such runs with success
         raise ValueError(f"it trained on garbage: the loss is {seen['loss']}")
     attention = seen["config"]._attn_implementation
