@@ -11,12 +11,14 @@ from pathlib import Path
 
 from bench import rated_crops
 from bench.objective_scores import BASE, words
+from storm.provenance import file_hash
 from storm.rows import Example, read_examples
 from train.recipe import load
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes" / "demo_direct.yaml"  # of rated_crops.STRATEGY
 PIXELS, TOKENS = 112 * 112, 512  # of a crop and of a prompt at most, as the recipe has them
+FIRST_RATE = 5e-4  # of the first model
 WARM_UP = 3  # steps before the clock starts
 BATCH = {"cuda": 64, "cpu": 16}  # rows predicted at once
 BLOCK = ("weight", "sft", "target", "width")  # keys of the block; others are the recipe's
@@ -36,21 +38,34 @@ class Training:
         return f"{self.objective} {words(self.keys)} seed={self.seed} {self.part}"
 
 
-def prepare(work: Path, seeds: list[int], crops: int) -> dict:
-    """Write the model, images and rows. Returns the rows of each part, and the device."""
+def prepare(work: Path, seeds: Sequence[int], crops: int, steps: int) -> dict:
+    """Write images and rows, and train the first model, for so many steps, if it is not there.
+
+    Returns the rows of each part, and what results depend on: hashes of the data and of the model, and the device.
+    """
+    rows, data = rated_crops.write(work, seeds, crops), hashlib.sha256()
+    for file in (*sorted(work.glob("images/*.png")), *sorted(work.glob("split*/*.jsonl"))):
+        data.update(file.read_bytes())
     import torch
 
     from demo import model
+    from train.training import host
 
-    model.OUT = work / "model"
-    model.main([])
+    first = work / rated_crops.FIRST / "model"
+    if not (first / "model.safetensors").exists():
+        model.OUT = work / "random"
+        model.main([])
+        keys = {"max_steps": steps, "learning_rate": FIRST_RATE}
+        host.train(recipe_of(model.OUT, work, work / rated_crops.FIRST, first, 0) | keys, None)
+    facts = {"data": data.hexdigest()[:16], "first": file_hash(first / "model.safetensors"), "torch": torch.__version__}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
-    rows, digest = rated_crops.write(work, seeds, crops), hashlib.sha256()
-    for file in sorted(work.glob("images/*.png")):
-        digest.update(file.read_bytes())
-    for file in sorted(work.glob("split*/*.jsonl")):
-        digest.update(file.read_bytes())
-    return {"rows": rows, "data": digest.hexdigest()[:16], "device": device, "torch": torch.__version__}
+    return {"rows": rows, "device": device} | facts
+
+
+def recipe_of(model: Path, work: Path, rows: Path, out: Path, seed: int) -> dict:
+    """The demo's recipe with other folders."""
+    keys = {"model_name_or_path": model, "dataset_dir": rows, "media_dir": work, "output_dir": out}
+    return load(RECIPE) | {key: str(path) for key, path in keys.items()} | {"save_strategy": "no", "seed": seed}
 
 
 def train(work: Path, training: Training, steps: int) -> dict:
@@ -77,17 +92,16 @@ def train(work: Path, training: Training, steps: int) -> dict:
             resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             seen.update(steps=state.max_steps, peak_gb=(torch.cuda.max_memory_allocated() if cuda else resident) / 1e9)
 
-    split, out = work / f"split{training.seed}", work / training.name / "model"
-    recipe = load(RECIPE) | {key: value for key, value in training.keys.items() if key not in BLOCK}
-    recipe |= {"model_name_or_path": str(work / "model"), "dataset_dir": str(split), "media_dir": str(work)}
-    recipe |= {"output_dir": str(out), "save_strategy": "no", "seed": training.seed}
+    out, split = work / training.name / "model", f"split{training.seed}"
+    recipe = recipe_of(work / rated_crops.FIRST / "model", work, work / split, out, training.seed)
+    recipe |= {key: value for key, value in training.keys.items() if key not in BLOCK}
     recipe |= {"max_steps": steps} if steps else {}
     extra = {"objective": training.objective} | {key: training.keys[key] for key in training.keys.keys() & {*BLOCK}}
     extra = None if training.objective == BASE else block.read({block.KEY: extra})
     begin = time.perf_counter()
     host.train(recipe, extra, [Clock()])
     seconds = time.perf_counter() - begin
-    probs = predicted(out, work, list(read_examples(rated_crops.rows_file(work, training.seed, training.part))))
+    probs = predicted(out, work, list(read_examples(rated_crops.rows_file(work, split, training.part))))
     shutil.rmtree(out)
     step_s = (seen[seen["steps"]] - seen[WARM_UP]) / (seen["steps"] - WARM_UP)
     return {"probs": probs, "seconds": seconds, "step_s": step_s, "steps": seen["steps"], "peak_gb": seen["peak_gb"]}

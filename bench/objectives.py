@@ -25,11 +25,11 @@ from storm.rows import Example, read_examples
 from storm.text import table
 
 CHOICE = 0  # the seed whose split the settings are chosen on; the others are 1, 2, ...
-TINY = {"crops": 1, "steps": 5, "trials": 2}  # with --tiny: it runs, and shows nothing
-WHOLE = {"crops": 6, "steps": 0, "trials": 6}
+TINY = {"crops": 1, "first": 5, "steps": 5, "trials": 2}  # with --tiny: it runs, and shows nothing
+WHOLE = {"crops": 6, "first": 900, "steps": 0, "trials": 6}
 
 # Equally many of each: sft has only the rate and the epochs to choose, the others half as many of those.
-PACES = tuple({"learning_rate": rate, "num_train_epochs": epochs} for epochs in (4, 8) for rate in (5e-4, 1e-3, 2e-3))
+PACES = tuple({"learning_rate": rate, "num_train_epochs": epochs} for epochs in (3, 6) for rate in (2.5e-4, 5e-4, 1e-3))
 MIXED = ({"target": "label", "weight": 10.0}, {"target": "votes", "weight": 10.0}, {"target": "votes", "weight": 30.0})
 OWN = {
     scores.BASE: ({},),
@@ -90,7 +90,7 @@ class Runs:
 
 
 def examples(work: Path, training: Training) -> list[Example]:
-    return list(read_examples(rows_file(work, training.seed, training.part)))
+    return list(read_examples(rows_file(work, f"split{training.seed}", training.part)))
 
 
 def chosen(runs: Runs, name: str, trials: Mapping[int, tuple[Training, Future]]) -> dict | None:
@@ -136,16 +136,16 @@ def main() -> None:
     parser.add_argument("--limit-s", type=float, default=3600, help="seconds in all; what does not fit is named")
     parser.add_argument("--tiny", action="store_true", help="few rows, steps and trials: shows that it runs")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # of each training
     size, seeds = TINY if args.tiny else WHOLE, range(CHOICE + 1, CHOICE + 1 + args.seeds)
     with tempfile.TemporaryDirectory() as temporary:
         work = (args.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        facts = run(args.limit_s, work / "prepare.log", prepare, work, [CHOICE, *seeds], size["crops"])
+        facts = run(args.limit_s, work / "prepare.log", prepare, work, [CHOICE, *seeds], size["crops"], size["first"])
         if "error" in facts:
             parser.exit(1, f"error: {facts['error']}\n")
         print(f"{facts['device']}, torch {facts['torch']}; rows: {facts['rows']}")
         print(f"{len(TRIALS) * (size['trials'] + args.seeds)} trainings, {args.jobs} at a time", flush=True)
+        os.environ["OMP_NUM_THREADS"] = "1"  # of each training
         runs = Runs(work, args.jobs, size["steps"], start + args.limit_s, args.out, facts | {"steps": size["steps"]})
         compare(runs, seeds, size["trials"])
 

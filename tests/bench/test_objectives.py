@@ -43,7 +43,7 @@ def test_no_photograph_is_in_two_parts_and_twelve_are_tested():
     assert len(tested) == 21 and split(1) == split(1) != split(2)
 
 
-@pytest.mark.parametrize("kind", ["noise", "blur", "jpeg", "dark", "flat"])
+@pytest.mark.parametrize("kind", ["noise", "grain", "stripes", "blocks", "specks"])
 def test_a_lower_level_is_farther_from_the_photograph(kind):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (112, 112, 3), np.uint8)
