@@ -49,9 +49,9 @@ def of_metric(metric: str, run: Predictions) -> float:
     return value(METRICS[metric], distinct(run)[0])
 
 
-def best(trials: Mapping[int, Rated], metric: str = CHOSEN_BY) -> int:
-    """The number of the trial with the least error on its rows; of several, the first."""
-    return min(sorted(trials), key=lambda trial: of_metric(metric, predictions("", {0: trials[trial]})))
+def val_error(trial: Rated) -> float:
+    """What the settings with the least of it are chosen by."""
+    return of_metric(CHOSEN_BY, predictions("", {0: trial}))
 
 
 def paired(metric: str, ours: Predictions, base: Predictions) -> Paired:

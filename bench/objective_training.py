@@ -44,7 +44,7 @@ def prepare(work: Path, seeds: Sequence[int], crops: int, steps: int) -> dict:
     Returns the rows of each part, and what results depend on: hashes of the data and of the model, and the device.
     """
     rows, data = rated_crops.write(work, seeds, crops), hashlib.sha256()
-    for file in (*sorted(work.glob("images/*.png")), *sorted(work.glob("split*/*.jsonl"))):
+    for file in (*sorted(work.glob("images/*.png")), *sorted(work.glob(f"split{seeds[0]}/*.jsonl"))):
         data.update(file.read_bytes())
     import torch
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from bench import objective_scores as scores
 from bench.child_process import run
@@ -58,7 +59,7 @@ class Runs:
     missing: dict[str, str] = field(default_factory=dict)  # name -> why
 
     def __post_init__(self) -> None:
-        self.pool = ThreadPoolExecutor(self.jobs)
+        self.pool, self.writing = ThreadPoolExecutor(self.jobs), Lock()
         if self.out and self.out.exists():
             cut_unfinished(self.out)
             rows = [line.row for line in read_jsonl(self.out) if not line.fault]
@@ -85,7 +86,8 @@ class Runs:
         self.results[name] = row
         print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
         if self.out:
-            append_jsonl(self.out, [{"name": name, "facts": self.facts} | row])
+            with self.writing:
+                append_jsonl(self.out, [{"name": name, "facts": self.facts} | row])
         return row
 
 
@@ -99,7 +101,10 @@ def chosen(runs: Runs, name: str, trials: Mapping[int, tuple[Training, Future]])
         runs.missing[f"{name}, all seeds"] = "its settings are not chosen"
         return None
     rated = {number: (examples(runs.work, made), future.result()["probs"]) for number, (made, future) in trials.items()}
-    return dict(trials[scores.best(rated)][0].keys)
+    errors = {number: scores.val_error(trial) for number, trial in rated.items()}
+    for number, (training, _) in trials.items():
+        print(f"{scores.CHOSEN_BY} {errors[number]:.4f} on val: {training.name}", flush=True)
+    return dict(trials[min(errors, key=errors.get)][0].keys)
 
 
 def compare(runs: Runs, seeds: range, count: int) -> None:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from bench.objective_scores import FEWEST, SEEDS, against_base, best, predictions, score_row
-from bench.objectives import TRIALS
+from bench.objective_scores import FEWEST, SEEDS, against_base, predictions, score_row
+from bench.objective_training import Training
+from bench.objectives import TRIALS, Runs, chosen
 from bench.rated_crops import FEWEST as FEWEST_RATERS
-from bench.rated_crops import MOST, PAIR, distort, label, raters, split, votes
-from storm.rows import Example
+from bench.rated_crops import MOST, PAIR, distort, label, raters, rows_file, split, votes
+from storm.files import write_jsonl
+from storm.rows import Example, to_row
 from storm.scales import IQA
 
 FLAT, LOW, HIGH = [0.2] * 5, [0.8, 0.2, 0, 0, 0], [0, 0, 0, 0.2, 0.8]
@@ -16,7 +18,16 @@ FLAT, LOW, HIGH = [0.2] * 5, [0.8, 0.2, 0, 0, 0], [0, 0, 0, 0.2, 0.8]
 def rated(photographs: int, probs: dict[int, list[float]]) -> tuple[list[Example], list[list[float]]]:
     """Two crops of each photograph, labels 0 and 4; probs: what a model gives them, by label."""
     rows = [
-        Example(f"{photo}_{level}", "demo", "x.png", level, IQA, "cot", f"photo{photo}", votes=tuple(np.eye(5)[level]))
+        Example(
+            f"{photo}_{level}",
+            "demo",
+            "x.png",
+            level,
+            IQA,
+            "cot",
+            f"photo{photo}",
+            votes=tuple(np.eye(5)[level].tolist()),
+        )
         for photo in range(photographs)
         for level in (0, 4)
     ]
@@ -66,11 +77,21 @@ def test_every_objective_has_as_many_trials():
     assert list(TRIALS) == ["sft", "soft", "expected", "emd"]
 
 
-def test_the_trial_with_the_least_rps_is_chosen():
-    unsure, right = {0: FLAT, 4: FLAT}, {0: LOW, 4: HIGH}
-    trials = {0: rated(4, unsure), 1: rated(4, right), 2: rated(4, {0: HIGH, 4: LOW})}
-    assert best(trials) == 1
-    assert best({0: trials[1], 1: trials[1]}) == 0
+def test_the_settings_with_the_least_rps_on_val_are_chosen(tmp_path, capsys):
+    rows, _ = rated(4, {0: FLAT, 4: FLAT})
+    rows_file(tmp_path, "split0", "val").parent.mkdir()
+    write_jsonl(rows_file(tmp_path, "split0", "val"), [to_row(row, votes=list(row.votes)) for row in rows])
+    runs = Runs(tmp_path, 1, 0, 0.0, None, {})
+    for number, probs in enumerate(({0: FLAT, 4: FLAT}, {0: LOW, 4: HIGH}, {0: HIGH, 4: LOW})):
+        training = Training("emd", 0, "val", {"weight": number})
+        runs.results[training.name] = {"probs": rated(4, probs)[1]}
+    trainings = [Training("emd", 0, "val", {"weight": number}) for number in range(4)]
+    trials = {number: (training, runs.start(training)) for number, training in enumerate(trainings)}
+    assert chosen(runs, "emd", {number: trials[number] for number in range(3)}) == {"weight": 1}
+    # FLAT for label 0 and 4: (.8^2 + .6^2 + .4^2 + .2^2) / 4.
+    assert "rps 0.3000 on val: emd weight=0" in capsys.readouterr().out
+    # The fourth is not there, and there is no time: nothing is chosen, and what is missing has a name.
+    assert chosen(runs, "emd", trials) is None and {trainings[3].name, "emd, all seeds"} <= set(runs.missing)
 
 
 @pytest.mark.parametrize(
