@@ -31,17 +31,11 @@ WHOLE = {"crops": 6, "first": 900, "steps": 0, "trials": 6}
 
 # Equally many of each: sft has only the rate and the epochs to choose, the others half as many of those.
 PACES = tuple({"learning_rate": rate, "num_train_epochs": epochs} for epochs in (3, 6) for rate in (2.5e-4, 5e-4, 1e-3))
-MIXED = ({"target": "label", "weight": 10.0}, {"target": "votes", "weight": 10.0}, {"target": "votes", "weight": 30.0})
-OWN = {
-    scores.BASE: ({},),
-    "soft": ({"target": "votes"}, {"target": "laplace", "width": 0.5}, {"target": "normal", "width": "fit"}),
-    "expected": tuple({"sft": 1.0} | keys for keys in MIXED),
-    "emd": tuple({"sft": 1.0} | keys for keys in MIXED),
-}
-TRIALS = {
-    name: [keys | pace for keys in own for pace in (PACES if len(own) == 1 else (PACES[1], PACES[4]))]
-    for name, own in OWN.items()
-}
+FEWER = PACES[1], PACES[4], PACES[5]
+MIXED = ({"sft": 1.0, "target": "label", "weight": 10.0}, {"sft": 1.0, "target": "votes", "weight": 10.0})
+OWN = {"soft": ({"target": "votes"}, {"target": "normal", "width": "fit"}), "expected": MIXED, "emd": MIXED}
+TRIALS: dict[str, list[dict]] = {scores.BASE: [*PACES]}
+TRIALS |= {name: [keys | pace for keys in own for pace in FEWER] for name, own in OWN.items()}
 
 
 @dataclass
@@ -100,9 +94,9 @@ def chosen(runs: Runs, name: str, trials: Mapping[int, tuple[Training, Future]])
     if any(future.result() is None for _, future in trials.values()):
         runs.missing[f"{name}, all seeds"] = "its settings are not chosen"
         return None
-    rated = {number: (examples(runs.work, made), future.result()["probs"]) for number, (made, future) in trials.items()}
-    errors = {number: scores.val_error(trial) for number, trial in rated.items()}
-    for number, (training, _) in trials.items():
+    errors = {}
+    for number, (training, future) in trials.items():
+        errors[number] = scores.val_error((examples(runs.work, training), future.result()["probs"]))
         print(f"{scores.CHOSEN_BY} {errors[number]:.4f} on val: {training.name}", flush=True)
     return dict(trials[min(errors, key=errors.get)][0].keys)
 
@@ -111,18 +105,18 @@ def compare(runs: Runs, seeds: range, count: int) -> None:
     """Run all, and print the tables. count: of trials."""
     trials = {}
     for name, several in TRIALS.items():
-        made = [Training(name, CHOICE, "val", keys) for keys in several[:count]]
-        trials[name] = {number: (training, runs.start(training)) for number, training in enumerate(made)}
+        trainings = [Training(name, CHOICE, "val", keys) for keys in several[:count]]
+        trials[name] = {number: (training, runs.start(training)) for number, training in enumerate(trainings)}
     keys, finals = {}, {}
     for name, of_name in trials.items():
         keys[name] = chosen(runs, name, of_name)
-        made = [Training(name, seed, "test", keys[name]) for seed in seeds] if keys[name] else []
-        finals[name] = [(training, runs.start(training)) for training in made]
+        trainings = [Training(name, seed, "test", keys[name]) for seed in seeds] if keys[name] else []
+        finals[name] = [(training, runs.start(training)) for training in trainings]
     results, cost, head = {}, [scores.COST], [scores.HEAD]
     for name, of_name in finals.items():
         done = [(training, future.result()) for training, future in of_name if future.result()]
         if done:
-            results[name] = {made.seed: (examples(runs.work, made), row["probs"]) for made, row in done}
+            results[name] = {training.seed: (examples(runs.work, training), row["probs"]) for training, row in done}
             head.append(scores.score_row(name, scores.words(keys[name]), results[name]))
             cost.append(scores.cost_row(name, [row for _, row in done]))
     for rows in (head, [scores.AGAINST, *scores.against_base(results)], cost):

@@ -144,12 +144,12 @@ def _row(example: Example, more: dict) -> dict:
 def _of_photograph(work: Path, source: tuple[str, str], crops: int) -> list[tuple[int, Example]]:
     """(number of the crop, example) of a photograph, whose images are written."""
     stem, panel = Path(source[1]).stem, raters()
-    rng, made = np.random.default_rng([SEED, *stem.encode()]), []
+    rng, rows = np.random.default_rng([SEED, *stem.encode()]), []
     for number, level, example in _crops(work, photographs.load(*source), stem, crops, rng):
         counts = votes(level, panel, rng)
         shares = tuple((counts / counts.sum()).round(6).tolist())
-        made.append((number, example._replace(label=label(counts), votes=shares)))
-    return made
+        rows.append((number, example._replace(label=label(counts), votes=shares)))
+    return rows
 
 
 def _of_picture(work: Path, picture: int, crops: int) -> list[tuple[int, Example]]:
