@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=positive, default=os.cpu_count(), help="trainings at a time (default: cores)")
     parser.add_argument("--out", type=Path, help="JSONL with the results, kept as they come; goes on from there")
     parser.add_argument("--work", type=Path, help="folder for images, models and logs; default: a temporary one")
-    parser.add_argument("--limit-s", type=float, default=3600, help="seconds in all; what does not fit is named")
+    parser.add_argument("--limit-s", type=float, default=7200, help="seconds in all; what does not fit is named")
     parser.add_argument("--tiny", action="store_true", help="few rows, steps and trials: shows that it runs")
     args = parser.parse_args()
     size, seeds = TINY if args.tiny else WHOLE, range(CHOICE + 1, CHOICE + 1 + args.seeds)

@@ -104,11 +104,11 @@ def test_the_settings_with_the_least_rps_on_val_are_chosen(tmp_path, capsys):
 )
 def test_a_winner_needs_photographs_and_seeds(photographs, seeds, verdict):
     rows = against_base(results(photographs, seeds))
-    assert [row[:2] for row in rows] == [("emd", "MAE"), ("emd", "RPS")]
+    assert [row[:2] for row in rows] == [("emd", "MAE"), ("emd", "RPS"), ("emd", "RPS votes")]
     assert {row[-1] for row in rows} == {verdict}
-    # All photographs differ in one direction: p is 2 ** (1 - photographs), and of two equal ones Holm doubles the less.
-    assert [row[4] for row in rows] == [2.0 ** (1 - photographs)] * 2
-    assert [row[5] for row in rows] == [2.0 ** (2 - photographs)] * 2
+    # All photographs differ in one direction: p is 2 ** (1 - photographs), times three by Holm.
+    assert [row[4] for row in rows] == [2.0 ** (1 - photographs)] * 3
+    assert [row[5] for row in rows] == [3 * 2.0 ** (1 - photographs)] * 3
     # MAE from 2 (4 for label 0, 0 for label 4) to 0. RPS of HIGH is (3 + .8 ** 2) / 4 for label 0, of all others .01.
     assert rows[0][2].startswith("-2.000") and rows[0][3] == "-100.0%"
     assert rows[1][2].startswith("-0.450") and rows[1][3] == f"{-0.45 / 0.46:+.1%}"
