@@ -5,7 +5,7 @@ storm:
   weight: 1.0              # of the objective in the loss
   sft: 0.0                 # of the host's cross-entropy beside it
   target: laplace          # of TARGETS (objectives.py): what the objective wants the model to give each level
-  width: 0.5               # of laplace and normal, in levels
+  width: 0.5               # of laplace and normal, in levels; fit: to the votes of the val rows
   scale: data/my/scale.yaml   # of rows of your own
   evaluate: {every: 200, rows: 500}   # exact scores on the val parts, each so many steps
 """
@@ -16,9 +16,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from storm.options import did_you_mean
-from train.training.objectives import OBJECTIVES, TARGETS
+from train.training.objectives import OBJECTIVES, SPREAD, TARGETS
 
 KEY = "storm"
+FIT = "fit"  # a width that is taken from votes: width.py
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Block:
     weight: float = 1.0
     sft: float = 0.0
     target: str = "label"
-    width: float = 0.5
+    width: float | str = 0.5  # FIT, or a number
     scale: str = ""
     evaluate: Evaluate | None = None
 
@@ -54,8 +55,12 @@ def read(recipe: Mapping[str, Any]) -> Block | None:
         raise ValueError(f"storm.target={block.target}: {did_you_mean(block.target, TARGETS)}")
     for name in ("weight", "sft", "width"):
         value = getattr(block, name)
+        if name == "width" and value == FIT:
+            continue
         if not math.isfinite(value) or value < 0:
             raise ValueError(f"storm.{name}={value}: write a number of 0 or more")
+    if block.width == FIT and block.target not in SPREAD:
+        raise ValueError(f"storm.width=fit: target={block.target} has no width; storm.target={SPREAD[0]}")
     if block.objective and not block.weight:
         raise ValueError("storm.weight=0: the objective would not count; leave it out, or write a number above 0")
     return block
@@ -78,7 +83,7 @@ def _of(kind: type, name: str, given: Any) -> Any:
         elif isinstance(default, int):
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name}.{key}={value}: write a whole number of 1 or more")
-        else:
+        elif not (key == "width" and value == FIT):
             if type(value) not in (int, float):
                 raise ValueError(f"{name}.{key}={value}: write a number")
             value = float(value)

@@ -88,3 +88,4 @@ TARGETS: dict[str, Callable[[int, int, float, Sequence[float]], torch.Tensor]] =
     "normal": _normal,
     "votes": _votes,
 }
+SPREAD = ("laplace", "normal")  # targets that have a width

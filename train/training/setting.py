@@ -1,7 +1,9 @@
 """What a run with a `storm:` block knows beside the host's arguments: its rows, their votes, the val parts."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from storm.scales import Scale
 from train.checks.finding import names
 from train.plan import files_of
 from train.stanzas import maker
-from train.training.block import Block
+from train.training.block import FIT, Block
+from train.training.width import fit_width
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ def rows_of(recipe: Mapping[str, Any], block: Block, stanzas: Sequence[str]) -> 
 
 
 def setting_of(recipe: Mapping[str, Any], block: Block, model_args: Any, data_args: Any) -> Setting:
-    """Reads the rows that the block needs. Raises ValueError as rows_of(), and for rows without votes."""
+    """Reads the rows that the block needs. Raises ValueError as rows_of(), and for rows without votes.
+
+    The width of its block is a number.
+    """
     trained, media = names(recipe.get("dataset")), Path(recipe.get("media_dir") or recipe["dataset_dir"])
     scales = list(dict.fromkeys(scales_with(Path(block.scale) if block.scale else None).values()))
     votes: dict[tuple[str, str], tuple[float, ...]] = {}
@@ -63,8 +69,14 @@ def setting_of(recipe: Mapping[str, Any], block: Block, model_args: Any, data_ar
                     raise ValueError(f"{stanza}: {row.id} {text}; storm.target=laplace, or other datasets")
                 votes[str(media / row.image), row.scale.name] = row.votes
     val: dict[str, Sequence[Example]] = {}
+    stanzas = list(dict.fromkeys(sibling(stanza, "val") for stanza in trained))
+    if block.objective and block.width == FIT:
+        rows = [row for part in rows_of(recipe, block, stanzas).values() for row in part]
+        block = replace(block, width=fit_width(block.target, rows))
+        if os.environ.get("RANK", "0") == "0":
+            about = f"the votes of {len(rows):,} val rows are likeliest under {block.target}"
+            print(f"storm.width: {block.width:.3f} levels; with it, {about}", file=sys.stderr)
     if block.evaluate:
-        stanzas = list(dict.fromkeys(sibling(stanza, "val") for stanza in trained))
         parts = rows_of(recipe, block, stanzas)
         share = max(1, block.evaluate.rows // len(parts))
         val = {stanza: rows[:share] for stanza, rows in parts.items()}

@@ -24,6 +24,10 @@ def test_a_whole_block():
     assert (block.evaluate.every, block.evaluate.rows) == (5, 9)
 
 
+def test_a_width_may_be_a_number_or_fit():
+    assert [read({"target": "normal", "width": width}).width for width in (1, "fit")] == [1.0, "fit"]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -36,6 +40,8 @@ def test_a_whole_block():
         ({"weight": "much"}, "storm.weight=much"),
         ({"weight": True}, "storm.weight=True"),
         ({"objective": "emd", "weight": 0}, "storm.weight=0"),
+        ({"objective": "emd", "width": "wide"}, "storm.width=wide"),
+        ({"objective": "emd", "width": "fit"}, "storm.target=laplace"),
         ({"evaluate": {"every": 0}}, "storm.evaluate.every=0"),
         ({"evaluate": {"often": 3}}, "every"),
         ({"evaluate": 200}, "every, rows"),
