@@ -1,7 +1,6 @@
 """One training of bench/objectives.py, in the process that it runs in: the demo's recipe, as train/run.py trains it."""
 
 import hashlib
-import os
 import resource
 import shutil
 import time
@@ -58,7 +57,7 @@ def prepare(work: Path, seeds: Sequence[int], crops: int, steps: int) -> dict:
         keys = {"max_steps": steps, "learning_rate": FIRST_RATE}
         host.train(recipe_of(model.OUT, work, work / rated_crops.FIRST, first, 0) | keys, None)
     facts = {"data": data.hexdigest()[:16], "first": file_hash(first / "model.safetensors"), "torch": torch.__version__}
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return {"rows": rows, "device": device} | facts
 
 
