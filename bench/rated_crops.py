@@ -24,8 +24,8 @@ from storm.rows import Example, to_row
 from storm.scales import IQA
 
 # The strengths of level 0 (Bad) .. 4 (Excellent, none): standard deviations in gray values of 255, those of the demo's
-# noise and our choice; of specks the share of pixels. All add something: with blur, JPEG and too little light among them
-# trainings of 600 steps stayed near chance.
+# noise and our choice; of specks the share of pixels. All add something: with blur, JPEG and too little light among
+# them, trainings of 600 steps stayed near chance.
 SIGMA = photographs.SIGMA
 KINDS = {
     "noise": SIGMA,  # of each pixel and color
