@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 
@@ -68,6 +69,14 @@ def test_every_option_has_a_help_text(command):
     silent = [entry.split("\n")[0] for entry in entries if not re.search(r"\s{2,}\w", entry.split("\n", 1)[-1])
               and not re.search(r"\S\s{2,}\S", entry.split("\n")[0])]  # fmt: skip
     assert entries and silent == []
+
+
+@pytest.mark.parametrize("command", ["eval/score.py", "train/preflight.py", "train/sweep.py"])
+def test_a_command_in_this_process_leaves_its_signals(command):
+    """What ends a command behind `| head` would end the tests of servers that come later in this process."""
+    before = signal.getsignal(signal.SIGPIPE)
+    in_process.run(command, "--dry-run", "--help")
+    assert signal.getsignal(signal.SIGPIPE) is before is signal.SIG_IGN
 
 
 @pytest.mark.parametrize(
