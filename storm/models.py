@@ -48,6 +48,8 @@ class Family:
     # (layers, width, width of the MLP) of the vision tower from vision_config, for the estimate of the memory
     tower: Callable[[Any], tuple[int, int, int]] = _tower
     patches: Callable[[Any], float] = lambda config: 1  # that one image token stands for
+    # Patches of an image with padding, for which no token stands; 0 if there is none. storm/image_tokens.py
+    padded: Callable[[Any, int, int, Mapping], int] = lambda config, width, height, settings: 0
     # What the image processor does, if its file is not there.
     processor: Mapping[str, Any] = field(default_factory=dict)
     no_fa2: str = ""  # why a training must not have flash_attn: fa2
@@ -124,12 +126,12 @@ _ROWS = (
     Family(
         name="llava_next", title="LLaVA-NeXT (Vicuna)", model_type="llava_next", template="llava_next", text="llama",
         vocabulary=32064, image_tokens=image_tokens.square_and_crops, around=0, in_memory=_SAVED, system=_CURIOUS,
-        idle=_clip_rest,
+        padded=image_tokens.whole_crops, idle=_clip_rest,
     ),
     Family(
         name="llava_next_mistral", title="LLaVA-NeXT (Mistral)", model_type="llava_next",
         template="llava_next_mistral", text="mistral", image_tokens=image_tokens.square_and_crops, around=0,
-        in_memory=_SAVED, idle=_clip_rest,
+        padded=image_tokens.whole_crops, in_memory=_SAVED, idle=_clip_rest,
     ),
     Family(
         name="internvl", title="InternVL (hf)", model_type="internvl", template="intern_vl",
@@ -146,10 +148,10 @@ _ROWS = (
         name="lfm2_vl", title="LFM2-VL", model_type="lfm2_vl", template="lfm2_vl",
         system="You are a helpful multimodal assistant by Liquid AI.",
         image_tokens=image_tokens.shrunk_patches, around=0, patches=lambda config: config.downsample_factor**2,
-        no_fa2=_NO_TOWER,
+        padded=image_tokens.most_patches, no_fa2=_NO_TOWER,
         # The defaults of transformers' Lfm2VlImageProcessorFast.
         processor={"encoder_patch_size": 16, "downsample_factor": 2, "min_image_tokens": 64, "max_image_tokens": 256,
-                   "max_pixels_tolerance": 2.0, "do_image_splitting": True},
+                   "max_pixels_tolerance": 2.0, "do_image_splitting": True, "tile_size": 512},
     ),
     Family(
         name="pixtral", title="Pixtral", model_type="llava", template="pixtral", vision="pixtral",
@@ -204,6 +206,16 @@ def tokens_of(
     """lines_of() in all, with what stands between the lines."""
     lines = lines_of(config, size, limits, processor)
     return sum(lines) + len(lines) - 1
+
+
+def patches_of(
+    config: "PretrainedConfig", size: tuple[int, int], limits: tuple[int, int], processor: Mapping[str, Any]
+) -> float:
+    """How many patches the vision tower sees of an image, padding too. Arguments and errors as of lines_of()."""
+    family, lines = family_of(config), lines_of(config, size, limits, processor)
+    width, height = image_tokens.within(size, limits)
+    padded = family.padded(config, width, height, {**family.processor, **processor})
+    return max(sum(lines) * family.patches(config), padded)
 
 
 def config(name: str) -> "PretrainedConfig":
