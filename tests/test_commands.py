@@ -106,6 +106,26 @@ def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
 @pytest.mark.parametrize(
     "command",
     [
+        "-m data_prep own x.csv --levels Bad,Good --name",
+        "-m data_prep own x.csv --levels",
+        "eval/predict.py --data x.jsonl --out x --model",
+        "eval/predict.py --data x.jsonl --out x --model m --adapter",
+        "eval/predict.py --data x.jsonl --out x --server http://127.0.0.1:9 --served-model",
+        "eval/app.py --model",
+        "eval/serve.py --model m --api-key-env",
+        "train/sweep.py table2 --model m --name",
+    ],
+)
+def test_an_empty_value_is_not_an_option_that_is_left_out(command, tmp_path):
+    """As of "$NAME" where it is not set."""
+    done = in_process.run(command, "", cwd=tmp_path)
+    option = command.split()[-1]
+    assert done.returncode == 2 and option in done.stderr.splitlines()[-1] and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
         "eval/score.py nowhere",
         "eval/score.py nowhere.jsonl --baseline nowhere2",
         "eval/report.py nowhere --out x.html",
