@@ -27,7 +27,18 @@ from eval.app_page.page import page
 from eval.app_page.result import Result, result_of
 from eval.app_page.uploads import Photograph
 from eval.inference.settings import Settings, scale_called, trained_upright
-from eval.serving.running import LOCAL, Limits, address, bound, check_host, hosts, key_of, load_rater, run, started
+from eval.serving.running import (
+    LOCAL,
+    RequestLimits,
+    address,
+    bound,
+    check_host,
+    hosts,
+    key_of,
+    load_rater,
+    run,
+    started,
+)
 from storm.datasets import BY_SCALE_NAME
 from storm.images import suffixes
 from storm.options import Parser, not_empty, one_of, port, positive, until_stopped
@@ -126,7 +137,7 @@ def program(
     scales, upright, ending = choices(trained), rater.settings.upright, asyncio.Event()
     own = (trained,) if trained else tuple(BY_SCALE_NAME.values())
     known = Known(own, args.strategy, frozenset(scale.name for scale in own if upright), False)
-    serving = started(rater, known, key, Limits(), tuple(scales.values()))
+    serving = started(rater, known, key, RequestLimits(), tuple(scales.values()))
     app, queued = create(serving), Queued(serving.batcher)
 
     def rate_one(photo: str | None, scale: Scale) -> Result:

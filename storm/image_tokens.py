@@ -14,10 +14,10 @@ Processor = Mapping[str, Any]  # its settings
 Lines = tuple[int, ...]
 
 
-def within(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
-    """An image's (width, height) after LLaMA-Factory has put it between image_max_pixels and image_min_pixels."""
+def within(size: tuple[int, int], pixel_limits: tuple[int, int]) -> tuple[int, int]:
+    """An image's (width, height) after LLaMA-Factory has put it within image_max_pixels and image_min_pixels."""
     width, height = size
-    for limit, beyond in ((limits[0], 1), (limits[1], -1)):
+    for limit, beyond in ((pixel_limits[0], 1), (pixel_limits[1], -1)):
         if (width * height - limit) * beyond > 0:
             scale = math.sqrt(limit / (width * height))
             width, height = int(width * scale), int(height * scale)

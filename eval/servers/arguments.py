@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from dataclasses import fields
 
 from eval.servers.options import DECODES, NONE, Servers, check, url_of
-from storm.models import FAMILIES
+from storm.families import FAMILIES
 from storm.options import Parser, not_empty, one_of, positive
 
 

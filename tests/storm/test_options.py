@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from storm.models import FAMILIES
+from storm.families import FAMILIES
 from storm.options import did_you_mean, not_empty, one_of
 
 

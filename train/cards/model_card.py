@@ -9,7 +9,7 @@ from storm.prompts import STRATEGIES, question
 from storm.rows import dataset_and_part
 from storm.scales import IQA, Scale
 from storm.text import command_line
-from train.cards import limits, scores
+from train.cards import intended_use, scores
 from train.cards.scores import Scores
 from train.cards.sources import source_named
 from train.cards.texts import SECRET, UNKNOWN, block, bullets, code, page, placeless, rows
@@ -35,9 +35,9 @@ def model_card(trained: Trained, scored: Scores, license: str, license_from: str
             f"# {code(trained.name)}",
             _about(trained, hub, license, license_from),
             "## Intended use",
-            bullets(limits.intended(datasets)),
+            bullets(intended_use.intended(datasets)),
             "## Limits",
-            bullets([*limits.limits(datasets), *limits.ALWAYS, *_measured(scored.scores)]),
+            bullets([*intended_use.limits(datasets), *intended_use.ALWAYS, *_measured(scored.scores)]),
             "## Training",
             _training(trained),
             "## Scores",

@@ -53,7 +53,7 @@ def check_length(job: Job) -> Checked:
         job = replace(job, longest=longest, longest_patches=most_patches)
         return job, [Finding("warning", "cutoff_len", f"not checked: {error}; see the errors")]
 
-    around = family_of(job.config).around
+    around = family_of(job.config).tokens_around
 
     def total(text: Text, image: int) -> int:
         return counts[text].prompt + counts[text].answer + text.images * (image + around)
@@ -85,7 +85,7 @@ def check_length(job: Job) -> Checked:
 
 def _with_means(job: Job, tokens: SizeCount, patches: SizeCount, texts: dict[Text, int]) -> Job:
     """Fill `mean` and `mean_patches`, of a row: of the images that were decoded and the distinct texts, by dataset."""
-    rows, image, seen, text, around = 0, 0.0, 0.0, 0.0, family_of(job.config).around
+    rows, image, seen, text, around = 0, 0.0, 0.0, 0.0, family_of(job.config).tokens_around
     for scan in job.training_scans:
         counted = [other for other in scan.texts if other in texts]
         sizes = job.sizes.get(scan.stanza.name)
@@ -142,7 +142,7 @@ def image_counts(job: Job) -> tuple[SizeCount, SizeCount]:
         processor = AutoImageProcessor.from_pretrained(model.model_name_or_path, local_files_only=True).to_dict()
 
     def counted(count: Callable) -> SizeCount:
-        limits = model.image_max_pixels, model.image_min_pixels
-        return lambda width, height: count(job.config, (width, height), limits, processor)
+        pixel_limits = model.image_max_pixels, model.image_min_pixels
+        return lambda width, height: count(job.config, (width, height), pixel_limits, processor)
 
     return counted(tokens_of), counted(patches_of)

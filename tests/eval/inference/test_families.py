@@ -22,7 +22,8 @@ from eval.inference.rater import Rater
 from eval.inference.settings import Settings
 from eval.inference.trie import Trie, trie
 from storm.datasets import SCALES
-from storm.models import FAMILIES, family_of, patches_of, tokens_of
+from storm.families import FAMILIES
+from storm.models import family_of, patches_of, tokens_of
 from storm.prompts import STRATEGIES, question
 from storm.scales import IQA
 from tests.helpers.tiny_models import LAYERS, save
@@ -192,7 +193,7 @@ def test_the_row_names_the_model_and_its_tower(loaded, name):
     family = family_of(config)
     assert family is FAMILIES[name]
     layers, width, inner = family.tower(config.vision_config)
-    assert layers == LAYERS and width == 64 and inner >= 128 and family.patches(config) >= 1
+    assert layers == LAYERS and width == 64 and inner >= 128 and family.patches_per_token(config) >= 1
 
 
 @pytest.mark.parametrize("name", FAMILIES)
