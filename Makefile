@@ -16,10 +16,6 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Photographs and model are made at the same time.
 MAKEFLAGS += --jobs=2
 
-# Behind other files in a process of pytest-xdist, its test of a server that hangs ends the process without a word (why is
-# not known); in a process of its own the file passes.
-ALONE = tests/eval/test_predict_servers.py
-
 .PHONY: setup demo own-demo sweep-demo app browser test vllm test-vllm lint docs FORCE
 setup: .venv/ready $(if $(GPU)$(wildcard .venv/gpu),.venv/gpu)
 demo: saves/demo_predict/done
@@ -45,8 +41,7 @@ app: saves/demo/train_results.json
 test: setup browser
 	ruff check . && ruff format --check .
 	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "slow or not slow" \
-	  --ignore tests/eval/servers/test_vllm.py --ignore $(ALONE)
-	OMP_NUM_THREADS=1 pytest -q -m "slow or not slow" $(ALONE)
+	  --ignore tests/eval/servers/test_vllm.py
 # The page's tests drive Debian's Chromium, and are skipped where there is none and it cannot be installed.
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && \

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-VERSION = 3  # of the hashes, kept with them: hashes of another version count as unknown. 1 was imagehash.phash
+# Of the hashes and reasons, kept with them: those of another version count as unknown. 1 was imagehash.phash, 3 had no
+# reason for more than 8 bits.
+VERSION = 4
 SIDE = 96  # pixels of the square that is hashed, after shrinking by area. Our choice: 64 finds fewer crops
 LOW = 8  # coefficients a side, as in imagehash.phash
 

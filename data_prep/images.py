@@ -19,13 +19,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from data_prep.options import Options
-from data_prep.pixels import gray, reduced, sketch, upright
+from data_prep.pixels import decode_small, gray, reduced, sketch_of, upright
 from storm.files import cut_unfinished, read_jsonl, whole_files, write_rows
-from storm.images import HEIC, ImageFault, is_heic, read_with_status, unusable, why_unread
+from storm.images import HEIC, MORE_BITS, ImageFault, has_more_bits, is_heic, read_with_status, unusable, why_unread
 
 QUALITY = 95  # of the copies; the highest that Pillow's documentation advises
 CHUNK = 16  # images a worker takes at a time: a second for 12 megapixels
 HEIC_FAULT = "a HEIC photograph, which LLaMA-Factory does not read: --resize 1003520 writes JPEG copies"
+DEEP_FAULT = f"{MORE_BITS}: --resize 1003520 writes 8-bit copies"
 NAME = 200  # bytes of a copy's name; file systems take 255, and a temporary name is longer
 
 
@@ -150,8 +151,9 @@ def _examine(options: Options, todo: tuple[str, dict | None]) -> dict:
             picture.save(jpeg, "JPEG", quality=QUALITY, comment=b"")  # a GIF's comment may be too long for a JPEG
             entry["hashes"] = hash_image(gray(reduced(picture)))
         else:
-            entry["hashes"] = hash_image(sketch(data))
-            entry["reason"] = HEIC_FAULT if is_heic(data) else ""
+            image = decode_small(data)
+            entry["reason"] = HEIC_FAULT if is_heic(data) else DEEP_FAULT if has_more_bits(image) else ""
+            entry["hashes"] = hash_image(sketch_of(image))
     except ImageFault as fault:
         entry["reason"] = str(fault)
     except (OSError, ValueError) as error:  # of saving, and of rgb(); what else is raised is a fault of ours

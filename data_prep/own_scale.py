@@ -18,7 +18,7 @@ from data_prep.raters import COMBINE
 from storm.custom_scale import LEVELS
 from storm.datasets import BY_SCALE_NAME, SCALES
 from storm.levels import DIGITS, NUMBER
-from storm.options import Parser, one_of
+from storm.options import Parser, not_empty, one_of
 from storm.text import printable
 
 BY = ("values", "equal-width", "quantiles")
@@ -43,7 +43,7 @@ def add_levels(parser: Parser) -> None:
     text = (
         "instead of --scale: the words of the levels from the lowest, with commas between them, or how many there are"
     )
-    parser.add_argument("--levels", metavar="WORDS", help=text)
+    parser.add_argument("--levels", type=not_empty, metavar="WORDS", help=text)
     text = "the lowest and highest rating"
     parser.add_argument("--range", type=score_range, metavar="LOWEST,HIGHEST", help=text)
     text = f"how ratings become levels: {', '.join(BY)} (default: values if there are as many whole numbers as levels)"
@@ -54,9 +54,18 @@ def add_levels(parser: Parser) -> None:
     text = "instead of --levels: ages, each year from LOWEST to HIGHEST"
     parser.add_argument("--years", type=score_range, metavar="LOWEST,HIGHEST", help=text)
     text = "instead of --levels: what is counted, such as months; each whole number in --range is a level"
-    parser.add_argument("--unit", metavar="WORD", help=text)
-    parser.add_argument("--rates", metavar="TEXT", help=f"what is rated, for the question (default: {RATES})")
-    parser.add_argument("--name", help="names the files (default: the name of the first SOURCE)")
+    parser.add_argument("--unit", type=not_empty, metavar="WORD", help=text)
+    text = f"what is rated, for the question (default: {RATES})"
+    parser.add_argument("--rates", type=not_empty, metavar="TEXT", help=text)
+    text = "names the files (default: the name of the first SOURCE)"
+    parser.add_argument("--name", type=_name, help=text)
+
+
+def _name(text: str) -> str:
+    """The value of --name: plain_name() keeps its letters from a to z and its digits."""
+    if not re.search("[A-Za-z0-9]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} has no letter from a to z and no digit; --name shoes")
+    return text
 
 
 def asked_of(args: argparse.Namespace) -> Asked:

@@ -46,7 +46,16 @@ def sketch(data: bytes) -> "np.ndarray":
 
     All of the bytes are decoded; of a JPEG's colors, only the brightness becomes pixels.
     """
-    image = decode(data, SKETCH, "L")
+    return sketch_of(decode_small(data))
+
+
+def decode_small(data: bytes) -> "Image.Image":
+    """The image in a file's bytes, as small as sketch_of() needs it. Raises ValueError."""
+    return decode(data, SKETCH, "L")
+
+
+def sketch_of(image: "Image.Image") -> "np.ndarray":
+    """sketch() of a decoded image. Raises ValueError."""
     turn = _turn(image)
     image = reduced(image if image.mode == "L" and not image.has_transparency_data else rgb(image))
     return gray(image.transpose(turn) if turn is not None else image)

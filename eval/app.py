@@ -27,10 +27,21 @@ from eval.app_page.page import page
 from eval.app_page.result import Result, result_of
 from eval.app_page.uploads import Photograph
 from eval.inference.settings import Settings, scale_called, trained_upright
-from eval.serving.running import LOCAL, Limits, address, bound, check_host, hosts, key_of, load_rater, run, started
+from eval.serving.running import (
+    LOCAL,
+    RequestLimits,
+    address,
+    bound,
+    check_host,
+    hosts,
+    key_of,
+    load_rater,
+    run,
+    started,
+)
 from storm.datasets import BY_SCALE_NAME
 from storm.images import suffixes
-from storm.options import Parser, one_of, port, positive, until_stopped
+from storm.options import Parser, not_empty, one_of, port, positive, until_stopped
 from storm.prompts import STRATEGIES, strategy_of
 from storm.rows import Example
 from storm.scales import Scale
@@ -49,8 +60,9 @@ QUOTA = 2_000_000_000  # bytes of all uploads: our choice, four of the largest z
 def arguments() -> Parser:
     parser = Parser(prog="eval/app.py", description="Rate photographs in the browser.")
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
-    add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
+    text = "a model folder, or a model of the Hugging Face hub"
+    add("--model", type=not_empty, required=True, metavar="DIR_OR_NAME", help=text)
+    add("--adapter", type=not_empty, metavar="DIR", help="folder with a LoRA adapter of that model")
     text = "the scale the model was trained on: your file, or a dataset or scale of the paper, such as spaq"
     add("--scale", metavar="SCALE.yaml|NAME", help=text)
     text = f"prompt strategy, as in training: {', '.join(STRATEGIES)} (default: %(default)s)"
@@ -125,7 +137,7 @@ def program(
     scales, upright, ending = choices(trained), rater.settings.upright, asyncio.Event()
     own = (trained,) if trained else tuple(BY_SCALE_NAME.values())
     known = Known(own, args.strategy, frozenset(scale.name for scale in own if upright), False)
-    serving = started(rater, known, key, Limits(), tuple(scales.values()))
+    serving = started(rater, known, key, RequestLimits(), tuple(scales.values()))
     app, queued = create(serving), Queued(serving.batcher)
 
     def rate_one(photo: str | None, scale: Scale) -> Result:

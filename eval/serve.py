@@ -14,9 +14,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from eval.inference.settings import Settings, scale_called, trained_upright
-from eval.serving.running import LOCAL, Limits, address, bound, check_host, hosts, key_of, load_rater, run, started
+from eval.serving.running import (
+    LOCAL,
+    RequestLimits,
+    address,
+    bound,
+    check_host,
+    hosts,
+    key_of,
+    load_rater,
+    run,
+    started,
+)
 from storm.datasets import BY_SCALE_NAME
-from storm.options import Parser, one_of, port, positive, until_stopped
+from storm.options import Parser, not_empty, one_of, port, positive, until_stopped
 from storm.prompts import STRATEGIES, strategy_of
 
 if TYPE_CHECKING:
@@ -26,8 +37,9 @@ if TYPE_CHECKING:
 def arguments() -> Parser:
     parser = Parser(prog="eval/serve.py", description="Serve a trained model to the clients of decision APIs.")
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
-    add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
+    text = "a model folder, or a model of the Hugging Face hub"
+    add("--model", type=not_empty, required=True, metavar="DIR_OR_NAME", help=text)
+    add("--adapter", type=not_empty, metavar="DIR", help="folder with a LoRA adapter of that model")
     text = "scales the model was trained on: your files, or datasets or scales of the paper (default: all of the paper)"
     add("--scale", nargs="+", default=(), metavar="SCALE.yaml|NAME", help=text)
     text = f"prompt strategy, as in training: {', '.join(STRATEGIES)} (default: %(default)s)"
@@ -41,17 +53,17 @@ def arguments() -> Parser:
     add("--host", default="127.0.0.1", help=text)
     add("--port", type=port, default=8000, metavar="N", help="port to serve at (default: %(default)s)")
     text = "environment variable with the key that clients must send (default: no key)"
-    add("--api-key-env", metavar="NAME", help=text)
+    add("--api-key-env", type=not_empty, metavar="NAME", help=text)
     add("--allow-url-images", action="store_true", help="fetch images from web addresses in requests")
     add("--batch-size", type=positive, metavar="N", help="questions rated at once (default: 32 on a GPU, 8 without)")
     text = "questions that may wait; more get status 429 (default: %(default)s)"
-    add("--queue", type=positive, default=Limits().queue, metavar="N", help=text)
+    add("--queue", type=positive, default=RequestLimits().queue, metavar="N", help=text)
     text = "questions of a request at most (default: %(default)s)"
-    add("--max-questions", type=positive, default=Limits().max_questions, metavar="N", help=text)
+    add("--max-questions", type=positive, default=RequestLimits().max_questions, metavar="N", help=text)
     add(
         "--max-body",
         type=positive,
-        default=Limits().max_body,
+        default=RequestLimits().max_body,
         metavar="BYTES",
         help="of a request at most (default: %(default)s)",
     )
@@ -76,7 +88,7 @@ def serve(args: argparse.Namespace) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
         size = {"image_max_pixels": args.image_max_pixels, "bf16": args.bf16}
         rater = load_rater(Settings(args.model, adapter=args.adapter, **size))
-        limits = Limits(args.batch_size, args.queue, args.max_questions, args.max_body, args.allow_url_images)
+        limits = RequestLimits(args.batch_size, args.queue, args.max_questions, args.max_body, args.allow_url_images)
         serving = started(rater, known, key, limits)
         app = create(serving)
         if args.host in LOCAL:

@@ -81,8 +81,8 @@ def region(text: str, noun: str = "", ends: tuple[int, int] | None = None) -> Re
     if not text:
         return Region("", why="empty")
     text = "".join(part for part in SENTENCE.findall(text) if not _doubts(part))
-    found = _tagged(text), _boxed(text), _in_json(text, {*KEYS, noun}), _behind_marker(text)
-    places = [place for place in found if place]
+    candidates = _tagged(text), _boxed(text), _in_json(text, {*KEYS, noun}), _behind_marker(text)
+    places = [place for place in candidates if place]
     if not places:
         return Region(text)
     start, inside, key = max(places)
@@ -124,8 +124,8 @@ def _in_json(text: str, keys: set[str]) -> Place:
         except (ValueError, RecursionError):
             start += 1
             continue
-        if found := _rated(value, keys):
-            last = start, *found
+        if rated := _rated(value, keys):
+            last = start, *rated
         start = end
     return last
 
@@ -135,10 +135,10 @@ def _rated(value: object, keys: set[str]) -> tuple[str, str] | None:
     records = value if isinstance(value, list) else [value]
     values = {}
     for record in records:
-        for key, said in record.items() if isinstance(record, dict) else ():
+        for key, content in record.items() if isinstance(record, dict) else ():
             name = key.casefold().replace(" ", "_")
-            if name in keys and said not in (None, "") and not isinstance(said, (dict, list, bool)):
-                values[str(int(said) if isinstance(said, float) and said.is_integer() else said)] = name
+            if name in keys and content not in (None, "") and not isinstance(content, (dict, list, bool)):
+                values[str(int(content) if isinstance(content, float) and content.is_integer() else content)] = name
     return next(iter(values.items())) if len(values) == 1 else None
 
 
@@ -158,9 +158,9 @@ def _is_plain(text: str, match: re.Match, pattern: re.Pattern) -> bool:
     before = text[max(0, match.start() - 60) : match.start()]
     if _ONE_OF.search(before):
         return False
-    found = _BEFORE.search(before)
-    word = found[1].casefold() if found else ""
-    if found and found[2]:
+    preceding = _BEFORE.search(before)
+    word = preceding[1].casefold() if preceding else ""
+    if preceding and preceding[2]:
         return word in _WHOSE
     return not word or (word not in _EARLIER if pattern is FINAL else word in _PLAIN)
 

@@ -161,8 +161,8 @@ _HEDGE = re.compile(r"\W*(?:(?:about|around|maybe|perhaps|probably|roughly|appro
 
 def negated(before: str) -> int | None:
     """Where in the text before a candidate its negation begins, None without one."""
-    found = _NEGATED.search(before)
-    return found.start() if found else None
+    negation = _NEGATED.search(before)
+    return negation.start() if negation else None
 
 
 def taken_back(text: str, end: int) -> bool:
@@ -190,8 +190,8 @@ def set_aside(text: str, before: str, start: int, end: int, forms: frozenset[str
     return bool(_WOULD.search(before) and not _RATING.search(sentence) and _WERE.match(after))
 
 
-def _of_something_else(sentence: str, before: str, said: str, after: str) -> bool:
+def _of_something_else(sentence: str, before: str, candidate: str, after: str) -> bool:
     """Whether an age is that of a thing ("a 12-year-old whisky"), or one that is asked for."""
     if _MUST.search(before) or (before.endswith("must be ") and re.match(r"(?: in order)? to [a-z]", after)):
         return True
-    return bool(_THING.search(sentence) or (said.endswith("old") and _OF_A_THING.match(after)))
+    return bool(_THING.search(sentence) or (candidate.endswith("old") and _OF_A_THING.match(after)))

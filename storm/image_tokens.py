@@ -14,10 +14,10 @@ Processor = Mapping[str, Any]  # its settings
 Lines = tuple[int, ...]
 
 
-def within(size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
-    """An image's (width, height) after LLaMA-Factory has put it between image_max_pixels and image_min_pixels."""
+def within(size: tuple[int, int], pixel_limits: tuple[int, int]) -> tuple[int, int]:
+    """An image's (width, height) after LLaMA-Factory has put it within image_max_pixels and image_min_pixels."""
     width, height = size
-    for limit, beyond in ((limits[0], 1), (limits[1], -1)):
+    for limit, beyond in ((pixel_limits[0], 1), (pixel_limits[1], -1)):
         if (width * height - limit) * beyond > 0:
             scale = math.sqrt(limit / (width * height))
             width, height = int(width * scale), int(height * scale)
@@ -75,6 +75,17 @@ def square_and_crops(config: Any, width: int, height: int, settings: Processor) 
     return (side * side + down * across + down,)  # a token ends each line of the crops
 
 
+def whole_crops(config: Any, width: int, height: int, settings: Processor) -> int:
+    """Patches of square_and_crops() with the padding of the crops, of which the model drops the tokens only."""
+    from transformers.image_processing_utils import select_best_resolution
+
+    side, vision = config.vision_config.image_size, config.vision_config
+    tall, wide = select_best_resolution(
+        [height, width], settings.get("image_grid_pinpoints") or config.image_grid_pinpoints
+    )
+    return (1 + (tall // side) * (wide // side)) * (side // vision.patch_size) ** 2
+
+
 def shrunk_patches(config: Any, width: int, height: int, settings: Processor) -> Lines:
     """LFM2-VL: a token for each square of patches, from min_image_tokens to max_image_tokens.
 
@@ -94,6 +105,12 @@ def shrunk_patches(config: Any, width: int, height: int, settings: Processor) ->
         grow = math.sqrt(least / (height * width))
         tall, wide = (math.ceil(side * grow / factor) * factor for side in (height, width))
     return ((tall // factor) * (wide // factor),)
+
+
+def most_patches(config: Any, width: int, height: int, settings: Processor) -> int:
+    """Patches of shrunk_patches() with padding: as many as the largest image, or a tile, can have."""
+    tile = settings["tile_size"] // settings["encoder_patch_size"] if settings.get("do_image_splitting", True) else 0
+    return max(settings["max_image_tokens"] * settings["downsample_factor"] ** 2, tile**2)
 
 
 def lines_of_patches(config: Any, width: int, height: int, settings: Processor) -> Lines:

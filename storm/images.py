@@ -26,6 +26,8 @@ BYTES = 200_000_000  # of a file; our choice: an uncompressed photograph of 60 m
 HEADER = 1 << 16  # bytes; our choice: most files say their size in these
 PIXELS = 2 * 89_478_485  # Pillow's own limit, which LLaMA-Factory leaves as it is: a larger image would end a training
 ASPECT = 200  # the longer side over the shorter one: Qwen2-VL's image processor refuses more (smart_resize)
+# Pillow makes RGB of 16-bit gray by cutting values off at 255 of 65,535.
+MORE_BITS = "more than 8 bits a pixel, which LLaMA-Factory reads as white"
 # What Pillow raises for bytes that are not a sound image: a test breaks files of every format.
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, MemoryError, LookupError, TypeError, ArithmeticError)
 FAULTS += (AttributeError, RuntimeError, struct.error, zlib.error)
@@ -105,6 +107,11 @@ def stored_size(data: bytes) -> tuple[int, int]:
         return _opened(data).size
 
 
+def has_more_bits(image: "Image.Image") -> bool:
+    """Whether a pixel has 16 or 32 bits a channel, integers or floats, as Pillow gives them (gray ones only)."""
+    return image.mode[0] in "IF"
+
+
 def header_size(path: Path) -> tuple[int, int]:
     """stored_size of a file, of which no more is read than is necessary. Raises ImageFault."""
     with suppress(ImageFault):
@@ -181,8 +188,8 @@ def as_rgb(data: bytes, draft: tuple[int, int] | None = None, upright: bool = Fa
     from PIL import ImageOps
 
     image = decode(data, draft)
-    if image.mode[0] in "IF" and not upright:
-        raise ImageFault("more than 8 bits a pixel, which LLaMA-Factory reads as white; data_prep --resize scales them")
+    if has_more_bits(image) and not upright:
+        raise ImageFault(f"{MORE_BITS}; data_prep --resize scales them")
     try:
         if upright:
             return rgb(ImageOps.exif_transpose(image))
@@ -196,7 +203,7 @@ def rgb(image: "Image.Image") -> "Image.Image":
     (Pillow clips it). Raises ValueError if the mode does not say which value is white."""
     from PIL import Image
 
-    if image.mode[0] in "IF":
+    if has_more_bits(image):
         import numpy as np
 
         values = np.asarray(image)

@@ -11,8 +11,12 @@ from storm.text import printable
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """ "did you mean spaq?" for a value that is nearly one of the known ones, else which there are."""
+    """ "did you mean spaq?" for a value that is nearly one of the known ones, else which there are. Of a value that
+    several begin with, these."""
     known = list(known)
+    begun = [name for name in known if value and name.lower().startswith(value.lower())]
+    if len(begun) > 1:
+        return f"choose from {', '.join(begun[:20])}{' ...' if len(begun) > 20 else ''}"
     near = get_close_matches(value, known, 1)
     if near:
         return f"did you mean {near[0]}?"
@@ -29,6 +33,13 @@ def one_of(known: Iterable[str]) -> Callable[[str], str]:
         return value
 
     return chosen
+
+
+def not_empty(text: str) -> str:
+    """A type for argparse: text with more than blanks, since "" would count as an option that is left out."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty, as an unset variable of the shell is; write it, or leave it out")
+    return text
 
 
 class Parser(argparse.ArgumentParser):

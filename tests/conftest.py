@@ -151,9 +151,10 @@ def tiny(work, base, monkeypatch) -> Path:
     return work / "tiny.yaml"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium, which reaches no other machine."""
+    """Chromium, which reaches no other machine. For each file: while it is open, Playwright's event loop runs in this
+    process, and no other one can."""
     chromium = shutil.which("chromium")
     if not chromium:
         pytest.skip("no chromium: apt-get install chromium")

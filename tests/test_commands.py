@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 
@@ -70,6 +71,14 @@ def test_every_option_has_a_help_text(command):
     assert entries and silent == []
 
 
+@pytest.mark.parametrize("command", ["eval/score.py", "train/preflight.py", "train/sweep.py"])
+def test_a_command_in_this_process_leaves_its_signals(command):
+    """What ends a command behind `| head` would end the tests of servers that come later in this process."""
+    before = signal.getsignal(signal.SIGPIPE)
+    in_process.run(command, "--dry-run", "--help")
+    assert signal.getsignal(signal.SIGPIPE) is before is signal.SIG_IGN
+
+
 @pytest.mark.parametrize(
     ("command", "meant"),
     [
@@ -92,6 +101,26 @@ def test_what_is_mistyped_is_named_with_what_was_meant(command, meant):
     assert done.returncode == 2 and "Traceback" not in done.stderr and "Errno" not in done.stderr
     text = done.stderr + done.stdout
     assert re.search(rf"did you mean [^?]*{re.escape(meant)}", text), text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "-m data_prep own x.csv --levels Bad,Good --name",
+        "-m data_prep own x.csv --levels",
+        "eval/predict.py --data x.jsonl --out x --model",
+        "eval/predict.py --data x.jsonl --out x --model m --adapter",
+        "eval/predict.py --data x.jsonl --out x --server http://127.0.0.1:9 --served-model",
+        "eval/app.py --model",
+        "eval/serve.py --model m --api-key-env",
+        "train/sweep.py table2 --model m --name",
+    ],
+)
+def test_an_empty_value_is_not_an_option_that_is_left_out(command, tmp_path):
+    """As of "$NAME" where it is not set."""
+    done = in_process.run(command, "", cwd=tmp_path)
+    option = command.split()[-1]
+    assert done.returncode == 2 and option in done.stderr.splitlines()[-1] and os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(

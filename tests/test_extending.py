@@ -15,8 +15,8 @@ from data_prep.registry import dataset_info
 from eval.scoring.metrics import METRICS
 from eval.scoring.paper import DOMAINS
 from storm.datasets import DATASETS, SCALES
+from storm.families import FAMILIES
 from storm.files import read_json
-from storm.models import FAMILIES
 from storm.prompts import STRATEGIES, answers
 from tests.helpers import stand_ins
 from tests.helpers.paths import ROOT
@@ -111,7 +111,7 @@ def host_templates() -> str:
 def lacks_family(name: str) -> list[str]:
     lines, template = [], FAMILIES[name].template
     if f'name="{template}"' not in host_templates():
-        lines.append(f"storm/models.py: LLaMA-Factory has no template {template!r}, which {name} names")
+        lines.append(f"storm/families.py: LLaMA-Factory has no template {template!r}, which {name} names")
     if name not in strings(MODEL_TESTS):
         lines.append(f'{MODEL_TESTS}: no tiny model "{name}" in TINY')
     if not re.search(rf"^\| {re.escape(FAMILIES[name].title)} +\|", text("docs/models.md"), re.MULTILINE):
@@ -191,7 +191,7 @@ def test_a_row_of_a_metric_alone_is_half_done(monkeypatch):
 
 def test_a_row_of_a_family_alone_is_half_done(monkeypatch):
     monkeypatch.setitem(FAMILIES, "qwen9_vl", replace(FAMILIES["qwen2_vl"], title="Qwen9", template="q9"))
-    assert files(lacks_family("qwen9_vl")) == {MODEL_TESTS, "docs/models.md", "storm/models.py"}
+    assert files(lacks_family("qwen9_vl")) == {MODEL_TESTS, "docs/models.md", "storm/families.py"}
 
 
 def test_a_recipe_without_a_row_is_named():
@@ -200,7 +200,7 @@ def test_a_recipe_without_a_row_is_named():
 
 def test_every_file_that_the_checklist_names_is_on_the_page():
     page = text("docs/extending.md")
-    for path in ("storm/datasets.py", "storm/prompts.py", "eval/scoring/metrics.py", "storm/models.py"):
+    for path in ("storm/datasets.py", "storm/prompts.py", "eval/scoring/metrics.py", "storm/families.py"):
         assert path in page
     for path in (READER_TESTS, METRIC_TESTS, MODEL_TESTS, "tests/helpers/stand_ins.py", "data_prep/sources/"):
         assert path in page

@@ -11,7 +11,7 @@ import pytest
 
 from eval.scoring.metrics import METRICS
 from storm.datasets import DATASETS
-from storm.models import FAMILIES
+from storm.families import FAMILIES
 from storm.prompts import STRATEGIES
 from tests.helpers.paths import ROOT
 
@@ -97,7 +97,9 @@ def test_eval_packages_import_only_those_before_them():
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["storm.datasets", "storm.rows", "storm.models", "storm.images", "storm.parse"])
+@pytest.mark.parametrize(
+    "name", ["storm.datasets", "storm.rows", "storm.families", "storm.models", "storm.images", "storm.parse"]
+)
 def test_storm_is_light(name):
     code = f"import sys, {name}; print(*sorted(name.split('.')[0] for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from storm.families import FAMILIES
 from storm.files import read_json, whole_files
-from storm.models import FAMILIES
 from storm.options import Parser, print_errors
 
 INDEX = "model.safetensors.index.json"

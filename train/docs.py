@@ -13,8 +13,8 @@ from pathlib import Path
 from eval.scoring.metrics import METRICS
 from eval.scoring.paper import SINGLE, TABLES
 from storm.datasets import DATASETS, LABEL_RULES, DatasetFacts
+from storm.families import FAMILIES
 from storm.files import write_text
-from storm.models import FAMILIES
 from storm.options import Parser
 from storm.prompts import STRATEGIES, answer
 from storm.scales import IQA, Scale
@@ -95,7 +95,7 @@ def metrics() -> str:
 def families() -> str:
     rows = []
     for row in FAMILIES.values():
-        parts = (row.vision, row.text)
+        parts = (row.vision_type, row.text_type)
         kind = " with ".join([f"`{row.model_type}`", *(f"`{part}`" for part in parts if part)])
         keys = "".join(f", `{key}: {str(value).lower()}`" for key, value in row.keys.items())
         fa2 = f"no: {row.no_fa2}" if row.no_fa2 else "yes"

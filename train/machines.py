@@ -10,6 +10,11 @@ PROGRAMS = ("python", "torchrun", "llamafactory-cli")
 TASK = 'export NODE_RANK=$SLURM_NODEID PET_NODE_RANK=$SLURM_NODEID; exec "$@"'
 
 
+def switched_on(variable: str) -> bool:
+    """Whether a switch in the environment is on, as LLaMA-Factory reads it."""
+    return os.environ.get(variable, "0").lower() in ("1", "true", "y")
+
+
 def machines() -> int:
     """How many machines train together: NNODES. Raises ValueError if this is not a Slurm job, which starts them all."""
     count = os.environ.get("NNODES", "1")

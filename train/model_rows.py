@@ -22,7 +22,7 @@ from eval.servers.options import Servers
 from storm import provenance
 from storm.datasets import SCALES
 from storm.files import read_jsonl, write_json
-from storm.options import Parser, did_you_mean, one_of
+from storm.options import Parser, did_you_mean, not_empty, one_of
 from storm.prompts import STRATEGIES
 from storm.rows import read_examples
 from storm.text import command_line
@@ -50,7 +50,8 @@ def add_options(parser: Parser) -> None:
     add = add_prediction(parser, title, decode, required=False)
     text = f"prompt strategy: {', '.join(STRATEGIES)} (default: %(default)s)"
     add("--strategy", type=one_of(STRATEGIES), default=strategy, metavar="NAME", help=text)
-    add("--name", metavar="ROW", help="name of the row (default: --served-model, or what --model is called)")
+    text = "name of the row (default: --served-model, or what --model is called)"
+    add("--name", type=not_empty, metavar="ROW", help=text)
 
 
 def is_asked_for(args: Namespace, parser: Parser) -> bool:

@@ -8,8 +8,8 @@ from eval.inference.run import LOG, scales_of
 from eval.inference.settings import Settings, provenance_of
 from eval.inference.settings import command as arguments
 from storm import provenance
+from storm.families import FAMILIES
 from storm.files import locked, read_jsonl
-from storm.models import FAMILIES
 from storm.rows import Example, dataset_and_part, read_examples
 from train.earlier import put_aside, take_earlier
 from train.launch import Stopped, launch, rows_of

@@ -3,16 +3,19 @@
 It reads the recipe with LLaMA-Factory's own parser and runs its training, and adds two things: prompts are counted by
 the sizes of their images, so that a run starts in seconds, and what a `storm:` block of the recipe says
 (training/block.py): an ordinal objective, scores of val rows while it trains. Several GPUs, torchrun, DeepSpeed and
-Slurm are used as llamafactory-cli uses them. Exit code 0, 1 if the training failed, 2 if something was wrong before it.
+Slurm are used as llamafactory-cli uses them. Under Ray (USE_RAY=1) a block is refused, and LLaMA-Factory counts the
+prompts: its processes there are not ours. Exit code 0, 1 if the training failed, 2 if something was wrong before it.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from storm.options import Parser, print_errors
+from train.machines import switched_on
 from train.recipe import load
 from train.training import block
 
@@ -41,6 +44,13 @@ def run(path: Path, settings: Sequence[str]) -> None:
     train(recipe, extra)
 
 
+def _check_ray() -> None:
+    """Raises ValueError if Ray is not there: LLaMA-Factory ends in a NameError then."""
+    if not find_spec("ray"):
+        raise ValueError("USE_RAY=1 needs ray; pip install -e '.[ray]' -c constraints.txt, or unset USE_RAY")
+    print("Ray: LLaMA-Factory counts the prompts, for which it decodes every image (as llamafactory-cli train does)")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments().parse_args(argv)
     try:
@@ -48,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             run(args.recipe, args.settings)
         else:
             block.read(load(args.recipe, args.settings))  # a fault must not show once for each GPU
+            if switched_on("USE_RAY"):
+                _check_ray()
             from train.training.host import launch
 
             launch(__file__, lambda: run(args.recipe, args.settings), [str(args.recipe), *args.settings])

@@ -13,7 +13,7 @@ from typing import IO, Any
 from fastapi import Request
 
 from eval.app_page.folders import Folders, size
-from eval.serving.limits import SECONDS, Refused
+from eval.serving.admission import SECONDS, Refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 PARTS: ContextVar[str] = ContextVar("PARTS")  # the folder of the upload that is being read

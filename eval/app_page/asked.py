@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from eval.serving.limits import bad
+from eval.serving.admission import bad
 from storm.text import printable
 
 FILE = "/gradio_api/file="  # and the path: where the page sees a file

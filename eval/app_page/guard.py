@@ -28,7 +28,7 @@ from starlette.requests import ClientDisconnect
 
 from eval.app_page.arrivals import Arrivals, part_file
 from eval.app_page.asked import FILE, SESSION, checked, own
-from eval.serving.limits import Admission, Refused, bad, read_body, throw_away
+from eval.serving.admission import Admission, Refused, bad, read_body, throw_away
 from storm.text import printable
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 
+from eval.serving.admission import Refused
 from eval.serving.batching import Batcher, Job
-from eval.serving.limits import Refused
 from storm.rows import Example
 
 PATIENCE = 2.0  # seconds at most between two looks at a full queue; our choice

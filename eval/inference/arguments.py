@@ -9,7 +9,7 @@ from typing import Any
 from eval.inference.settings import DECODES, Settings
 from eval.servers.arguments import add_options as add_servers
 from eval.servers.arguments import servers_of, urls
-from storm.options import Parser, one_of, positive
+from storm.options import Parser, not_empty, one_of, positive
 
 WITH_MODEL = ("adapter", "bf16", "batch_size", "cutoff_len", "workers")  # options that do not go with --server
 
@@ -20,11 +20,12 @@ def add_options(parser: Parser, title: str = "", decode: str = Settings.decode, 
     Returns what adds an option to the group.
     """
     who = parser.add_mutually_exclusive_group(required=required)
-    who.add_argument("--model", metavar="DIR_OR_NAME", help="a model folder, or a model of the Hugging Face hub")
+    text = "a model folder, or a model of the Hugging Face hub"
+    who.add_argument("--model", type=not_empty, metavar="DIR_OR_NAME", help=text)
     text = "servers that answer instead of a model here, by commas: http://127.0.0.1:8000 (docs/servers.md)"
     who.add_argument("--server", type=urls, metavar="URL[,URL]", help=text)
     add = (parser.add_argument_group(title) if title else parser).add_argument
-    add("--adapter", metavar="DIR", help="folder with a LoRA adapter of that model")
+    add("--adapter", type=not_empty, metavar="DIR", help="folder with a LoRA adapter of that model")
     text = f"the image root (default: {Settings.media}, or the folder of a list of images)"
     add("--media", type=Path, metavar="FOLDER", help=text)
     text = "exact: probabilities of all valid answers; generate: greedy text (default: %(default)s)"

@@ -1,6 +1,6 @@
 """A loaded model, its inputs and its answers. LLaMA-Factory makes the inputs, as in training.
 
-Any family of storm/models.py, a folder or a name on the hub, with or without an adapter.
+Any family of storm/families.py, a folder or a name on the hub, with or without an adapter.
 """
 
 import sys
@@ -100,8 +100,10 @@ def _load(keys: dict, device: torch.device, dtype: torch.dtype | None) -> Loaded
     encoder = UnsupervisedDatasetProcessor(template, **modules, data_args=uncut(data_args))
     precision = {"attn_implementation": "sdpa", "compute_dtype": next(model.parameters()).dtype}
     collator = SFTDataCollatorWith4DAttentionMask(template=template, **precision, **modules)
-    limits = model_args.image_max_pixels, model_args.image_min_pixels
-    counts = partial(lines_of, model.config, limits=limits, processor=modules["processor"].image_processor.to_dict())
+    pixel_limits = model_args.image_max_pixels, model_args.image_min_pixels
+    counts = partial(
+        lines_of, model.config, pixel_limits=pixel_limits, processor=modules["processor"].image_processor.to_dict()
+    )
     return Loaded(model, modules["tokenizer"], encoder, collator, {}, {}, counts, data_args.cutoff_len)
 
 

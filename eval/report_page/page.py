@@ -136,13 +136,13 @@ def add_cards(
     """Give the page its cards, at most `most`, and those of the rows that changed. media: the image roots."""
     chosen = sampling.picks(predictions, most)
     pairs = [pick for difference in page.differences for _, *pair in difference.changes for pick in pair]
-    found = flagged.least_likely(predictions, MOST)
-    new = make_cards([*chosen, *pairs, *((run, at) for run, at, _ in found)], media, scales)
+    unlikely = flagged.least_likely(predictions, MOST)
+    new = make_cards([*chosen, *pairs, *((run, at) for run, at, _ in unlikely)], media, scales)
     rest = iter(new[len(chosen) :])
     page.cards = new[: len(chosen)]
     page.changes = [[(by, next(rest), next(rest)) for by, *_ in part.changes] for part in page.differences]
     page.doubtful = [
-        Doubtful(next(rest), run.scale.counted, *(float(part[at]) for part in likely)) for run, at, likely in found
+        Doubtful(next(rest), run.scale.counted, *(float(part[at]) for part in likely)) for run, at, likely in unlikely
     ]
 
 

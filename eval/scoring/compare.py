@@ -117,17 +117,17 @@ def compare(ours: Sequence[Predictions], base: Sequence[Predictions]) -> tuple[l
             by_dataset.append(differences([predictions], same))
         except ValueError as error:
             errors.append(str(error))
-    found = [part for parts in by_dataset for part in parts]
-    name = "paper's average" if set(PAPER) <= {part.dataset for part in found} else "mean of these"
+    paired = [part for parts in by_dataset for part in parts]
+    name = "paper's average" if set(PAPER) <= {part.dataset for part in paired} else "mean of these"
     corrected, means = {}, []
     for metric in COMPARED:
-        parts = [part for part in found if part.metric == metric.name]
+        parts = [part for part in paired if part.metric == metric.name]
         lines = [comparison([part], len(parts)) for part in parts]
         for part, line, p in zip(parts, lines, holm([line.p for line in lines])):
             corrected[part.dataset, part.metric] = replace(_concluded(line, p, [part]), holm=p)
         if len(parts) > 1:
             means.append(comparison(parts, 1, name))
-    return [corrected[part.dataset, part.metric] for part in found] + means, errors
+    return [corrected[part.dataset, part.metric] for part in paired] + means, errors
 
 
 def compare_runs(

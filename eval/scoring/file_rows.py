@@ -44,20 +44,22 @@ def settle(
     notes: list[str] = []
     if fault := counted_from_one(rows):
         errors.append(f"{path}: {fault}")
-        rows = [one for one in rows if not one.row.numbered]
-    if off := [one for one in rows if one.row.numbered and any(fit.label > fit.scale.hi for fit in one.row.fits)]:
+        rows = [placed for placed in rows if not placed.row.numbered]
+    if off := [
+        placed for placed in rows if placed.row.numbered and any(fit.label > fit.scale.hi for fit in placed.row.fits)
+    ]:
         first = off[0].row.fits[0]
         what = f"line {off[0].line}: label {first.label} is not one of the levels {first.scale.lo} to {first.scale.hi}"
         errors.append(f"{path}, {what}{and_more(off)} left out")
-        gone = {one.line for one in off}
-        rows = [one for one in rows if one.line not in gone]
+        gone = {placed.line for placed in off}
+        rows = [placed for placed in rows if placed.line not in gone]
     rows = _asked(rows)
     rows = pooled_release(path, rows, scales, tests, notes)
     rows = placed_by_test_files(path, rows, scales, tests, by_position, errors, notes)
     rows = _of_one_scale(rows, scales)
-    open_rows = [one for one in rows if len({fit.scale.name for fit in one.row.fits}) > 1]
-    ages = any(all(fit.scale.unit == "years" for fit in one.row.fits) for one in open_rows)
-    if refused := [one for one in open_rows if any(fit.scale.unit != "years" for fit in one.row.fits)]:
+    open_rows = [placed for placed in rows if len({fit.scale.name for fit in placed.row.fits}) > 1]
+    ages = any(all(fit.scale.unit == "years" for fit in placed.row.fits) for placed in open_rows)
+    if refused := [placed for placed in open_rows if any(fit.scale.unit != "years" for fit in placed.row.fits)]:
         names = ", ".join(dict.fromkeys(fit.scale.name for fit in refused[0].row.fits))
         what = f"line {refused[0].line}: the label fits the scales {names}"
         what += ": name the file or its folder after the dataset"
@@ -67,7 +69,7 @@ def settle(
 
 def counted_from_one(rows: Sequence[Placed]) -> str:
     """Why labels that are numbers cannot be levels: one is above the highest level, and none is the lowest; else ""."""
-    numbered = [one.row for one in rows if one.row.numbered and one.row.fits]
+    numbered = [placed.row for placed in rows if placed.row.numbered and placed.row.fits]
     levels = [row for row in numbered if row.scale.unit == "level"]
     above = next((row for row in levels if row.label == row.scale.hi + 1), None)
     if above is None or any(row.label == row.scale.lo for row in levels):
@@ -80,28 +82,28 @@ def counted_from_one(rows: Sequence[Placed]) -> str:
 def _asked(rows: Sequence[Placed]) -> list[Placed]:
     """The rows with the meaning that their question leaves."""
 
-    def narrowed(one: Placed) -> Placed:
-        fits, form = one.row.fits, one.row.asked
+    def narrowed(placed: Placed) -> Placed:
+        fits, form = placed.row.fits, placed.row.asked
         if form is None:
-            return one
+            return placed
         kept = tuple(fit for fit in fits if fit.scale.name == form[0] and fit.strategy in ("", form[1]))
         kept = tuple(fit._replace(strategy=form[1]) for fit in kept)
-        return one._replace(row=one.row._replace(fits=kept)) if kept else one
+        return placed._replace(row=placed.row._replace(fits=kept)) if kept else placed
 
-    return [narrowed(one) for one in rows]
+    return [narrowed(placed) for placed in rows]
 
 
 def _of_one_scale(rows: Sequence[Placed], scales: Mapping[str, Scale]) -> list[Placed]:
     """The rows with the scale that the file's other rows are of, where their label leaves several open."""
-    sure = {one.row.scale.name for one in rows if len({fit.scale.name for fit in one.row.fits}) == 1}
+    sure = {placed.row.scale.name for placed in rows if len({fit.scale.name for fit in placed.row.fits}) == 1}
 
-    def narrowed(one: Placed) -> Placed:
-        names = {fit.scale.name for fit in one.row.fits}
+    def narrowed(placed: Placed) -> Placed:
+        names = {fit.scale.name for fit in placed.row.fits}
         if len(names) < 2 or len(names & sure) != 1:
-            return one
-        return one._replace(row=one.row._replace(fits=tuple(f for f in one.row.fits if f.scale.name in sure)))
+            return placed
+        return placed._replace(row=placed.row._replace(fits=tuple(f for f in placed.row.fits if f.scale.name in sure)))
 
-    return [narrowed(one) for one in rows]
+    return [narrowed(placed) for placed in rows]
 
 
 def _groups(
@@ -114,23 +116,23 @@ def _groups(
 ) -> list[Group]:
     """The rows that are scored together. Of a file whose name says no dataset and that holds several scales, each scale
     is a group of its own name."""
-    out = {one.line for one in refused}
-    rows = [one for one in rows if one.line not in out]
+    out = {placed.line for placed in refused}
+    rows = [placed for placed in rows if placed.line not in out]
     widest = max((scale for scale in SCALES.values() if scale.unit == "years"), key=lambda scale: scale.hi - scale.lo)
     of: dict[tuple[str, Scale, str], list[Placed]] = defaultdict(list)
-    strange = [one for one in rows if one.row.dataset not in scales]
-    several = len({_scale_name(one.row, pool_ages) for one in strange}) > 1
-    for one in rows:
-        row = one.row
+    strange = [placed for placed in rows if placed.row.dataset not in scales]
+    several = len({_scale_name(placed.row, pool_ages) for placed in strange}) > 1
+    for placed in rows:
+        row = placed.row
         aged = pool_ages and row.dataset not in scales and row.scale.unit == "years"
         name = _scale_name(row, pool_ages) if row.dataset not in scales and (several or aged) else row.dataset
-        of[name, widest if aged else row.scale, row.part].append(one)
+        of[name, widest if aged else row.scale, row.part].append(placed)
     groups = []
-    for (name, scale, part), placed in of.items():
+    for (name, scale, part), members in of.items():
         if name in (AGES, scale.name) and name not in scales:
             sharing = " or ".join(row for row, of in SCALES.items() if of == scale or of.unit == scale.unit == "years")
-            notes.append(f"{path}: {name}: {len(placed):,} rows of {sharing}, scored as a whole: none says of which")
-        for strategy, ours in _by_strategy(scale, placed).items():
+            notes.append(f"{path}: {name}: {len(members):,} rows of {sharing}, scored as a whole: none says of which")
+        for strategy, ours in _by_strategy(scale, members).items():
             groups.append(Group(name, scale, strategy, part, ours))
     return groups
 
@@ -143,13 +145,13 @@ def _by_strategy(scale: Scale, rows: Sequence[Placed]) -> dict[str, list[Placed]
     """The rows by prompt strategy. Where labels and questions leave it open, the one in whose form most texts are
     written; of several, or none, one without a coarse step."""
     groups: dict[str, list[Placed]] = defaultdict(list)
-    for one in rows:
-        groups[one.row.strategy].append(one)
-    if unknown := groups.pop("", []):
+    for placed in rows:
+        groups[placed.row.strategy].append(placed)
+    if open_rows := groups.pop("", []):
         plain = next(row.name for row in STRATEGIES.values() if not row.coarse)
         written = {name: {one_case(text) for text in answers(scale, name)} for name in (plain, *STRATEGIES)}
-        said = Counter(one_case(one.row.predict) for one in unknown)
-        counts = Counter({name: sum(said[text] for text in texts) for name, texts in written.items()})
+        texts = Counter(one_case(placed.row.predict) for placed in open_rows)
+        counts = Counter({name: sum(texts[text] for text in forms) for name, forms in written.items()})
         best = next(iter(groups)) if len(groups) == 1 else counts.most_common(1)[0][0]
-        groups[best] += unknown
+        groups[best] += open_rows
     return groups

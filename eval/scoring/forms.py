@@ -18,7 +18,7 @@ from storm.text import printable
 if TYPE_CHECKING:
     from eval.scoring.predictions import Predictions
 
-OWN = "eval/predict.py"
+PREDICT = "eval/predict.py"  # the form of what it writes
 
 
 class Form(NamedTuple):
@@ -41,7 +41,7 @@ def _keys(*names: str) -> tuple[frozenset[str], ...]:
 # The first that fits is taken. Sources: the tools' code, ms-swift 2 to 4 (infer), VLMEvalKit (VQA results), lmms-eval
 # 0.4 to 0.7 (--log_samples), OpenAI's Batch API and vLLM's run-batch, LLaVA (model_vqa), lmdeploy (Response).
 FORMS = (
-    Form(OWN, _keys("predict label scale strategy id dataset"), "predict", "label", "id"),
+    Form(PREDICT, _keys("predict label scale strategy id dataset"), "predict", "label", "id"),
     Form("LLaMA-Factory", _keys("prompt predict label"), "predict", "label", question="prompt"),
     Form("OpenAI Batch or vLLM run-batch", _keys("custom_id response"), "response", id="custom_id", server=True),
     Form("Anthropic batch", _keys("custom_id result"), "result", id="custom_id", server=True),
@@ -147,7 +147,7 @@ def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
     text, none = text_of(row if form.predict == "*" else _at(row, form.predict))
     if none == "no answer" and row.get("error"):
         none = "error"
-    own = form.name == OWN
+    own = form.name == PREDICT
     doc = row.get("doc")
     facts = doc | row if isinstance(doc, dict) and not own else row  # lmms-eval hands our row through in "doc"
     id_key = form.id if own or form.server or not isinstance(facts.get("id"), str | int) else "id"
@@ -176,7 +176,7 @@ def form_of(keys: tuple[str, ...], chosen: tuple[tuple[str, str], ...] = ()) -> 
     none of these keys. Raises ValueError, with the fix, if the answer or the label could be in several keys, the answer
     is in none, or some of the chosen keys are missing."""
     form = next((form for form in FORMS if any(has <= set(keys) for has in form.has)), None)
-    given = {} if form and form.name == OWN else dict(chosen)
+    given = {} if form and form.name == PREDICT else dict(chosen)
     missing = [key for key in given.values() if key.split(".")[0] not in keys and key not in keys]
     have = printable(", ".join(map(str, keys)))[:200] or "none"
     if missing and len(missing) < len(given):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eval.scoring.forms import OWN, Answer, answers
+from eval.scoring.forms import PREDICT, Answer, answers
 from eval.scoring.label_texts import Asked, Lookup, Meaning, forms_asked, meanings
 from eval.scoring.prediction_files import dataset_of
 from storm.datasets import ALIASES, SCALES, dataset_in
@@ -30,7 +30,7 @@ class Row(NamedTuple):
     image: str | None = None
     asked: tuple[str, str] | None = None  # scale and strategy of the prompt, where the label is not enough
     part: str = ""  # test or val, where the id says it
-    strategy_said: str = ""  # the prompt strategy, where the id says it
+    strategy_in_id: str = ""  # the prompt strategy, where the id says it
     numbered: bool = False  # whether the label is a number
     error: str = ""  # why eval/predict.py could not read the image
     model: str = ""  # that the row names
@@ -50,8 +50,8 @@ class Row(NamedTuple):
         return self.fits[0].strategy
 
     @property
-    def own(self) -> bool:
-        return self.form == OWN
+    def from_predict(self) -> bool:
+        return self.form == PREDICT
 
 
 def read(
@@ -66,45 +66,45 @@ def read(
     datasets: names that a file's name may hold besides the scales'. keys: of --keys. parts: more files of it.
     Raises OSError, or ValueError naming the file.
     """
-    known = {*scales, *datasets}
-    named, meaning, asked = dataset_of(path, known), meanings(scales), forms_asked(scales.values())
+    names = {*scales, *datasets}
+    named, meaning, asked = dataset_of(path, names), meanings(scales), forms_asked(scales.values())
     for line in answers(path, keys, parts):
         try:
             if line.fault:
                 raise ValueError(line.fault)
-            yield Line(line.number, _row(line.row, named, known, meaning, asked))
+            yield Line(line.number, _row(line.row, named, names, meaning, asked))
         except ValueError as error:
             yield Line(line.number, None, str(error))
 
 
-def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: Asked) -> Row:
+def _row(answer: Answer, named: str, datasets: set[str], meaning: Lookup, asked: Asked) -> Row:
     """Raises ValueError, in one line."""
-    facts, own = answer.facts, answer.form == OWN
-    said = read_custom_id(answer.id) if answer.id and answer.id.startswith("storm_") else None
-    if said:  # python -m data_prep export wrote the question
-        dataset, part, strategy, id = said
+    facts, from_predict = answer.facts, answer.form == PREDICT
+    exported = read_custom_id(answer.id) if answer.id and answer.id.startswith("storm_") else None
+    if exported:  # python -m data_prep export wrote the question
+        dataset, part, strategy, id = exported
     else:
-        dataset, part, strategy, id = _dataset(facts.get("dataset"), known) or named, "", "", answer.id
-    if answer.image and not own and not said and not facts.get("dataset"):
+        dataset, part, strategy, id = _dataset(facts.get("dataset"), datasets) or named, "", "", answer.id
+    if answer.image and not from_predict and not exported and not facts.get("dataset"):
         shown = _in_path(answer.image)
         if shown and dataset in SCALES and shown != dataset:
             raise ValueError(f"the image {answer.image!r} is of {shown}, and the file is named after {dataset}")
-        dataset = dataset if dataset in known else shown or dataset
+        dataset = dataset if dataset in datasets else shown or dataset
     if not dataset.isprintable():
         raise ValueError(f"key 'dataset' is {dataset!r}, not a name")
     names = facts.get("scale"), facts.get("strategy")
-    if not all(isinstance(name, str) for name in names) or (not own and names[1] not in STRATEGIES):
+    if not all(isinstance(name, str) for name in names) or (not from_predict and names[1] not in STRATEGIES):
         names = None, None  # another tool's keys of these names
     fits: tuple[Meaning, ...] = ()
     if answer.label is not None:
         fits = meaning(dataset, *names, answer.label)
-    elif own:
+    elif from_predict:
         raise ValueError(f"key 'label' is missing (keys: {', '.join(map(str, facts)) or 'none'})")
-    ours = own or isinstance(facts.get("probs"), list)
-    probs = _probs(facts["probs"], fits[0].scale) if ours and facts.get("probs") is not None and fits else None
+    has_probs = from_predict or isinstance(facts.get("probs"), list)
+    probs = _probs(facts["probs"], fits[0].scale) if has_probs and facts.get("probs") is not None and fits else None
     fits = tuple(fit for fit in fits if fit.strategy in ("", strategy)) or fits if strategy else fits
     enough = len(fits) == 1 and fits[0].strategy  # a prompt of 10 kB is not kept
-    counts = bool(id) and id.isdecimal() and not own and not said
+    counts = bool(id) and id.isdecimal() and not from_predict and not exported
     return Row(
         dataset,
         answer.text,
@@ -118,19 +118,19 @@ def _row(answer: Answer, named: str, known: set[str], meaning: Lookup, asked: As
         image=answer.image,
         asked=None if enough or answer.question is None else asked(answer.question),
         part=part,
-        strategy_said=strategy,
+        strategy_in_id=strategy,
         numbered=answer.label is not None and answer.label.isdecimal(),
         model=next((str(facts[key]) for key in MODELS if isinstance(facts.get(key), str)), ""),
         error=str(facts.get("error") or "") if "predict" in facts and not answer.text else "",
     )
 
 
-def _dataset(name: object, known: set[str]) -> str:
+def _dataset(name: object, datasets: set[str]) -> str:
     """The dataset that a row names: as it is, or by another name of it, in any case; "" if it names none."""
-    if not name or str(name) in known:
+    if not name or str(name) in datasets:
         return str(name or "")
     lower = str(name).lower()
-    return lower if lower in known else ALIASES.get(re.sub(r"[^a-z0-9]", "", lower), str(name))
+    return lower if lower in datasets else ALIASES.get(re.sub(r"[^a-z0-9]", "", lower), str(name))
 
 
 def _in_path(image: str) -> str:

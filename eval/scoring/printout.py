@@ -8,7 +8,7 @@ from eval.inference.posterior import diagram
 from eval.scoring.compare import Comparison
 from eval.scoring.comparison_table import LEGEND as COMPARISON_LEGEND
 from eval.scoring.comparison_table import comparison_table
-from eval.scoring.forms import OWN
+from eval.scoring.forms import PREDICT
 from eval.scoring.metrics import METRICS
 from eval.scoring.paper import DOMAINS
 from eval.scoring.paper_tables import AVERAGE, NUMBERS, paper_table
@@ -128,7 +128,7 @@ def side_by_side(table_number: str, scores: Sequence[Score], averages: Sequence[
 def files_table(runs: Sequence[Predictions]) -> str:
     """The files that are not of this repository, and what each was taken for; then which reading of a file was taken
     where several are possible. "" if there is nothing to say."""
-    rows = [[str(run.path), run.dataset, len(run.label), run.form] for run in runs if run.form not in ("", OWN)]
+    rows = [[str(run.path), run.dataset, len(run.label), run.form] for run in runs if run.form not in ("", PREDICT)]
     lines = [f"note: {note}" for note in dict.fromkeys(note for run in runs for note in run.notes)]
     if len(rows) > MOST_FILES:
         counts = Counter(form for *_, form in rows)

@@ -65,7 +65,7 @@ def placed_by_test_files(
 def _fits(row: Row, example: Example) -> tuple[Meaning, ...]:
     """What the label of a row means in the dataset of its test row; of a row without one, the label there."""
     if not row.fits:
-        strategy = row.strategy_said or (row.asked or ("", ""))[1]
+        strategy = row.strategy_in_id or (row.asked or ("", ""))[1]
         return (Meaning(example.dataset, example.scale, strategy, example.label),)
     return tuple(fit._replace(dataset=example.dataset) for fit in row.fits if fit.scale == example.scale)
 

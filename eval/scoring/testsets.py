@@ -187,7 +187,7 @@ def join(
     for (line, _, row, _), at in zip(rows, positions):
         if at is None:
             what = f"line {line}: {path} has no row with the id {row.id or row.image!r}: another data build?"
-            fix = "" if row.own else " If the rows are in the order of the test file: --by-position"
+            fix = "" if row.from_predict else " If the rows are in the order of the test file: --by-position"
             raise ValueError(what + fix)
         if at >= len(examples):
             raise ValueError(f"line {line}: {path} has only {len(examples):,} rows: an appended rerun?")
@@ -214,7 +214,7 @@ def _by_key(path: Path, examples: Sequence[Example], rows: Sequence["Kept"]) -> 
     positions = []
     for line, _, row, _ in rows:
         at, image = ids.get(row.id or "", by_image(row.id)), by_image(row.image)
-        if None not in (at, image) and at != image and not row.own:
+        if None not in (at, image) and at != image and not row.from_predict:
             what = f"line {line}: the id {row.id!r} is of row {at + 1} of {path}, the image {row.image!r} of row"
             raise ValueError(f"{what} {image + 1}")
         positions.append(image if at is None else at)

@@ -6,14 +6,14 @@ from argparse import ArgumentTypeError
 from dataclasses import fields
 
 from eval.servers.options import DECODES, NONE, Servers, check, url_of
-from storm.models import FAMILIES
-from storm.options import Parser, one_of, positive
+from storm.families import FAMILIES
+from storm.options import Parser, not_empty, one_of, positive
 
 
 def add_options(parser: Parser) -> None:
     """All but --server, which stands beside --model."""
     add = parser.add_argument_group("with --server").add_argument
-    add("--served-model", metavar="NAME", help="the model, as the servers call it")
+    add("--served-model", type=not_empty, metavar="NAME", help="the model, as the servers call it")
     text = "the form they speak: chat completions, or decisions (default: %(default)s)"
     add("--api", type=one_of(DECODES), default=Servers.api, metavar="|".join(DECODES), help=text)
     text = "family of the served model (docs/models.md), for its system message; none: no such message (%(default)s)"
@@ -21,7 +21,7 @@ def add_options(parser: Parser) -> None:
     text = "requests at once to each server (default: %(default)s)"
     add("--concurrency", type=positive, default=Servers.concurrency, metavar="N", help=text)
     text = "environment variable that holds the API key (default: none; OPENAI_API_KEY for api.openai.com)"
-    add("--api-key-env", metavar="NAME", help=text)
+    add("--api-key-env", type=not_empty, metavar="NAME", help=text)
     text = "prices of a million tokens read and written, to print the cost: 0.15,0.60"
     add("--price", type=_price, metavar="IN,OUT", help=text)
     add("--allow-remote", action="store_true", help="send images to servers that are not this machine")

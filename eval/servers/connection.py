@@ -9,7 +9,7 @@ import orjson
 
 from eval.servers.faults import DEADLINE, Fault, faults, first_line
 from eval.servers.options import HOSTS_OF_KEY, Servers, host_of, key_of
-from storm.models import FAMILIES, Family
+from storm.families import FAMILIES, Family
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

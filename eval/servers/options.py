@@ -30,7 +30,7 @@ class Servers:
     price: tuple[float, float] | None = None  # of a million tokens in, and out
     allow_remote: bool = False
     i_may_send: tuple[str, ...] = ()  # datasets
-    family: str = FAMILY  # of storm/models.py, or NONE: how the model was asked in its training
+    family: str = FAMILY  # of storm/families.py, or NONE: how the model was asked in its training
 
 
 def url_of(text: str) -> str:

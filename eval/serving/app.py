@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from eval.serving import answers, forms
+from eval.serving.admission import Admission, Refused, bad, read_body, throw_away
 from eval.serving.batching import Batcher, Job
 from eval.serving.images import data_of, decoded, fetched
-from eval.serving.limits import Admission, Refused, bad, read_body, throw_away
 from eval.serving.metrics import Metrics
 from eval.serving.questions import Asked, Known, asked
 from storm.prompts import question

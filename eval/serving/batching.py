@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eval.serving.limits import Refused, full
+from eval.serving.admission import Refused, full
 from eval.serving.metrics import Metrics
 from storm.rows import Example
 from storm.scales import Scale

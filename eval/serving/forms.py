@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
-from eval.serving.limits import LEVELS, bad
+from eval.serving.admission import LEVELS, bad
 from eval.serving.questions import Option
 from storm.text import printable
 

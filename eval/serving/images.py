@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from eval.serving.limits import PIXELS, bad, too_large
+from eval.serving.admission import PIXELS, bad, too_large
 from storm.images import ImageFault, as_rgb, stored_size
 from storm.text import printable
 
@@ -54,12 +54,12 @@ def decoded(data: bytes, upright: bool, loaded: "Loaded") -> "Image.Image":
 def _shrunk(image: "Image.Image", loaded: "Loaded") -> "Image.Image":
     """As the host makes an image smaller. Raises Refused for a large one that the host would change twice."""
     processor = loaded.encoder.processor
-    limits = {"image_max_pixels": processor.image_max_pixels, "image_min_pixels": processor.image_min_pixels}
-    if image.width * image.height <= limits["image_max_pixels"]:
+    pixel_limits = {"image_max_pixels": processor.image_max_pixels, "image_min_pixels": processor.image_min_pixels}
+    if image.width * image.height <= pixel_limits["image_max_pixels"]:
         return image
     change = loaded.encoder.template.mm_plugin._preprocess_image
-    smaller = change(image, **limits)
-    again = smaller.width * smaller.height > limits["image_max_pixels"]
+    smaller = change(image, **pixel_limits)
+    again = smaller.width * smaller.height > pixel_limits["image_max_pixels"]
     if not again:
         return smaller
     # A narrow strip: the host widens it beyond the limit, and would make it smaller again.

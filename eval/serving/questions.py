@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import yaml
 
-from eval.serving.limits import TEXT, bad
+from eval.serving.admission import TEXT, bad
 from storm.custom_scale import LEVELS, read
 from storm.levels import spelled
 from storm.prompts import STRATEGIES

@@ -30,7 +30,7 @@ IP = (socket.AF_INET, socket.AF_INET6)
 EVERY = ("0.0.0.0", "::")  # noqa: S104, all addresses of this machine
 
 
-class Limits(NamedTuple):
+class RequestLimits(NamedTuple):
     """What requests may ask for; our choices, which eval/app.py has, too."""
 
     batch_size: int | None = None  # questions rated at once; None: BATCH
@@ -110,7 +110,7 @@ def load_rater(settings: Settings) -> "Rater":
 
         from eval.inference.model import load
         from eval.inference.rater import Rater
-        from eval.serving.limits import CUTOFF
+        from eval.serving.admission import CUTOFF
 
         settings = replace(settings, cutoff_len=CUTOFF)
         rater = Rater(load(settings, torch.device("cuda" if torch.cuda.is_available() else "cpu")), settings)
@@ -118,13 +118,13 @@ def load_rater(settings: Settings) -> "Rater":
     return rater
 
 
-def started(rater: "Rater", known: "Known", key: str, limits: Limits, more: Sequence["Scale"] = ()) -> "Serving":
+def started(rater: "Rater", known: "Known", key: str, limits: RequestLimits, more: Sequence["Scale"] = ()) -> "Serving":
     """A rater with its queue. more: scales that stay in memory beside the known ones."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from eval.serving.admission import Admission
     from eval.serving.app import Serving
     from eval.serving.batching import Batcher
-    from eval.serving.limits import Admission
     from eval.serving.metrics import Metrics
 
     metrics, size = Metrics(), limits.batch_size or BATCH[rater.device.type]

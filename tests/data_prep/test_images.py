@@ -228,6 +228,16 @@ def test_fit_keeps_the_limit(size):
             assert (width, height) == size
 
 
+@pytest.mark.parametrize(("name", "kind"), [("deep.png", "PNG"), ("deep.tiff", "TIFF")])
+def test_more_than_8_bits_need_resize_which_scales_them(tmp_path, name, kind):
+    """LLaMA-Factory cuts the values off, so that all but the darkest are white."""
+    data = encoded(deep(128 * 257), kind)
+    result = one(tmp_path, name, data)
+    assert "--resize" in result.reason and result.image == name
+    assert one(tmp_path, name, data).reason == result.reason, "kept"
+    assert one(tmp_path, name, data, resize=1000).reason == ""
+
+
 def test_heic_photographs_need_resize_which_writes_jpegs(tmp_path):
     """LLaMA-Factory opens images with Pillow alone, and would end at the first of them."""
     import pillow_heif

@@ -85,6 +85,15 @@ def test_one_of_scale_and_levels_is_needed(tmp_path, capsys, wrong):
     assert stop.value.code == 2 and "--levels" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["", " ", "///", "评分"])
+def test_a_name_that_names_no_file_is_refused(tmp_path, capsys, name):
+    """Letters beyond a to z would be dropped, and the files be called `ratings`."""
+    write(tmp_path / "mine.csv", "image,rating\n")
+    with pytest.raises(SystemExit) as stop:
+        main(["own", f"{tmp_path}/mine.csv", "--levels", WORDS, "--name", name])
+    assert stop.value.code == 2 and "--name shoes" in capsys.readouterr().err
+
+
 def rated(*cells: str) -> list[Rating]:
     return [Rating(f"line {n}", f"{n}.jpg", cell, "", "") for n, cell in enumerate(cells)]
 

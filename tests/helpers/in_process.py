@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.helpers.paths import ROOT
+
+# Commands change them for good. A process whose SIGPIPE is the system's is ended, without a word, by its next write to
+# a socket that the other side has closed: in a test of servers, files later.
+SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM)
 
 
 class Done(NamedTuple):
@@ -22,6 +27,7 @@ def run(command: str, *more: str, cwd: Path = ROOT) -> Done:
     """command: what stands behind `python`, as in "-m data_prep spaq" or "eval/score.py saves"."""
     words, before, folder = [*command.split(), *more], sys.argv, Path.cwd()
     out, err, code = StringIO(), StringIO(), 0
+    handlers = [signal.getsignal(number) for number in SIGNALS]
     try:
         os.chdir(cwd)
         with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
@@ -41,4 +47,6 @@ def run(command: str, *more: str, cwd: Path = ROOT) -> Done:
     finally:
         sys.argv = before
         os.chdir(folder)
+        for number, handler in zip(SIGNALS, handlers):
+            signal.signal(number, handler)
     return Done(code or 0, out.getvalue(), err.getvalue())

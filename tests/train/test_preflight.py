@@ -18,7 +18,7 @@ from train.checks.data import Scan, Stanza, Text
 from train.checks.finding import Finding
 from train.checks.job import Job
 from train.checks.keys import check_keys
-from train.checks.length import check_length, image_tokens
+from train.checks.length import check_length, image_counts
 from train.preflight import main, report
 from train.recipe import read_zero
 
@@ -262,7 +262,8 @@ def test_tokens_are_counted_as_llamafactory_does(tiny, size, pixels):
     text = Text(GOOD[0]["value"].replace("<image>", ""), GOOD[1]["value"], 1)
     scan = Scan(Stanza("x", Path("x"), "", "", {}), 1, {}, {text})
     job = replace(job, config=models.config("saves/demo_base"), scans=(scan,), sizes={"x": [size]})
-    assert image_tokens(job)(*size) == prompt.count(pad)
+    tokens, patches = image_counts(job)
+    assert tokens(*size) == prompt.count(pad) == patches(*size) / 4
     assert sum(check_length(job)[0].longest) == len(prompt) + len(answer)
 
 

@@ -1,6 +1,7 @@
 """train/run.py trains as LLaMA-Factory does, and with what the `storm:` block of a recipe adds."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -79,6 +80,28 @@ def test_scores_while_training_change_no_step_and_the_best_checkpoint_is_kept(in
     assert (tmp_path / "scored" / f"checkpoint-{best}").is_dir()
     state = read_json(tmp_path / "scored" / "trainer_state.json")
     assert state["best_model_checkpoint"].endswith(f"checkpoint-{best}")
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (["demo_emd.yaml"], "unset USE_RAY"),
+        (["storm_lite_ray.yaml", "storm.objective=emd"], "leave ray_num_workers out"),
+    ],
+)
+def test_ray_and_a_block_are_refused_before_llamafactory_starts(capsys, monkeypatch, words, fix):
+    monkeypatch.setenv("USE_RAY", "1")
+    monkeypatch.setattr("train.training.host.launch", lambda *_: pytest.fail("it started"))
+    assert run.main([str(ROOT / "recipes" / words[0]), *words[1:]]) == 2
+    error = capsys.readouterr().err
+    assert fix in error and error.count("\n") == 1
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed")
+def test_ray_that_is_not_installed_is_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("USE_RAY", "1")
+    assert run.main([str(ROOT / "recipes/storm_lite_ray.yaml")]) == 2
+    assert "pip install -e '.[ray]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

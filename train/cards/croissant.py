@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from train.cards import limits
+from train.cards import intended_use
 from train.cards.data_folder import DataFolder, Dataset, File
 from train.cards.sources import CITATION, source_of
 
@@ -54,7 +54,7 @@ ROW = ("id", "images", "label", "subject", "scale", "strategy")
 
 def croissant(data: DataFolder, given: dict[str, str]) -> dict:
     """The metadata. given: url, creator, datePublished and license, as far as the user says them."""
-    facts = [dataset for dataset in data.datasets.values() if limits.facts_of([dataset.name])]
+    facts = [dataset for dataset in data.datasets.values() if intended_use.facts_of([dataset.name])]
     known = {key: given[key] for key in ("url", "datePublished") if given.get(key)}
     known |= {"creator": {"@type": "sc:Organization", "name": given["creator"]}} if given.get("creator") else {}
     sizes = "; ".join(

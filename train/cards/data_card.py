@@ -1,7 +1,7 @@
 """The data card of a folder of rows: README.md in the form of a dataset of the Hugging Face hub."""
 
 from storm.rows import PARTS
-from train.cards import limits
+from train.cards import intended_use
 from train.cards.data_folder import DataFolder, Dataset, levels, shared_subjects
 from train.cards.sources import CITATION, source_of
 from train.cards.texts import UNKNOWN, block, bullets, code, page, placeless, rows
@@ -37,9 +37,9 @@ def data_card(data: DataFolder, license: str) -> str:
             "## Duplicates and excluded rows",
             _excluded(data),
             "## Intended use",
-            bullets(limits.intended(names)),
+            bullets(intended_use.intended(names)),
             "## Limits",
-            bullets([*limits.limits(names), *_measured(data)]),
+            bullets([*intended_use.limits(names), *_measured(data)]),
             "## Files",
             rows([["file", "bytes", "SHA-256"], *([code(f.name), f.size, code(f.sha256)] for f in data.files)]),
             "## Citation",
@@ -130,6 +130,6 @@ def _measured(data: DataFolder) -> list[str]:
 
 
 def _citation(data: DataFolder) -> str:
-    if not limits.facts_of(data.datasets):
+    if not intended_use.facts_of(data.datasets):
         return "Unknown."
     return f"The datasets as their owners ask (links above), and the benchmark:\n\n{block(CITATION, 'bibtex')}"

@@ -9,7 +9,7 @@ from storm.prompts import STRATEGIES, question
 from storm.rows import dataset_and_part
 from storm.scales import IQA, Scale
 from storm.text import command_line
-from train.cards import limits, scores
+from train.cards import intended_use, scores
 from train.cards.scores import Scores
 from train.cards.sources import source_named
 from train.cards.texts import SECRET, UNKNOWN, block, bullets, code, page, placeless, rows
@@ -35,9 +35,9 @@ def model_card(trained: Trained, scored: Scores, license: str, license_from: str
             f"# {code(trained.name)}",
             _about(trained, hub, license, license_from),
             "## Intended use",
-            bullets(limits.intended(datasets)),
+            bullets(intended_use.intended(datasets)),
             "## Limits",
-            bullets([*limits.limits(datasets), *limits.ALWAYS, *_measured(scored.scores)]),
+            bullets([*intended_use.limits(datasets), *intended_use.ALWAYS, *_measured(scored.scores)]),
             "## Training",
             _training(trained),
             "## Scores",
@@ -56,13 +56,13 @@ def _scales(trained: Trained, datasets: Sequence[str], data: Path | None) -> dic
     """dataset -> (what --scale takes, the scale); those that nothing says are left out."""
     places = [Path(str(trained.recipe.get("dataset_dir") or "data")), *([data] if data else [])]
     files = [place / "scale.yaml" for place in places if (place / "scale.yaml").is_file()]
-    own = load(files[0]).scale if files else None
+    custom = load(files[0]).scale if files else None
     scales = {}
     for name in datasets:
         if scale := (SCALES | {"demo": IQA}).get(name):
             scales[name] = name, scale
-        elif own and own.name == name:
-            scales[name] = shown(files[0]), own
+        elif custom and custom.name == name:
+            scales[name] = shown(files[0]), custom
     return scales
 
 
@@ -120,10 +120,10 @@ def _rows(trained: Trained) -> str:
     return "\n\n".join(filter(None, [rows(lines), when, "No image and no row is part of this model's folder."]))
 
 
-def _measured(found: Sequence[dict]) -> list[str]:
+def _measured(measured: Sequence[dict]) -> list[str]:
     """Limits that the scores themselves show."""
-    lines = [] if found else ["How good it is was not measured, or no scores were named when this card was written."]
-    for score in found:
+    lines = [] if measured else ["How good it is was not measured, or no scores were named when this card was written."]
+    for score in measured:
         name, subjects, few = code(score["dataset"]), score.get("subjects"), score["n"] < 100
         if (subjects or 100) < 10:
             lines.append(f"{name}: the test images are of only {subjects} subjects, so the intervals are wide.")

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from storm import provenance
+from storm.families import FAMILIES
 from storm.files import read_json
-from storm.models import FAMILIES
 from storm.options import describe
 from storm.prompts import strategy_of
 from train.cards.host_card import contradiction, read_host_card

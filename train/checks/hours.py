@@ -1,6 +1,5 @@
 """How long will the training take? An estimate, from the share of its peak that one kind of GPU reached."""
 
-from storm.models import family_of
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
 from train.checks.machine import wanted_gpu
@@ -34,11 +33,10 @@ def check_hours(job: Job) -> Checked:
 
 
 def sample_flops(job: Job) -> float:
-    """Of an average training row, without its padding."""
-    patches = job.mean.image * family_of(job.config).patches(job.config)
+    """Of an average training row, without the padding of its text."""
     checkpointing = not job.parsed.model.disable_gradient_checkpointing
     tokens = min(sum(job.mean), job.parsed.data.cutoff_len)
-    return estimated_flops(job.count.text, job.count.tower, tokens, patches, checkpointing)
+    return estimated_flops(job.count.text, job.count.tower, tokens, job.mean_patches, checkpointing)
 
 
 def duration(hours: float) -> str:

@@ -13,7 +13,18 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from storm.images import FAULTS, ImageFault, decode, locate, read_bytes, stored_size, unusable, why_unread
+from storm.images import (
+    FAULTS,
+    MORE_BITS,
+    ImageFault,
+    decode,
+    has_more_bits,
+    locate,
+    read_bytes,
+    stored_size,
+    unusable,
+    why_unread,
+)
 from train.checks.data import Scan
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
@@ -34,6 +45,7 @@ class Place(NamedTuple):
 class Look(NamedTuple):
     size: tuple[int, int]  # (width, height) as stored, which is how LLaMA-Factory sees it
     turned: bool  # by EXIF
+    deep: bool  # has more than 8 bits a pixel
 
 
 def check_images(job: Job) -> Checked:
@@ -111,7 +123,8 @@ def _look(path: Path) -> Look | str:
         width, height = stored_size(data)
         if width * height > PIXELS:
             return f"{width} x {height}: more than {PIXELS:,} pixels, which LLaMA-Factory's Pillow refuses"
-        return Look((width, height), decode(data, SKETCH).getexif().get(ORIENTATION, 1) not in (0, 1))
+        image = decode(data, SKETCH)
+        return Look((width, height), image.getexif().get(ORIENTATION, 1) not in (0, 1), has_more_bits(image))
     except FAULTS as error:  # an ImageFault, or broken EXIF
         return str(error) or type(error).__name__
 
@@ -123,6 +136,10 @@ def _looked_at(looks: list[tuple[Place, Look | str]], media: Path) -> list[Findi
         more = f" (and {len(broken) - 1:,} more of the {len(looks):,} tried)" if len(broken) > 1 else ""
         fix = f"{maker(place.scan.stanza.name for place, _ in broken)} leaves such images out"
         findings.append(Finding("error", "images", f"{media / place.image} cannot be decoded: {reason}{more}; {fix}"))
+    if deep := [place for place, look in looks if isinstance(look, Look) and look.deep]:
+        about = f"{len(deep):,} of {len(looks):,} looked at have {MORE_BITS}, first {media / deep[0].image}"
+        fix = "write 8-bit copies: python -m data_prep --resize 1003520"
+        findings.append(Finding("error", "images", f"{about}; {fix}"))
     if turned := [place for place, look in looks if isinstance(look, Look) and look.turned]:
         about = f"{len(turned):,} of {len(looks):,} looked at are turned by EXIF, which LLaMA-Factory ignores"
         fix = "write upright copies: python -m data_prep --resize 1003520"

@@ -43,6 +43,8 @@ class Job:
     config: Any = None  # the model's configuration
     longest: "RowTokens | None" = None
     mean: "RowTokens | None" = None  # of the training rows
+    longest_patches: float = 0  # of a row in the vision tower, padding too, at most
+    mean_patches: float = 0  # of the training rows
     count: "Count | None" = None
     steps: int = 0  # of the optimizer, 0 if unknown
     samples: int = 0  # that they see, 0 if unknown

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
 from train.checks.traps import traps
-from train.checks.values import limits, shown, sound
+from train.checks.values import in_range, shown, sound
 from train.recipe import Zero, read_zero
 
 # Names that LLaMA-Factory splits at commas, or takes as a list.
@@ -35,7 +35,7 @@ def check_keys(job: Job) -> Checked:
     recipe, odd = sound(job.recipe)
     good, findings = _known_keys(recipe, export)
     findings += odd + faults + traps(recipe, good, zero) + _block(recipe)
-    good, faults = limits(good)
+    good, faults = in_range(good)
     findings += faults
     parsed = None
     try:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from heapq import nlargest
 from typing import NamedTuple
 
-from storm.models import family_of, tokens_of
+from storm.models import family_of, patches_of, tokens_of
 from train.checks.data import Text
 from train.checks.finding import Finding, quiet
 from train.checks.job import Checked, Job
 from train.checks.keys import Parsed
 
+SizeCount = Callable[[int, int], float]  # (width, height) of an image -> its tokens, or its patches
 TEXTS = 2000  # of the distinct texts, the longest are counted; ours have some 300
 
 
@@ -28,16 +29,17 @@ class Counted(NamedTuple):
 
 
 def check_length(job: Job) -> Checked:
-    """Fill `longest` and `mean`, and compare the longest with cutoff_len.
+    """Fill `longest`, `mean` and their patches, and compare the longest with cutoff_len.
 
     Without rows, a row of cutoff_len tokens is taken to be the longest.
     """
     if not (job.parsed and job.config and (job.trains or job.predicts)):
         return job, []
     limit, pixels = job.parsed.data.cutoff_len, job.parsed.model.image_max_pixels
-    tokens, square = image_tokens(job), math.isqrt(pixels)
+    (tokens, patches), square = image_counts(job), math.isqrt(pixels)
+    sizes = job.image_sizes or {(square, square)}
     try:
-        image = max((tokens(*size) for size in job.image_sizes), default=tokens(square, square))
+        image, most_patches = (max(count(*size) for size in sizes) for count in (tokens, patches))
     except ValueError as error:
         return job, [Finding("error", "cutoff_len", f"{family_of(job.config).title}: {error}")]
     texts = {text: scan for scan in job.scans for text in scan.texts}
@@ -47,16 +49,18 @@ def check_length(job: Job) -> Checked:
         longest_texts = nlargest(TEXTS, texts, key=lambda text: len(text.question) + len(text.answer))
         counts, exact = _count(job.parsed, longest_texts)
     except ValueError as error:  # also a template that there is not, which check_model reports with the right one
-        job = replace(job, longest=RowTokens(min(image, limit), max(limit - image, 0)))
+        longest = RowTokens(min(image, limit), max(limit - image, 0))
+        job = replace(job, longest=longest, longest_patches=most_patches)
         return job, [Finding("warning", "cutoff_len", f"not checked: {error}; see the errors")]
 
-    around = family_of(job.config).around
+    around = family_of(job.config).tokens_around
 
     def total(text: Text, image: int) -> int:
         return counts[text].prompt + counts[text].answer + text.images * (image + around)
 
     text = max(counts, key=lambda text: total(text, image))
     longest = RowTokens(text.images * image, total(text, image) - text.images * image)
+    patches_of_row = text.images * most_patches
     bound = "" if exact else "at most "
     about = f"{bound}{sum(longest):,} tokens, {longest.image:,} of the image and {bound}{longest.text:,} of text"
     worst = max(_fitting(tokens, min(pixels // height, 200 * height), height) for height in range(1, square + 1))
@@ -74,13 +78,14 @@ def check_length(job: Job) -> Checked:
         text = f"max_new_tokens={most} cuts the longest answer, {'' if exact else 'perhaps '}{answer} tokens"
         text = f"{text}; max_new_tokens={answer + 1}"
         findings.append(Finding("error" if exact else "warning", "cutoff_len", text))
-    job = replace(job, longest=longest, mean=_mean(job, tokens, {text: sum(counts[text][:2]) for text in counts}))
+    lengths = {text: sum(count[:2]) for text, count in counts.items()}
+    job = _with_means(replace(job, longest=longest, longest_patches=patches_of_row), tokens, patches, lengths)
     return job, findings or [Finding("ok", "cutoff_len", f"{about}; {limit:,} fit")]
 
 
-def _mean(job: Job, tokens: Callable[[int, int], int], texts: dict[Text, int]) -> RowTokens | None:
-    """Tokens of an average training row: of the images that were decoded and the distinct texts, by dataset."""
-    rows, image, text, around = 0, 0.0, 0.0, family_of(job.config).around
+def _with_means(job: Job, tokens: SizeCount, patches: SizeCount, texts: dict[Text, int]) -> Job:
+    """Fill `mean` and `mean_patches`, of a row: of the images that were decoded and the distinct texts, by dataset."""
+    rows, image, seen, text, around = 0, 0.0, 0.0, 0.0, family_of(job.config).tokens_around
     for scan in job.training_scans:
         counted = [other for other in scan.texts if other in texts]
         sizes = job.sizes.get(scan.stanza.name)
@@ -88,14 +93,15 @@ def _mean(job: Job, tokens: Callable[[int, int], int], texts: dict[Text, int]) -
             images = sum(other.images for other in counted) / len(counted)
             rows += scan.rows
             image += scan.rows * images * sum(_fitting(tokens, *size) for size in sizes) / len(sizes)
+            seen += scan.rows * images * sum(_fitting(patches, *size) for size in sizes) / len(sizes)
             text += scan.rows * (sum(texts[other] for other in counted) / len(counted) + images * around)
-    return RowTokens(image / rows, text / rows) if rows else None
+    return replace(job, mean=RowTokens(image / rows, text / rows), mean_patches=seen / rows) if rows else job
 
 
-def _fitting(tokens: Callable[[int, int], int], width: int, height: int) -> int:
-    """Tokens of an image, 0 for one that the family cannot take, whatever cutoff_len is."""
+def _fitting(count: SizeCount, width: int, height: int) -> float:
+    """Tokens or patches of an image, 0 for one that the family cannot take, whatever cutoff_len is."""
     try:
-        return tokens(width, height)
+        return count(width, height)
     except ValueError:
         return 0
 
@@ -126,15 +132,17 @@ def _count(parsed: Parsed, texts: Iterable[Text]) -> tuple[dict[Text, Counted], 
     return counts, exact
 
 
-def image_tokens(job: Job) -> Callable[[int, int], int]:
-    """A function (width, height) -> tokens of an image, as LLaMA-Factory (data/mm_plugin.py) and the model count."""
+def image_counts(job: Job) -> tuple[SizeCount, SizeCount]:
+    """Functions (width, height) -> tokens of an image, as LLaMA-Factory (data/mm_plugin.py) and the model count, and
+    patches in the vision tower."""
     model, processor = job.parsed.model, {}
     with quiet(), suppress(OSError, ValueError):
         from transformers import AutoImageProcessor
 
         processor = AutoImageProcessor.from_pretrained(model.model_name_or_path, local_files_only=True).to_dict()
 
-    def tokens(width: int, height: int) -> int:
-        return tokens_of(job.config, (width, height), (model.image_max_pixels, model.image_min_pixels), processor)
+    def counted(count: Callable) -> SizeCount:
+        pixel_limits = model.image_max_pixels, model.image_min_pixels
+        return lambda width, height: count(job.config, (width, height), pixel_limits, processor)
 
-    return tokens
+    return counted(tokens_of), counted(patches_of)

@@ -12,7 +12,7 @@ from pathlib import Path
 from train.checks import devices
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
-from train.machines import visible_gpus
+from train.machines import switched_on, visible_gpus
 from train.recipe import share
 
 # Beside these, transformers 5.3.0-5.5.3 misplace still images (M; its issue 45325), 5.6.0 is broken for FlashAttention.
@@ -41,11 +41,6 @@ def _installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _on(switch: str) -> bool:
-    """Whether a switch in the environment is on, as LLaMA-Factory reads it."""
-    return os.environ.get(switch, "0").lower() in ("1", "true", "y")
 
 
 def check_versions(job: Job) -> Checked:
@@ -97,7 +92,7 @@ def _number(variable: str, default: int) -> int:
 
 def by_ray(job: Job) -> bool:
     """Whether Ray starts the processes, not torchrun."""
-    return _on("USE_RAY") or "USE_RAY=1" in job.header.command
+    return switched_on("USE_RAY") or "USE_RAY=1" in job.header.command
 
 
 def wanted_gpu(recipe: dict) -> list[str]:
@@ -139,7 +134,7 @@ def _torchrun(job: Job, local: int) -> list[str]:
     if not ray and (deepspeed or job.processes > 1) and not shutil.which("torchrun"):
         fix = f'export PATH="{Path(sys.executable).parent}:$PATH"'
         texts.append(f"torchrun is not on PATH, and LLaMA-Factory starts it by name; {fix}")
-    forced = ray or "FORCE_TORCHRUN=1" in job.header.command or _on("FORCE_TORCHRUN")
+    forced = ray or "FORCE_TORCHRUN=1" in job.header.command or switched_on("FORCE_TORCHRUN")
     if deepspeed and local == 1 and not forced:
         texts.append("deepspeed starts under torchrun only; FORCE_TORCHRUN=1 in front of llamafactory-cli")
     return texts

@@ -9,12 +9,11 @@ saved_tensors_hooks) and that a logit costs (peak resident memory of ForCausalLM
 not keep its matrix (sdpa, FlashAttention), are taken for granted.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from storm.models import family_of
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
-from train.checks.length import RowTokens
 from train.checks.machine import expected_gpus, wanted_gpu
 from train.recipe import Zero
 
@@ -83,7 +82,7 @@ def training_need(job: Job) -> Need:
         gradients *= 2  # DistributedDataParallel sends copies
     width = 2 if recipe.get("bf16") or recipe.get("fp16") or recipe.get("pure_bf16") else 4
     checkpointing = not parsed.model.disable_gradient_checkpointing
-    stacks = _stacks(job.config, job.longest)
+    stacks = _stacks(job)
     activations = batch * width / 2 * sum(_activations(*stack, checkpointing) for stack in stacks)
     vocabulary = job.config.get_text_config().vocab_size
     logits = 0 if parsed.model.enable_liger_kernel else batch * sum(job.longest) * vocabulary * LOGIT
@@ -96,16 +95,16 @@ def predicting_need(job: Job) -> Need:
     batch, tokens = parsed.training.per_device_eval_batch_size, sum(job.longest) + parsed.generating.max_new_tokens
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     pairs = 2 * text.num_hidden_layers * text.num_key_value_heads * head
-    layer = max(_activations(1, *stack[1:], True) for stack in _stacks(job.config, job.longest))
+    layer = max(_activations(1, *stack[1:], True) for stack in _stacks(job))
     return Need(2 * job.count.all, 0, 0, batch * (2 * pairs * tokens + layer), batch * text.vocab_size * 4)
 
 
-def _stacks(config: Any, longest: RowTokens) -> list[tuple[int, int, int, int]]:
+def _stacks(job: Job) -> list[tuple[int, int, int, int]]:
     """(layers, width, width of the MLP, positions of a row) of the language model and of the vision tower."""
-    text, family = config.get_text_config(), family_of(config)
+    text, tower = job.config.get_text_config(), family_of(job.config).tower(job.config.vision_config)
     return [
-        (text.num_hidden_layers, text.hidden_size, text.intermediate_size, sum(longest)),
-        (*family.tower(config.vision_config), round(longest.image * family.patches(config))),
+        (text.num_hidden_layers, text.hidden_size, text.intermediate_size, sum(job.longest)),
+        (*tower, round(job.longest_patches)),
     ]
 
 

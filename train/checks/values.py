@@ -103,7 +103,7 @@ def _unusable(value: Any) -> str:
     return ""
 
 
-def limits(good: dict) -> tuple[dict, list[Finding]]:
+def in_range(good: dict) -> tuple[dict, list[Finding]]:
     """The keys whose values make sense, and what is wrong with the others: the parser would refuse some again."""
     texts, kept = [], dict(good)
     for key, (possible, fix) in LIMITS.items():

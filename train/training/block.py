@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from storm.options import did_you_mean
+from train.machines import switched_on
 from train.training.objectives import OBJECTIVES, SPREAD, TARGETS
 
 KEY = "storm"
@@ -44,7 +45,10 @@ class Block:
 
 
 def read(recipe: Mapping[str, Any]) -> Block | None:
-    """The block of a recipe, None without one. Raises ValueError naming the key and the fix."""
+    """The block of a recipe, None without one.
+
+    Raises ValueError naming the key and the fix, and for a block that Ray's processes would not see.
+    """
     given = recipe.get(KEY)
     if given is None:
         return None
@@ -63,7 +67,18 @@ def read(recipe: Mapping[str, Any]) -> Block | None:
         raise ValueError(f"storm.width=fit: target={block.target} has no width; storm.target={SPREAD[0]}")
     if block.objective and not block.weight:
         raise ValueError("storm.weight=0: the objective would not count; leave it out, or write a number above 0")
+    if block.objective or block.evaluate:
+        _refuse_ray(recipe)
     return block
+
+
+def _refuse_ray(recipe: Mapping[str, Any]) -> None:
+    """Ray's processes import LLaMA-Factory anew (train/tuner.py, Worker), and would train without the block."""
+    keys = [key for key in recipe if str(key).startswith("ray_")]
+    if not keys and not switched_on("USE_RAY"):
+        return
+    fix = f"leave {', '.join(keys)} out of the recipe and unset USE_RAY" if keys else "unset USE_RAY"
+    raise ValueError(f"storm: Ray's processes would train without the block; {fix} (torchrun), or leave the block out")
 
 
 def _of(kind: type, name: str, given: Any) -> Any:

@@ -55,8 +55,8 @@ class Quick:
         try:
             with Image.open(image) as opened:  # reads the header only
                 size = opened.size
-            limits = processor.image_max_pixels, processor.image_min_pixels
-            return models.lines_of(self.config, size, limits, processor.settings)
+            pixel_limits = processor.image_max_pixels, processor.image_min_pixels
+            return models.lines_of(self.config, size, pixel_limits, processor.settings)
         except (OSError, ValueError, AttributeError, UnidentifiedImageError, Image.DecompressionBombError):
             return None
 
@@ -72,8 +72,8 @@ class Quick:
         return Row(made[0], made[-1] if len(made) > 1 else row.labels) if len(made[0]) < cutoff else None
 
 
-class _Limits(NamedTuple):
-    """Of the host's processor."""
+class _HostProcessor(NamedTuple):
+    """What of it decides how many tokens a row has."""
 
     image_max_pixels: int
     image_min_pixels: int
@@ -101,7 +101,7 @@ def quick_lengths(model: str) -> Iterator[None]:
 
 
 def _quick(quick: Quick, encode: Callable) -> Callable:
-    limits: dict[int, _Limits] = {}  # of the host's processors, by id: each lives as long as the run
+    processors: dict[int, _HostProcessor] = {}  # of the host's processors, by id: each lives as long as the run
 
     def wrapped(
         self: Any, prompt: Sequence, response: Sequence, system: str, tools: str, images: Sequence, **more: Sequence
@@ -112,11 +112,11 @@ def _quick(quick: Quick, encode: Callable) -> Callable:
         image = images[0] if len(images) == 1 else None
         if not isinstance(image, str | Path) or any(more.values()) or self.processor is None:
             return host()
-        if id(self) not in limits:
+        if id(self) not in processors:
             settings = self.processor.image_processor.to_dict()
             pixels = self.processor.image_max_pixels, self.processor.image_min_pixels
-            limits[id(self)] = _Limits(*pixels, settings, self.data_args.cutoff_len)
+            processors[id(self)] = _HostProcessor(*pixels, settings, self.data_args.cutoff_len)
         turns = tuple((turn["role"], turn["content"]) for turn in (*prompt, *response))
-        return quick.encode(host, limits[id(self)], (turns, system, tools), image)
+        return quick.encode(host, processors[id(self)], (turns, system, tools), image)
 
     return wrapped

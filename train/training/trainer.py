@@ -39,8 +39,8 @@ def loaded_of(model: PreTrainedModel, setting: Setting, collator: SFTDataCollato
     encoder = UnsupervisedDatasetProcessor(template=template, **parts, data_args=uncut(setting.data_args))
     parts |= {"attn_implementation": "sdpa", "compute_dtype": collator.compute_dtype}
     asking = SFTDataCollatorWith4DAttentionMask(template=template, **parts)
-    limits = setting.model_args.image_max_pixels, setting.model_args.image_min_pixels
-    counts = partial(lines_of, model.config, limits=limits, processor=processor.image_processor.to_dict())
+    pixel_limits = setting.model_args.image_max_pixels, setting.model_args.image_min_pixels
+    counts = partial(lines_of, model.config, pixel_limits=pixel_limits, processor=processor.image_processor.to_dict())
     return Loaded(model, tokenizer, encoder, asking, {}, {}, counts, setting.data_args.cutoff_len)
 
 

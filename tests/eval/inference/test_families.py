@@ -22,7 +22,8 @@ from eval.inference.rater import Rater
 from eval.inference.settings import Settings
 from eval.inference.trie import Trie, trie
 from storm.datasets import SCALES
-from storm.models import FAMILIES, family_of, tokens_of
+from storm.families import FAMILIES
+from storm.models import family_of, patches_of, tokens_of
 from storm.prompts import STRATEGIES, question
 from storm.scales import IQA
 from tests.helpers.tiny_models import LAYERS, save
@@ -192,7 +193,32 @@ def test_the_row_names_the_model_and_its_tower(loaded, name):
     family = family_of(config)
     assert family is FAMILIES[name]
     layers, width, inner = family.tower(config.vision_config)
-    assert layers == LAYERS and width == 64 and inner >= 128 and family.patches(config) >= 1
+    assert layers == LAYERS and width == 64 and inner >= 128 and family.patches_per_token(config) >= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_patches_are_those_that_the_tower_sees(loaded, name):
+    """With padding: preflight's estimate of the memory is for them."""
+    rater = loaded(name)
+    config = rater.model.config
+    inner, seen = FAMILIES[name].tower(config.vision_config)[2], []
+
+    def count(layer: torch.nn.Linear, given: tuple, output: torch.Tensor) -> None:
+        if output.shape[-1] == inner:
+            seen.append(output.numel() // inner)
+
+    towers = [part for key, part in rater.model.named_modules() if key in ("model.visual", "model.vision_tower")]
+    linear = [part for part in towers[0].modules() if isinstance(part, torch.nn.Linear)]
+    hooks = [part.register_forward_hook(count) for part in linear]
+    processor = rater.encoder.processor.image_processor.to_dict()
+    for size in SIZES:
+        seen.clear()
+        with torch.inference_mode():
+            rater.model(**model.collate(rater, [question(IQA, "cot")], [picture(size)]))
+        patches = patches_of(config, size, (PIXELS, 1024), processor)
+        assert patches <= max(seen) <= patches + 8, "a family has a token for the class of each square"
+    for hook in hooks:
+        hook.remove()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

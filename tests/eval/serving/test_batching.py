@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from eval.serving.admission import Refused
 from eval.serving.batching import Batcher, Job
-from eval.serving.limits import Refused
 from eval.serving.metrics import Metrics
 from storm.custom_scale import read
 from storm.rows import Example

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from eval.serving import images
+from eval.serving.admission import Refused
 from eval.serving.images import data_of, decoded, fetched
-from eval.serving.limits import Refused
 from tests.helpers.hostile_images import hostile_bytes
 
 

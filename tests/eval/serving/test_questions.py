@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.serving.limits import Refused
+from eval.serving.admission import Refused
 from eval.serving.questions import UNORDERED, Known, Option, asked
 from storm.custom_scale import STEPS, load, read
 from storm.datasets import BY_SCALE_NAME

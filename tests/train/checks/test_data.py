@@ -226,6 +226,15 @@ def test_all_images_are_decoded_if_asked(work, monkeypatch):
     assert any("20 are there, 20 decoded" in finding.text for finding in check_data(all_images=True))
 
 
+def test_images_that_llamafactory_would_read_as_white_are_counted(work, monkeypatch):
+    for name, kind in (("3.png", np.uint16), ("5.png", np.float32)):
+        Image.fromarray(np.full((60, 112), 9000, kind)).save(work / "images" / name, "TIFF")
+    text = the_one(check_data())
+    assert "2 of 20" in text and "images/3.png" in text and text.endswith("--resize 1003520")
+    monkeypatch.setattr(images, "SAMPLE", 1)
+    assert "2 of 20" in the_one(check_data(all_images=True))
+
+
 def test_an_image_turned_by_exif_is_a_warning(work):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -36,6 +36,7 @@ def job(recipe: dict | None = None, data: dict | None = None, **more) -> Job:
     )
     recipe = {"do_train": True, "bf16": True, "dataset": "a"} | (recipe or {})
     facts = {"parsed": parsed, "count": FULL, "config": QWEN, "samples": 123_185, "mean": RowTokens(1280, 500)}
+    facts["mean_patches"] = 5120
     return Job(recipe, **facts | more)
 
 

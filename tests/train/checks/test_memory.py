@@ -57,7 +57,7 @@ def parsed(**changed) -> SimpleNamespace:
 
 
 def training_need(recipe: dict, count: Count = FULL_3B, **more) -> memory.Need:
-    return memory.training_need(job(recipe, count, config=QWEN_3B, longest=LONGEST, **more))
+    return memory.training_need(job(recipe, count, config=QWEN_3B, longest=LONGEST, longest_patches=5120, **more))
 
 
 def output(recipe: dict, bytes_written: float = 0, processes: int = 0) -> list[Finding]:
@@ -101,7 +101,7 @@ def test_a_gpu_that_is_too_small(work):
 
 
 def test_predicting_needs_the_weights_and_little_more():
-    need = memory.predicting_need(job({}, config=QWEN_3B, longest=LONGEST))
+    need = memory.predicting_need(job({}, config=QWEN_3B, longest=LONGEST, longest_patches=5120))
     assert need.weights == 2 * FULL_3B.all
     assert 1 < need.total() / need.weights < 2
 

@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import the_one
 from train.checks.traps import traps
-from train.checks.values import BATCHES, LIMITS, limits, shown, sound
+from train.checks.values import BATCHES, LIMITS, in_range, shown, sound
 from train.recipe import Zero, load
 
 INF = float("inf")
@@ -28,20 +28,20 @@ INF = float("inf")
     ],
 )
 def test_numbers_that_make_no_sense(key, value, text):
-    good, findings = limits({"stage": "sft", "learning_rate": 1e-4, key: value})
+    good, findings = in_range({"stage": "sft", "learning_rate": 1e-4, key: value})
     assert the_one(findings).startswith(text) and (key not in good) == (key not in BATCHES)
 
 
 def test_numbers_at_the_edge():
     keys = {"num_train_epochs": 0, "max_steps": 5, "warmup_ratio": 0, "max_samples": None, "stage": "sft"}
     keys |= {"max_grad_norm": 0, "weight_decay": 0.0, "dataloader_num_workers": 0, "learning_rate": 1}
-    assert limits(keys) == (keys, [])
+    assert in_range(keys) == (keys, [])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_our_recipes_have_sound_values(path):
     recipe = load(path)
-    assert sound(recipe) == (recipe, []) and limits(recipe) == (recipe, [])
+    assert sound(recipe) == (recipe, []) and in_range(recipe) == (recipe, [])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,26 @@ def test_bad_values_are_one_line(given, words):
 
 
 @pytest.mark.parametrize(
+    ("switch", "keys", "fix"),
+    [
+        ("1", {}, "unset USE_RAY"),
+        ("true", {"ray_num_workers": 2}, "leave ray_num_workers out"),
+        ("0", {"ray_num_workers": 2}, "leave ray_num_workers out"),
+    ],
+)
+def test_a_block_is_refused_under_ray_whose_processes_would_train_without_it(monkeypatch, switch, keys, fix):
+    from train.training import block
+
+    monkeypatch.setenv("USE_RAY", switch)
+    for given in ({"objective": "emd"}, {"evaluate": {"every": 5}}):
+        with pytest.raises(ValueError, match="leave the block out") as raised:
+            block.read(TRAINS | keys | {"storm": given})
+        assert fix in str(raised.value) and "\n" not in str(raised.value)
+    assert block.read(TRAINS | keys | {"storm": {}}) == block.Block(), "asks for nothing"
+    assert block.read(TRAINS | keys) is None
+
+
+@pytest.mark.parametrize(
     ("recipe", "words"),
     [
         ({"do_train": False}, "leave the block out"),

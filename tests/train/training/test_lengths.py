@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from storm.models import FAMILIES, config
+from storm.families import FAMILIES
+from storm.models import config
 from storm.rows import turns
 from storm.scales import IQA
 from tests.helpers.tiny_models import save
