@@ -28,6 +28,7 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     from train.checks import (
         attention,
         cache,
+        clipping,
         data,
         devices,
         disk,
@@ -50,6 +51,7 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("rows", held_out.check_held_out),
         ("images", images.check_images),
         ("keys", keys.check_keys),  # imports torch and LLaMA-Factory, 20 s the first time
+        ("keys", clipping.check_clipping),
         ("versions", machine.check_versions),
         ("gpus", devices.check_devices),
         ("gpus", machine.check_gpus),

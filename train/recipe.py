@@ -8,6 +8,8 @@ from typing import NamedTuple
 from storm.files import read_json
 from storm.options import describe, did_you_mean
 
+MAX_GRAD_NORM = 1.0  # transformers' default, which the paper's recipes leave as it is
+
 
 class Header(NamedTuple):
     """What the comment at a recipe's top says; None where it says nothing."""
@@ -38,6 +40,19 @@ def share(batch: int, processes: int, most: int) -> tuple[int, int]:
         raise ValueError(f"{processes} GPUs cannot share a batch of {batch} evenly; {fix}")
     size = max(size for size in range(1, max(most, 1) + 1) if batch // processes % size == 0)
     return size, batch // processes // size
+
+
+def clipping(recipe: dict, accumulation: int) -> str:
+    """The setting that limits the gradient at another accumulation as the recipe does at its own; "" with DeepSpeed.
+
+    Without DeepSpeed, transformers 5.2.0 (Trainer.training_step) and accelerate 1.11.0 (Accelerator.backward) both
+    divide the loss of N accumulated batches by N: max_grad_norm is compared with a gradient that is N times too small.
+    """
+    if recipe.get("deepspeed"):
+        return ""
+    own = recipe.get("gradient_accumulation_steps", 1)
+    limit = recipe["max_grad_norm"] * own if "max_grad_norm" in recipe else MAX_GRAD_NORM
+    return f"max_grad_norm={limit / accumulation:.6g}"
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> dict:

@@ -139,7 +139,7 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["deepspeed=ds_configs/zero9.json"], "deepspeed=ds_configs/zero9.json: no such file"),
         (["dataset=demo_trian"], "demo_train?"),
         (["media_dir=elsewhere"], "19 more of 20"),
-        (["gradient_accumulation_steps=8"], "gradient_accumulation_steps=16"),
+        (["gradient_accumulation_steps=8"], "gradient_accumulation_steps=16 max_grad_norm=0.03125"),
         (["output_dir=tiny.yaml/x"], "output_dir=ANOTHER"),
     ],
 )
