@@ -142,6 +142,23 @@ def test_the_hub_reads_the_model_index():
     assert [(r.metric_type, r.metric_value, r.dataset_type) for r in results][0] == ("accuracy", 0.8125, "spaq")
 
 
+@pytest.mark.parametrize(("name", "split"), [("spaq_test", "test"), ("spaq_val_num", "validation"), ("mine", None)])
+def test_the_card_says_which_rows_were_scored(name, split):
+    folder = run_folder(commit="abc")
+    file = Path(predictions_of(folder)).with_name(f"{name}.jsonl")
+    text = card_of(folder, "--scores", scores_file(file=str(file)))
+    [result] = front_matter(text)["model-index"][0]["results"]
+    assert result["dataset"].get("split") == split
+    assert re.search(rf"^\| `spaq` +\| {split or 'unknown'} +\| `cot`", text, re.MULTILINE)
+
+
+def test_scores_of_rows_that_are_trained_on_are_refused(capsys):
+    folder = run_folder(commit="abc")
+    file = Path(predictions_of(folder)).with_name("storm_spaq_lite_num.jsonl")
+    error = refused(capsys, folder, "--scores", scores_file(file=str(file)))
+    assert error.startswith("error: scores.json: ") and error.strip().endswith("storm_spaq_test_num")
+
+
 def test_the_printed_options_exist():
     for page, words in (("eval/predict.py", "--images --scale --strategy"), ("eval/serve.py", "--scale --strategy")):
         text = (ROOT / page).read_text() + (ROOT / "eval/inference/arguments.py").read_text()

@@ -10,7 +10,7 @@ from storm.rows import dataset_and_part
 from storm.scales import IQA, Scale
 from storm.text import command_line
 from train.cards import limits, scores
-from train.cards.scores import Scores
+from train.cards.scores import SPLITS, Scores
 from train.cards.sources import source_named
 from train.cards.texts import SECRET, UNKNOWN, block, bullets, code, page, placeless, rows
 from train.cards.trained import Trained
@@ -125,10 +125,16 @@ def _measured(found: Sequence[dict]) -> list[str]:
     lines = [] if found else ["How good it is was not measured, or no scores were named when this card was written."]
     for score in found:
         name, subjects, few = code(score["dataset"]), score.get("subjects"), score["n"] < 100
+        if score["split"] == SPLITS["val"]:
+            lines.append(
+                f"{name}: the scores are of validation rows. What was chosen on these has better scores there."
+            )
+        elif not score["split"]:
+            lines.append(f"{name}: nothing says whether the scores are of test rows, or of rows that were trained on.")
         if (subjects or 100) < 10:
-            lines.append(f"{name}: the test images are of only {subjects} subjects, so the intervals are wide.")
+            lines.append(f"{name}: the images are of only {subjects} subjects, so the intervals are wide.")
         elif few:
-            lines.append(f"{name}: only {score['n']} test images, so the intervals are wide or missing.")
+            lines.append(f"{name}: only {score['n']} images, so the intervals are wide or missing.")
         if score.get("unparsed"):
             lines.append(f"{name}: {score['unparsed']:,} of {score['n']:,} answers could not be read.")
     return lines
