@@ -93,27 +93,12 @@ def table(scores: Sequence[dict]) -> str:
     from eval.scoring.metrics import METRICS
 
     shown = [METRICS[name] for name in SHOWN if any(score.get(name) is not None for score in scores)]
-    head = [
-        "dataset",
-        "rows",
-        "strategy",
-        "decode",
-        "images",
-        "subjects",
-        "unparsed",
-        *(metric.label for metric in shown),
-    ]
-    lines: list[list[Cell]] = [[*head, "constant ACC", "constant MAE"]]
+    head = ["dataset", "rows", "strategy", "decode", "images", "subjects", "unparsed"]
+    lines: list[list[Cell]] = [[*head, *(metric.label for metric in shown), "constant ACC", "constant MAE"]]
     for score in scores:
         rated = score["n"] if score.get("n_test") in (None, score["n"]) else f"{score['n']:,} of {score['n_test']:,}"
-        facts = [
-            code(score["dataset"]),
-            score["split"] or UNKNOWN,
-            code(score["strategy"]),
-            code(score["decode"]),
-            rated,
-        ]
-        facts += [score.get("subjects"), score.get("unparsed")]
+        facts = [code(score["dataset"]), score["split"] or UNKNOWN, code(score["strategy"]), code(score["decode"])]
+        facts += [rated, score.get("subjects"), score.get("unparsed")]
         facts += [number(_float(score.get(metric.name)), _interval(score, metric.name)) for metric in shown]
         lines.append([*facts, *(_float(score.get(name)) for name in ("constant_acc", "constant_mae"))])
     return rows(lines)
