@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from storm.custom_scale import load
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, question
@@ -90,15 +92,23 @@ def _training(trained: Trained) -> str:
     facts = {"optimizer steps": steps, "epochs": epochs, "mean training loss": loss, "hours": hours}
     done = "; ".join(f"{name}: {value:.6g}" for name, value in facts.items() if isinstance(value, (int, float)))
     parts = [f"Training: {done}." if done else "Steps and epochs: unknown."]
+    parts += [trained.step] if trained.step else []
     if trained.strategies:
         parts.append(f"Prompt strategy: {', '.join(map(code, trained.strategies))}.")
     parts += ["### Rows", _rows(trained), "### Recipe"]
     if not trained.recipe:
         return "\n\n".join([*parts, "Unknown: nothing in the run says it."])
     keys = {key: value for key, value in trained.recipe.items() if value is not None and not SECRET.search(str(key))}
-    lines = [[code(key), code(_value(value))] for key, value in keys.items()]
-    lacking = [] if any(key in keys for key in SETTINGS) else ["Batch of one GPU and number of GPUs: not recorded."]
-    return "\n\n".join([*parts, f"From {trained.source}.", rows([["key", "value"], *lines]), *lacking])
+    lines = [[code(key), code(_value(value))] for key, value in keys.items() if key != "storm"]
+    parts += [f"From {trained.source}.", rows([["key", "value"], *lines])]
+    if "storm" in keys:
+        text = yaml.safe_dump({"storm": placeless(keys["storm"])}, sort_keys=False, width=1000)
+        parts += [f"With `train/run.py` of {REPOSITORY}, which adds to LLaMA-Factory:", block(text.rstrip(), "yaml")]
+    if not any(key in keys for key in SETTINGS):
+        parts.append("Batch of one GPU and number of GPUs: not recorded.")
+        if "max_grad_norm" in keys and not keys.get("deepspeed"):
+            parts.append("`max_grad_norm` is the recipe's; a sweep fits it to the accumulated batches.")
+    return "\n\n".join(parts)
 
 
 def _value(value: object) -> str:

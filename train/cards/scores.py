@@ -31,6 +31,8 @@ def scores_of(trained: Trained, file: Path | None) -> Scores:
         if isinstance(data, dict) and "recipe" in data:
             return _of_sweep(trained, read_results([file.stem], file.parent)[file.stem], file)
         return _of_command(trained, data, file)
+    if trained.folder != trained.run:
+        return Scores([])  # a sweep's are of the weights of the last step
     sweep = trained.folder.parent.resolve() == SAVES.resolve()
     folder = RESULTS if sweep else trained.folder.parent / "results"
     result = read_results([trained.folder.name], folder).get(trained.folder.name)
