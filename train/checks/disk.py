@@ -56,9 +56,22 @@ def check_written(job: Job) -> Checked:
     written = {"no": 0, "epoch": math.ceil(args.num_train_epochs)}.get(
         str(getattr(args.save_strategy, "value", args.save_strategy)), math.ceil(job.steps / every)
     )
-    limit = written if args.save_total_limit is None else args.save_total_limit + 1
+    limit = args.save_total_limit
+    if evaluations := _evaluations(job):
+        written += evaluations  # at most: each may be the best
+        limit = limit and max(limit, 2)  # the best and the last
+    limit = written if limit is None else limit + 1
     number = min(written, limit) if job.steps else limit
     return replace(job, bytes_written=weights + number * checkpoint), []
+
+
+def _evaluations(job: Job) -> int:
+    """How often the block of a recipe scores the model, and may save it."""
+    block = job.recipe.get("storm")
+    if not isinstance(block, dict) or not isinstance(asked := block.get("evaluate"), dict):
+        return 0
+    every = asked.get("every", 200)  # as in training/block.py, whose import takes seconds
+    return math.ceil(job.steps / every) if isinstance(every, int) and every > 0 else 0
 
 
 def written_to(job: Job) -> Path:

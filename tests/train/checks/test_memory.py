@@ -43,6 +43,7 @@ PARSED = SimpleNamespace(
     generating=SimpleNamespace(max_new_tokens=96),
 )
 FULL_3B, LORA_3B = Count(3_754_622_976, 3_754_622_976), Count(3_811_874_048, 57_251_072)
+SCORED = {"storm": {"evaluate": {"every": 100}}}
 LONGEST = RowTokens(1280, 500)
 
 
@@ -115,6 +116,16 @@ def test_predicting_needs_the_weights_and_little_more():
         ({"save_strategy": "no"}, {"bf16": True}, FULL_3B, Zero(3), 2 * FULL_3B.all),
         ({"max_steps": 100}, {"bf16": True}, FULL_3B, Zero(), (12 + 4) * FULL_3B.all),
         ({}, {"pure_bf16": True}, FULL_3B, Zero(), (3 * 6 + 2) * FULL_3B.all),
+        ({"save_total_limit": 1}, {"bf16": True}, FULL_3B, Zero(3), (2 * 14 + 2) * FULL_3B.all),
+        (
+            {"save_total_limit": 1},
+            {"bf16": True} | SCORED,
+            FULL_3B,
+            Zero(3),
+            (3 * 14 + 2) * FULL_3B.all,
+        ),  # and the best
+        ({"save_total_limit": None}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (15 * 14 + 2) * FULL_3B.all),
+        ({"save_strategy": "no"}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (3 * 14 + 2) * FULL_3B.all),
     ],
 )
 def test_bytes_of_checkpoints(changed, recipe, count, zero, bytes_):
