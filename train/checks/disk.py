@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from train.checkpoints import fault, last, other_ranks
+from train.checkpoints import OTHER_NAMES, fault, last, other_ranks, renamed_tensors
 from train.checks.finding import Finding, folder
 from train.checks.job import Checked, Job
 from train.checks.machine import expected_gpus
@@ -108,6 +108,9 @@ def check_disk(job: Job) -> Checked:
             reason = f"{out} holds a finished training: there is nothing to train; to train again: mv {out} {out}.old"
         elif job.recipe.get("deepspeed") and job.processes:
             level, reason = "error", other_ranks(step, job.processes)
+        if not reason and renamed_tensors(step):
+            fix = f"python -m train.checkpoints {out} before llamafactory-cli; train/run.py and the sweep do it"
+            reason = f"{step}: {OTHER_NAMES}; {fix}"
         if reason:
             findings.append(Finding(level, "disk", reason))
         text += "" if reason else f"; goes on from {step.name}"
