@@ -110,7 +110,7 @@ def check_disk(job: Job) -> Checked:
             level, reason = "error", other_ranks(step, job.processes)
         if not reason and renamed_tensors(step):
             fix = f"python -m train.checkpoints {out} before llamafactory-cli; train/run.py and the sweep do it"
-            reason = f"{step}: {OTHER_NAMES}; {fix}"
+            level, reason = "warning", f"{step}: {OTHER_NAMES}; {fix}"
         if reason:
             findings.append(Finding(level, "disk", reason))
         text += "" if reason else f"; goes on from {step.name}"

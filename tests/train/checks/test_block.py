@@ -25,11 +25,17 @@ def block(*settings: str) -> list[Finding]:
         (["storm.objective=soft", "storm.target=votes"], "storm.target=laplace"),
         (["storm.objective=soft", "storm.target=laplace", "storm.scale=nowhere.yaml"], "nowhere.yaml"),
         (["storm.evaluate.every=2"], "python -m demo.photographs"),
+        (["storm.evaluate.every=2", "deepspeed.zero_optimization.stage=3"], "ZeRO-3"),
         (["storm.objective=soft", "storm.target=laplace", "storm.width=fit"], "python -m demo.photographs"),
     ],
 )
 def test_a_block_that_cannot_be_run(work, settings, words):
     assert words in the_one(block(*settings))
+
+
+def test_val_rows_that_are_trained_on(work):
+    write_jsonl(work / "data/demo/demo_val.jsonl", [row(number) for number in range(3, 8)])
+    assert "3.png is trained on" in the_one(block("storm.evaluate.every=2"))
 
 
 def test_a_block_that_can_be_run(work):
