@@ -185,10 +185,13 @@ def test_the_best_checkpoint_has_a_card_of_its_own(capsys):
     write_json(folder / "trainer_state.json", state)
     write_json(Path("results/mine.json"), sweep_facts() | {"scores": [score()]})
     best = checkpoint_of(folder, 400)
-    assert "of the last step; checkpoint-400 had 0.125" in card_of(folder)
+    assert "of the last step; checkpoint-400 was the best" in card_of(folder)
     text = card_of(best)
     assert text.split("# `")[1].startswith("mine-checkpoint-400`") and "--model saves/mine/checkpoint-400" in text
-    assert "steps: 400; epochs: 2.5." in text and "of 760 steps. It was kept for its 0.125" in text
+    assert (
+        "steps: 400; epochs: 2.5." in text
+        and "of 760 steps. It was kept as the best of the evaluations while training (0.125)" in text
+    )
     assert "`0123456789abcdef`" in text and "`abc`" in text, "rows and commit are the run's"
     assert "model-index" not in front_matter(text), "the sweep's scores are of the last step"
     assert "not of the weights" in refused(capsys, best, "--scores", scores_file(file=predictions_of(folder)))

@@ -141,14 +141,14 @@ def _step(folder: Path, run: Path, keys: dict) -> str:
     state = _state(run)
     best, metric = Path(str(state.get("best_model_checkpoint") or "")).name, state.get("best_metric")
     chosen = isinstance(metric, (int, float)) and CHECKPOINT.fullmatch(best)
-    value = f"{metric:.4g}, the best of the evaluations while training" if chosen else ""
+    value = f"the best of the evaluations while training ({metric:.4g})" if chosen else ""
     if folder != run:
         text = f"The weights of {folder.name}, of {state.get('global_step') or 'an unknown number of'} steps."
-        kept = f" It was kept for its {value}: on the rows of these its scores are too good."
+        kept = f" It was kept as {value}: on the rows of these its scores are too good."
         return text + (kept if chosen and folder.name == best else "")
     if not chosen or keys.get("load_best_model_at_end") or best == f"checkpoint-{state.get('global_step')}":
         return ""
-    return f"The weights of the last step; {best} had {value}."
+    return f"The weights of the last step; {best} was {value}."
 
 
 def _board(path: Path) -> dict:
