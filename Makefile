@@ -29,7 +29,7 @@ own-demo: saves/demo_base/config.json
 	llamafactory-cli train recipes/custom.yaml dataset_dir=data/own_demo output_dir=saves/own_demo \
 	  model_name_or_path=saves/demo_base finetuning_type=full bf16=false image_max_pixels=12544 preprocessing_num_workers=1 \
 	  dataloader_num_workers=0 eval_strategy=steps eval_steps=200 save_steps=200 num_train_epochs=200 learning_rate=2.0e-3 \
-	  per_device_train_batch_size=5 gradient_accumulation_steps=1 $(ARGS)
+	  per_device_train_batch_size=5 gradient_accumulation_steps=1 max_grad_norm=1 $(ARGS)
 	python eval/predict.py $(OWN) --data data/own_demo/cot/appeal_test.jsonl --media examples/product_photos --out saves/own_demo_test
 	python eval/score.py saves/own_demo_test --scale data/own_demo/scale.yaml
 	python eval/predict.py $(OWN) --images examples/product_photos/images --sort value --out saves/own_demo.csv --sheet saves/own_demo.html

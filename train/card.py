@@ -20,7 +20,13 @@ from storm.text import command_line
 def arguments() -> Parser:
     parser = Parser(prog="train/card.py", description="Write a model card and a data card. Nothing is uploaded.")
     add = parser.add_argument
-    add("run", nargs="?", type=Path, metavar="RUN", help="folder of a trained run, such as saves/demo")
+    add(
+        "run",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="folder of a trained run (saves/demo), or its checkpoint-N",
+    )
     add("settings", nargs="*", metavar="key=value", help="what the training overrode in --recipe")
     add("--recipe", type=Path, metavar="FILE.yaml", help="recipe of a run that records none (one that no sweep began)")
     text = "scores of this model: eval/score.py --json FILE, or a sweep's (default: results/<run>.json)"
@@ -60,7 +66,7 @@ def _date(text: str) -> str:
 
 def write_model_card(args: argparse.Namespace) -> list[str]:
     """Write the card of a run. Returns the lines to print. Raises ValueError with the fix, OSError."""
-    from train.cards.host_card import CARD, KEPT, is_host_card
+    from train.cards.host_card import CARD, KEPT, is_host_card, is_template
     from train.cards.model_card import model_card
     from train.cards.scores import scores_of
     from train.cards.texts import read_text, untouched
@@ -68,18 +74,19 @@ def write_model_card(args: argparse.Namespace) -> list[str]:
 
     trained = read_trained(args.run, args.recipe, args.settings)
     path, old = args.run / CARD, read_text(args.run / CARD)
-    if old and not (args.force or untouched(old) or is_host_card(old)):
+    theirs = is_host_card(old) or is_template(old)
+    if old and not (args.force or untouched(old) or theirs):
         raise ValueError(f"{path}: not as this command or LLaMA-Factory wrote it; move it away, or take --force")
     base = args.base or ""
     license, source = (args.license, "as named for this card") if args.license else license_of(base or trained.base)
     text = model_card(trained, scores_of(trained, args.scores), license, source, base, args.data)
     with locked(args.run):
-        if is_host_card(old):
-            write_text(args.run / KEPT, old)  # it is the only record of some settings
+        if theirs:
+            write_text(args.run / KEPT, old)  # the host's is the only record of some settings
         write_text(path, text)
     lines = [str(path)]
     if not (trained.source and trained.whole):
-        recipe = Path("recipes") / f"{trained.name}.yaml"
+        recipe = Path("recipes") / f"{trained.run.resolve().name}.yaml"
         command = ["python", "train/card.py", args.run, "--recipe", recipe if recipe.exists() else "RECIPE.yaml"]
         lines.append(
             f"  the recipe is not recorded in the run; name it and what was overridden: {command_line(command)}"

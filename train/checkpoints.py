@@ -20,6 +20,7 @@ from storm.options import Parser, print_errors
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+OTHER_NAMES = "its tensors have names by which a training would begin anew (huggingface/transformers#43701)"
 OPTIMIZER = r".*_rank_(\d+)_mp_rank_00_optim_states\.pt"  # DeepSpeed's, a file for each GPU
 
 
@@ -112,31 +113,46 @@ def other_ranks(checkpoint: Path, processes: int) -> str | None:
     return f"{about}, and DeepSpeed goes on with the same number only; use {gpus}, or mv {folder} {folder}.old"
 
 
-def _rename_tensors(checkpoint: Path) -> None:
-    """Give the tensors of a model the names that they have in memory, if transformers 5 saves others (`in_memory`).
+def renamed_tensors(checkpoint: Path) -> dict:
+    """The header of a model's weights with the names that its tensors have in memory, {} if it has these already.
 
-    from_pretrained reads both. Going on without DeepSpeed reads the former only: it would print a warning about missing
-    keys and go on with the model that the training began with, or (5.3 and later) with its language model
-    (huggingface/transformers#43701).
+    transformers 5 saves others (`in_memory`). from_pretrained reads both. Going on without DeepSpeed reads those in
+    memory only: it would print a warning about missing keys and go on with the model that the training began with, or
+    (5.3 and later) with its language model (huggingface/transformers#43701).
     """
     weights = checkpoint / WEIGHTS[0]
     if (checkpoint / "latest").exists() or not weights.exists():
-        return
+        return {}
     kind = read_json(checkpoint / "config.json").get("model_type")
     family = next((row for row in FAMILIES.values() if row.model_type == kind), None)
-    with weights.open("rb") as old:
-        spans, renamed = json.loads(old.read(int.from_bytes(old.read(8), "little"))), {}
-        for name, span in spans.items():
-            for pattern, replacement in family.in_memory if family else ():
-                name = re.sub(pattern, replacement, name)
-            renamed[name] = span
-        if renamed != spans:
-            header = json.dumps(renamed).encode()
-            header += b" " * (-len(header) % 8)
-            with whole_files() as open_:
-                new = open_(weights)
-                new.write(len(header).to_bytes(8, "little") + header)
-                shutil.copyfileobj(old, new, 2**24)
+    with weights.open("rb") as file:
+        spans, renamed = json.loads(file.read(int.from_bytes(file.read(8), "little"))), {}
+    for name, span in spans.items():
+        for pattern, replacement in family.in_memory if family else ():
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = span
+    return renamed if renamed != spans else {}
+
+
+def rename_tensors(checkpoint: Path) -> None:
+    """Give the tensors of a model the names that they have in memory."""
+    if not (renamed := renamed_tensors(checkpoint)):
+        return
+    weights, header = checkpoint / WEIGHTS[0], json.dumps(renamed).encode()
+    header += b" " * (-len(header) % 8)
+    with weights.open("rb") as old, whole_files() as open_:
+        old.seek(int.from_bytes(old.read(8), "little") + 8)
+        new = open_(weights)
+        new.write(len(header).to_bytes(8, "little") + header)
+        shutil.copyfileobj(old, new, 2**24)
+
+
+def wrong_start(step: Path) -> str | None:
+    """Why a training must not go on from a checkpoint as it is, in one line with the fix; or None."""
+    reason = fault(step)
+    if not reason and renamed_tensors(step):
+        reason = OTHER_NAMES
+    return f"{step}: {reason}; python -m train.checkpoints {step.parent}" if reason else None
 
 
 def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
@@ -155,7 +171,7 @@ def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
     sound = [path for path in checkpoints if path not in broken]
     weights = [name for name in (*WEIGHTS, INDEX) if (output_dir / name).is_file()]
     if sound:
-        _rename_tensors(sound[-1])
+        rename_tensors(sound[-1])
     elif weights:
         raise ValueError(f"{output_dir} holds {weights[0]} but no sound checkpoint: mv {output_dir} {output_dir}.old")
     return list(broken.items())

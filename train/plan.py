@@ -10,7 +10,7 @@ from storm.options import did_you_mean
 from storm.prompts import strategy_of
 from storm.rows import dataset_and_part
 from train.checks.finding import names
-from train.recipe import Header, header, load, share
+from train.recipe import Header, clipping, header, load, share
 from train.stanzas import facts_of, maker, registry
 
 RECIPES, SAVES, RESULTS = Path("recipes"), Path("saves"), Path("results")
@@ -140,15 +140,18 @@ def lacking(files: Mapping[str, Path]) -> str:
 
 
 def batch(run: Run, processes: int) -> list[str]:
-    """Settings that keep the header's global batch on this many GPUs; none for a recipe that promises no batch.
+    """Settings that keep the header's global batch, and the limit of its gradient, on this many GPUs.
 
+    None for a recipe that promises no batch, or if the user sets the accumulation; the user's max_grad_norm stays.
     Raises ValueError if the GPUs cannot share it.
     """
     steps = "gradient_accumulation_steps"
     if not run.header.global_batch or any(setting.split("=")[0] == steps for setting in run.settings):
         return []
     size, accumulation = share(run.header.global_batch, processes, run.recipe["per_device_train_batch_size"])
-    return [f"per_device_train_batch_size={size}", f"{steps}={accumulation}"]
+    limited = any(setting.split("=")[0] == "max_grad_norm" for setting in run.settings)
+    clip = "" if limited else clipping(run.recipe, accumulation)
+    return [f"per_device_train_batch_size={size}", f"{steps}={accumulation}", *([clip] if clip else [])]
 
 
 def preflight_arguments(run: Run, processes: int, gpus: int) -> list[str]:

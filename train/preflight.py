@@ -27,7 +27,9 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
     """The checks in order, with the names that the report calls them by. Each may use what earlier ones filled."""
     from train.checks import (
         attention,
+        block,
         cache,
+        clipping,
         data,
         devices,
         disk,
@@ -50,6 +52,8 @@ def checks() -> list[tuple[str, Callable[[Job], Checked]]]:
         ("rows", held_out.check_held_out),
         ("images", images.check_images),
         ("keys", keys.check_keys),  # imports torch and LLaMA-Factory, 20 s the first time
+        ("block", block.check_block),
+        ("keys", clipping.check_clipping),
         ("versions", machine.check_versions),
         ("gpus", devices.check_devices),
         ("gpus", machine.check_gpus),

@@ -8,6 +8,10 @@ from typing import NamedTuple
 from storm.files import read_json
 from storm.options import describe, did_you_mean
 
+LIMIT = "integer string conversion"  # of Python's message about a whole number of more than 4,300 digits
+DIGITS = "a whole number of thousands of digits; write a smaller one"
+MAX_GRAD_NORM = 1.0  # transformers' default, which the paper's recipes leave as it is
+
 
 class Header(NamedTuple):
     """What the comment at a recipe's top says; None where it says nothing."""
@@ -40,6 +44,19 @@ def share(batch: int, processes: int, most: int) -> tuple[int, int]:
     return size, batch // processes // size
 
 
+def clipping(recipe: dict, accumulation: int) -> str:
+    """The setting that limits the gradient at another accumulation as the recipe does at its own; "" with DeepSpeed.
+
+    Without DeepSpeed, transformers 5.2.0 (Trainer.training_step) and accelerate 1.11.0 (Accelerator.backward) both
+    divide the loss of N accumulated batches by N: max_grad_norm is compared with a gradient that is N times too small.
+    """
+    if recipe.get("deepspeed"):
+        return ""
+    own = recipe.get("gradient_accumulation_steps", 1)
+    limit = recipe["max_grad_norm"] * own if "max_grad_norm" in recipe else MAX_GRAD_NORM
+    return f"max_grad_norm={limit / accumulation:.6g}"
+
+
 def load(path: Path, settings: Sequence[str] = ()) -> dict:
     """The recipe's keys, overridden by "key=value" settings, as LLaMA-Factory merges them (hparams/parser.py).
 
@@ -58,7 +75,8 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
             OmegaConf.from_cli([setting])
         # ValueError: a whole number of more digits than Python reads.
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise ValueError(f"setting {setting[:40]}: not a value: {str(error).splitlines()[0]}") from None
+            reason = DIGITS if LIMIT in str(error) else str(error).splitlines()[0]
+            raise ValueError(f"setting {setting[:40]}: not a value: {reason}") from None
     if path.exists() and not path.is_file():  # a pipe would wait for ever, and is empty when it is read again
         raise ValueError(f"{path}: a folder, pipe or device, not a file; save the recipe as a file")
     try:
@@ -84,7 +102,7 @@ def _reason(error: Exception) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark and problem:
         return f"line {mark.line + 1}: {problem}"
-    return describe(error).splitlines()[0]
+    return DIGITS if LIMIT in str(error) else describe(error).splitlines()[0]
 
 
 def header(path: Path) -> Header:

@@ -1,10 +1,11 @@
 """Train as llamafactory-cli train does: python train/run.py RECIPE.yaml [key=value ...]
 
-It reads the recipe with LLaMA-Factory's own parser and runs its training, and adds two things: prompts are counted by
-the sizes of their images, so that a run starts in seconds, and what a `storm:` block of the recipe says
-(training/block.py): an ordinal objective, scores of val rows while it trains. Several GPUs, torchrun, DeepSpeed and
-Slurm are used as llamafactory-cli uses them. Under Ray (USE_RAY=1) a block is refused, and LLaMA-Factory counts the
-prompts: its processes there are not ours. Exit code 0, 1 if the training failed, 2 if something was wrong before it.
+It reads the recipe with LLaMA-Factory's own parser and runs its training, and adds: prompts are counted by the sizes of
+their images, so that a run starts in seconds; an interrupted training goes on with its own weights; and what a `storm:`
+block of the recipe says (training/block.py): an ordinal objective, scores of val rows while it trains. Several GPUs,
+torchrun, DeepSpeed and Slurm are used as llamafactory-cli uses them. Under Ray (USE_RAY=1) a block is refused, and
+LLaMA-Factory counts the prompts: its processes there are not ours. Exit code 0, 2 if something was wrong before the
+training, and if that failed 1, or that of torchrun.
 """
 
 import argparse
@@ -16,8 +17,6 @@ from pathlib import Path
 
 from storm.options import Parser, print_errors
 from train.machines import switched_on
-from train.recipe import load
-from train.training import block
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -30,18 +29,36 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def run(path: Path, settings: Sequence[str]) -> None:
-    """Train in this process, one of those of torchrun, or the only one. Raises ValueError before the training."""
-    recipe = load(path, settings)
-    extra = block.read(recipe)
-    recipe.pop(block.KEY, None)
-    if extra:
-        from train.training.setting import check
+def train(path: Path, settings: Sequence[str]) -> int:
+    """Train in this process, one of those of torchrun or the only one, or start torchrun. Returns the exit code.
 
-        check(recipe, extra)
-    from train.training.host import train
+    Raises Refused before the training.
+    """
+    from train.recipe import load
+    from train.training import block, folder, host, setting
 
-    train(recipe, extra)
+    with block.refusing():
+        recipe = load(path, settings)
+        extra = block.read(recipe)
+        if extra:
+            setting.check(recipe, extra)
+    bare = {key: value for key, value in recipe.items() if key != block.KEY}
+
+    def here() -> None:
+        host.train(bare, extra)
+
+    if "LOCAL_RANK" in os.environ:  # torchrun, which the host started below or a user by hand
+        with block.refusing():
+            folder.check(recipe)  # another process may read what one changes
+        here()
+        return 0
+    with block.refusing():
+        if extra:
+            setting.data_of(recipe, extra)  # a fault must not show once for each GPU
+        if switched_on("USE_RAY"):
+            _check_ray()
+        folder.prepare(recipe, path.stem, settings)
+    return host.launch(__file__, here, [str(path), *settings])
 
 
 def _check_ray() -> None:
@@ -53,19 +70,12 @@ def _check_ray() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments().parse_args(argv)
-    try:
-        if "LOCAL_RANK" in os.environ:  # torchrun, which the host started below or a user by hand
-            run(args.recipe, args.settings)
-        else:
-            block.read(load(args.recipe, args.settings))  # a fault must not show once for each GPU
-            if switched_on("USE_RAY"):
-                _check_ray()
-            from train.training.host import launch
+    from train.training.block import Refused  # imports torch: seconds that --help need not take
 
-            launch(__file__, lambda: run(args.recipe, args.settings), [str(args.recipe), *args.settings])
-    except ValueError as error:
-        return print_errors([error])
-    return 0
+    try:
+        return train(args.recipe, args.settings)
+    except Refused as error:
+        return print_errors([error] if os.environ.get("LOCAL_RANK", "0") == "0" else []) or 2
 
 
 if __name__ == "__main__":

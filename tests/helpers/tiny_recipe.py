@@ -35,6 +35,7 @@ output_dir: saves/tiny
 save_total_limit: 2
 per_device_train_batch_size: 4
 gradient_accumulation_steps: 16
+max_grad_norm: 0.0625
 num_train_epochs: 30
 bf16: true
 """

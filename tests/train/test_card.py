@@ -142,6 +142,64 @@ def test_the_hub_reads_the_model_index():
     assert [(r.metric_type, r.metric_value, r.dataset_type) for r in results][0] == ("accuracy", 0.8125, "spaq")
 
 
+@pytest.mark.parametrize(("name", "split"), [("spaq_test", "test"), ("spaq_val_num", "validation"), ("mine", None)])
+def test_the_card_says_which_rows_were_scored(name, split):
+    folder = run_folder(commit="abc")
+    file = Path(predictions_of(folder)).with_name(f"{name}.jsonl")
+    text = card_of(folder, "--scores", scores_file(file=str(file)))
+    [result] = front_matter(text)["model-index"][0]["results"]
+    assert result["dataset"].get("split") == split
+    assert re.search(rf"^\| `spaq` +\| {split or 'unknown'} +\| `cot`", text, re.MULTILINE)
+
+
+def test_scores_of_rows_that_are_trained_on_are_refused(capsys):
+    folder = run_folder(commit="abc")
+    file = Path(predictions_of(folder)).with_name("storm_spaq_lite_num.jsonl")
+    error = refused(capsys, folder, "--scores", scores_file(file=str(file)))
+    assert error.startswith("error: scores.json: ") and error.strip().endswith("storm_spaq_test_num")
+
+
+def test_the_block_of_a_run_is_yaml():
+    storm = {"objective": "soft", "scale": "/home/alice/scale.yaml", "evaluate": {"every": 200, "rows": 500}}
+    text = card_of(run_folder(recipe=RECIPE | {"storm": storm}))
+    fence = text.split("```yaml\n")[1].split("\n```")[0]
+    assert yaml.safe_load(fence) == {"storm": storm | {"scale": "scale.yaml"}}
+    assert "`storm`" not in text, "it is no key of LLaMA-Factory's table"
+
+
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """One with other weights, and PEFT's empty card."""
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir()
+    write_json(checkpoint / "trainer_state.json", {"global_step": step, "epoch": 2.5})
+    write_json(checkpoint / "config.json", {"model_type": "qwen2_5_vl"})
+    (checkpoint / "model.safetensors").write_bytes(b"another")
+    title = "# Model Card for Model ID\n\n<!-- Provide a quick summary of what the model is/does. -->\n"
+    (checkpoint / "README.md").write_text(f"---\nlibrary_name: peft\n---\n\n{title}")
+    return checkpoint
+
+
+def test_the_best_checkpoint_has_a_card_of_its_own(capsys):
+    folder = run_folder(commit="abc")
+    state = {"global_step": 760, "best_metric": 0.125, "best_model_checkpoint": f"{folder}/checkpoint-400"}
+    write_json(folder / "trainer_state.json", state)
+    write_json(Path("results/mine.json"), sweep_facts() | {"scores": [score()]})
+    best = checkpoint_of(folder, 400)
+    assert "of the last step; checkpoint-400 was the best" in card_of(folder)
+    text = card_of(best)
+    assert text.split("# `")[1].startswith("mine-checkpoint-400`") and "--model saves/mine/checkpoint-400" in text
+    assert (
+        "steps: 400; epochs: 2.5." in text
+        and "of 760 steps. It was kept as the best of the evaluations while training (0.125)" in text
+    )
+    assert "`0123456789abcdef`" in text and "`abc`" in text, "rows and commit are the run's"
+    assert "model-index" not in front_matter(text), "the sweep's scores are of the last step"
+    assert "not of the weights" in refused(capsys, best, "--scores", scores_file(file=predictions_of(folder)))
+    assert "another training" in refused(capsys, best, "--scores", "results/mine.json")
+    scored = card_of(best, "--scores", scores_file(file=predictions_of(best)))
+    assert "checked by a hash" in scored and "It was kept" not in card_of(checkpoint_of(folder, 600))
+
+
 def test_the_printed_options_exist():
     for page, words in (("eval/predict.py", "--images --scale --strategy"), ("eval/serve.py", "--scale --strategy")):
         text = (ROOT / page).read_text() + (ROOT / "eval/inference/arguments.py").read_text()

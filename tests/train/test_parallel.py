@@ -51,6 +51,27 @@ def test_deepspeed_takes_the_same_steps(config, trained):
         assert ours == pytest.approx(plain, abs=1e-3)
 
 
+def test_without_deepspeed_accumulated_gradients_are_divided_twice_and_a_scaled_limit_mends_it(inputs):
+    """The eight rows of one answer, as a mean over rows is then one over tokens, however they are batched."""
+    rows, folder = (inputs / "demo_train.jsonl").read_text().splitlines(), inputs / "same"
+    folder.mkdir()
+    (folder / "demo_train.jsonl").write_text("\n".join(rows[::5]) + "\n")
+    shutil.copy(inputs / "dataset_info.json", folder)
+    steps = {}
+    for size, number, limit in ((8, 1, 4), (2, 4, 4), (2, 4, 1)):
+        out = folder / f"{number}_{limit}"
+        keys = f"per_device_train_batch_size={size}", f"gradient_accumulation_steps={number}", f"max_grad_norm={limit}"
+        more = "deepspeed=null", "warmup_ratio=0", "max_steps=5", f"dataset_dir={folder}"
+        code, printed = train(settings(inputs, out, *keys, *more))
+        assert code == 0, printed[-3000:]
+        steps[number, limit] = history(out)
+    whole, unscaled, scaled = steps.values()
+    assert whole[-1]["grad_norm"] > 4 > unscaled[0]["grad_norm"], "else the limit does not act"
+    assert unscaled[0]["grad_norm"] * 4 == pytest.approx(whole[0]["grad_norm"], rel=1e-3)
+    assert [step["loss"] for step in scaled] == pytest.approx([step["loss"] for step in whole], rel=1e-3)
+    assert unscaled[-1]["loss"] != pytest.approx(whole[-1]["loss"], rel=1e-2)
+
+
 def test_zero3_goes_on_after_kill_9(trained, inputs):
     out = inputs / "killed"
     code, printed = train(recipe(inputs, out, "zero3"), processes=2, killed_after=STEPS - 1)

@@ -57,7 +57,7 @@ def test_a_recipe_that_there_is_not(monkeypatch, capsys, path, words):
         ("", "it holds no keys; "),
         ("3", "Invalid loaded object type: int; "),
         ("1: 2", "the key 1 is not a word; "),
-        ("learning_rate: " + "9" * 5000, "4300 digits"),
+        ("learning_rate: " + "9" * 5000, "a whole number of thousands of digits; write a smaller one"),
         ("stage: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
     ],
 )
@@ -120,6 +120,7 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["stage=sftt"], "stage=sftt: write one of pt, sft, "),
         (["finetuning_type=fulll"], "finetuning_type=fulll: write one of "),
         (["stage=rm"], "stage=sft"),
+        (["warmup_steps=-5"], "warmup_steps=-5: write a number of steps"),
         (["learning_rate=.inf"], "learning_rate=inf: is not finite"),
         (["learning_rate=1e400"], "learning_rate=inf: is not finite"),
         (["max_grad_norm=-1"], "max_grad_norm=-1: write"),
@@ -139,7 +140,7 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["deepspeed=ds_configs/zero9.json"], "deepspeed=ds_configs/zero9.json: no such file"),
         (["dataset=demo_trian"], "demo_train?"),
         (["media_dir=elsewhere"], "19 more of 20"),
-        (["gradient_accumulation_steps=8"], "gradient_accumulation_steps=16"),
+        (["gradient_accumulation_steps=8"], "gradient_accumulation_steps=16 max_grad_norm=0.03125"),
         (["output_dir=tiny.yaml/x"], "output_dir=ANOTHER"),
     ],
 )

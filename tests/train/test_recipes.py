@@ -79,6 +79,14 @@ def test_the_global_batch_is_the_papers_128_or_for_few_ratings_smaller(path):
 
 
 @each(TRAIN)
+def test_the_gradient_is_limited_to_1_however_many_batches_are_accumulated(path):
+    """Without DeepSpeed the host divides it by their number twice (docs/versions.md)."""
+    recipe = RECIPES[path]
+    number = 1 if "deepspeed" in recipe else recipe.get("gradient_accumulation_steps", 1)
+    assert recipe.get("max_grad_norm", 1.0) == 1 / number
+
+
+@each(TRAIN)
 def test_no_full_training_keeps_its_weights_in_bf16(path):
     """Adam's updates are about as large as the learning rate: less than half a step of a bf16 weight above .0078."""
     assert not RECIPES[path].get("pure_bf16") and (path.stem in DEMO or RECIPES[path]["bf16"] is True)

@@ -21,6 +21,13 @@ def test_the_global_batch_is_kept_on_any_number_of_gpus(tree, gpus, size, steps)
     assert batch(plan("demo", [], []), gpus) == [], "promises no batch"
 
 
+def test_without_deepspeed_the_limit_of_the_gradient_follows_the_accumulation(tree):
+    steps = "gradient_accumulation_steps"
+    assert batch(plan("storm_lora_1gpu", [], []), 4)[1:] == [f"{steps}=32", "max_grad_norm=0.03125"]
+    assert batch(plan("storm_lite", ["deepspeed=null"], []), 32)[1:] == [f"{steps}=1", "max_grad_norm=1"]
+    assert batch(plan("storm_lora_1gpu", ["max_grad_norm=0.5"], []), 4)[1:] == [f"{steps}=32"]
+
+
 def test_gpus_that_cannot_share_the_batch(tree, capsys):
     assert sweep.main(["table4", "--only", "storm_lite", "--gpus", "6"]) == 1
     assert "--gpus 4" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from train.checks.finding import names
 
 CARD, KEPT = "README.md", "README.llamafactory.md"  # ours takes the place of the host's, which is kept under this name
 COMMENT = "<!-- This model card has been generated automatically according to the information the Trainer had access to"
+TEMPLATE = "# Model Card for Model ID\n\n<!-- Provide a quick summary of what the model is/does. -->"
 TAG = "llama-factory"
 # A line of "Training hyperparameters" -> the key of a recipe.
 KEYS = {
@@ -34,6 +35,11 @@ PACKAGES = {"transformers": "transformers", "pytorch": "torch", "peft": "peft", 
 def is_host_card(text: str) -> bool:
     """Whether a README.md is LLaMA-Factory's, with the comment that asks a person to remove it."""
     return COMMENT in text and TAG in (front_matter(text).get("tags") or ())
+
+
+def is_template(text: str) -> bool:
+    """Whether a README.md is what PEFT puts into each checkpoint, for a person to fill in."""
+    return TEMPLATE in text and front_matter(text).get("library_name") == "peft"
 
 
 def read_host_card(folder: Path) -> tuple[dict, dict]:

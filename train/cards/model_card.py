@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from storm.custom_scale import load
 from storm.datasets import SCALES
 from storm.prompts import STRATEGIES, question
@@ -10,7 +12,7 @@ from storm.rows import dataset_and_part
 from storm.scales import IQA, Scale
 from storm.text import command_line
 from train.cards import intended_use, scores
-from train.cards.scores import Scores
+from train.cards.scores import SPLITS, Scores
 from train.cards.sources import source_named
 from train.cards.texts import SECRET, UNKNOWN, block, bullets, code, page, placeless, rows
 from train.cards.trained import Trained
@@ -90,15 +92,23 @@ def _training(trained: Trained) -> str:
     facts = {"optimizer steps": steps, "epochs": epochs, "mean training loss": loss, "hours": hours}
     done = "; ".join(f"{name}: {value:.6g}" for name, value in facts.items() if isinstance(value, (int, float)))
     parts = [f"Training: {done}." if done else "Steps and epochs: unknown."]
+    parts += [trained.step] if trained.step else []
     if trained.strategies:
         parts.append(f"Prompt strategy: {', '.join(map(code, trained.strategies))}.")
     parts += ["### Rows", _rows(trained), "### Recipe"]
     if not trained.recipe:
         return "\n\n".join([*parts, "Unknown: nothing in the run says it."])
     keys = {key: value for key, value in trained.recipe.items() if value is not None and not SECRET.search(str(key))}
-    lines = [[code(key), code(_value(value))] for key, value in keys.items()]
-    lacking = [] if any(key in keys for key in SETTINGS) else ["Batch of one GPU and number of GPUs: not recorded."]
-    return "\n\n".join([*parts, f"From {trained.source}.", rows([["key", "value"], *lines]), *lacking])
+    lines = [[code(key), code(_value(value))] for key, value in keys.items() if key != "storm"]
+    parts += [f"From {trained.source}.", rows([["key", "value"], *lines])]
+    if "storm" in keys:
+        text = yaml.safe_dump({"storm": placeless(keys["storm"])}, sort_keys=False, width=1000)
+        parts += [f"With `train/run.py` of {REPOSITORY}, which adds to LLaMA-Factory:", block(text.rstrip(), "yaml")]
+    if not any(key in keys for key in SETTINGS):
+        parts.append("Batch of one GPU and number of GPUs: not recorded.")
+        if "max_grad_norm" in keys and not keys.get("deepspeed"):
+            parts.append("`max_grad_norm` is the recipe's; a sweep fits it to the accumulated batches.")
+    return "\n\n".join(parts)
 
 
 def _value(value: object) -> str:
@@ -125,10 +135,14 @@ def _measured(measured: Sequence[dict]) -> list[str]:
     lines = [] if measured else ["How good it is was not measured, or no scores were named when this card was written."]
     for score in measured:
         name, subjects, few = code(score["dataset"]), score.get("subjects"), score["n"] < 100
+        if score["split"] == SPLITS["val"]:
+            lines.append(f"{name}: the scores are of validation rows; what was chosen on these scores better there.")
+        elif not score["split"]:
+            lines.append(f"{name}: nothing says whether the scores are of test rows, or of rows that were trained on.")
         if (subjects or 100) < 10:
-            lines.append(f"{name}: the test images are of only {subjects} subjects, so the intervals are wide.")
+            lines.append(f"{name}: the images are of only {subjects} subjects, so the intervals are wide.")
         elif few:
-            lines.append(f"{name}: only {score['n']} test images, so the intervals are wide or missing.")
+            lines.append(f"{name}: only {score['n']} images, so the intervals are wide or missing.")
         if score.get("unparsed"):
             lines.append(f"{name}: {score['unparsed']:,} of {score['n']:,} answers could not be read.")
     return lines

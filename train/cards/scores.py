@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from storm import provenance
 from storm.files import read_json
+from storm.rows import dataset_and_part, sibling
 from storm.text import Cell, number
-from train.cards.texts import code, placeless, rows
+from train.cards.texts import UNKNOWN, code, placeless, rows
 from train.cards.trained import Trained
 from train.plan import RESULTS, SAVES
 from train.results import read_results
@@ -15,10 +16,11 @@ from train.results import read_results
 KINDS = {"dataset": str, "n": int, "intervals": dict, "strategy": str, "decode": str}  # that a score must have
 SHOWN = ("acc", "mae", "qwk", "srcc", "rps", "ece")  # the metrics of the card's table, as far as they apply
 HUB = {"acc": "accuracy"}  # a metric -> its id on the hub, where that has another
+SPLITS = {"test": "test", "val": "validation"}  # part of a dataset -> its name on the hub; others are trained on
 
 
 class Scores(NamedTuple):
-    scores: list[dict]  # as eval/score.py --json has them
+    scores: list[dict]  # as eval/score.py --json has them, and "split": of SPLITS, "" if nothing says it
     note: str = ""  # where they are from, and whether they are sure to be of this model
 
 
@@ -29,6 +31,8 @@ def scores_of(trained: Trained, file: Path | None) -> Scores:
         if isinstance(data, dict) and "recipe" in data:
             return _of_sweep(trained, read_results([file.stem], file.parent)[file.stem], file)
         return _of_command(trained, data, file)
+    if trained.folder != trained.run:
+        return Scores([])  # a sweep's are of the weights of the last step
     sweep = trained.folder.parent.resolve() == SAVES.resolve()
     folder = RESULTS if sweep else trained.folder.parent / "results"
     result = read_results([trained.folder.name], folder).get(trained.folder.name)
@@ -45,9 +49,8 @@ def _of_sweep(trained: Trained, result: dict, file: Path) -> Scores:
         raise ValueError(f"{about}: {changed}; run the sweep again, or name others: --scores FILE")
     if other := [key for key in ("seed", "settings") if result.get(key) != facts.get(key)]:
         raise ValueError(f"{about}: another {other[0]}; run the sweep again, or name others: --scores FILE")
-    return Scores(
-        result["scores"], f"From {code(file.name)} of the sweep, whose recipe and training rows are this run's."
-    )
+    rows = [score | {"split": SPLITS["test"]} for score in result["scores"]]  # it predicts nothing else
+    return Scores(rows, f"From {code(file.name)} of the sweep, whose recipe and training rows are this run's.")
 
 
 def _of_command(trained: Trained, data: object, file: Path) -> Scores:
@@ -55,6 +58,7 @@ def _of_command(trained: Trained, data: object, file: Path) -> Scores:
     sound = isinstance(scores, list) and scores and all(isinstance(score, dict) for score in scores)
     if not sound or not all(isinstance(score.get(key), kind) for score in scores for key, kind in KINDS.items()):
         raise ValueError(f"{file}: not a file of scores; write it: python eval/score.py PREDICTIONS --json {file}")
+    scores = [score | {"split": _split(score, file)} for score in scores]
     from eval.inference.settings import fingerprint
 
     mine, key = fingerprint(str(trained.folder)), "adapter" if trained.adapter else "model"
@@ -70,6 +74,16 @@ def _of_command(trained: Trained, data: object, file: Path) -> Scores:
     return Scores(unknown, f"From {code(file.name)}. **Not checked**: nothing says which model made these predictions.")
 
 
+def _split(score: dict, file: Path) -> str:
+    """The part of the dataset that was predicted, by the name of the file of predictions; "" if that says none."""
+    name = Path(str(score.get("file") or "")).stem
+    _, part = dataset_and_part(name)
+    if part and part not in SPLITS:
+        fix = f"predict and score {sibling(name, 'test')}"
+        raise ValueError(f"{file}: scores of {name}, rows that are trained on, say nothing of the model; {fix}")
+    return SPLITS.get(part, "")
+
+
 def _model(score: dict, key: str) -> str:
     """The fingerprint of what made a score's predictions, "" if nothing says it."""
     folder = Path(str(score.get("file") or ".")).parent
@@ -81,12 +95,12 @@ def table(scores: Sequence[dict]) -> str:
     from eval.scoring.metrics import METRICS
 
     shown = [METRICS[name] for name in SHOWN if any(score.get(name) is not None for score in scores)]
-    head = ["test set", "strategy", "decode", "images", "subjects", "unparsed", *(metric.label for metric in shown)]
-    lines: list[list[Cell]] = [[*head, "constant ACC", "constant MAE"]]
+    head = ["dataset", "rows", "strategy", "decode", "images", "subjects", "unparsed"]
+    lines: list[list[Cell]] = [[*head, *(metric.label for metric in shown), "constant ACC", "constant MAE"]]
     for score in scores:
         rated = score["n"] if score.get("n_test") in (None, score["n"]) else f"{score['n']:,} of {score['n_test']:,}"
-        facts = [code(score["dataset"]), code(score["strategy"]), code(score["decode"]), rated]
-        facts += [score.get("subjects"), score.get("unparsed")]
+        facts = [code(score["dataset"]), score["split"] or UNKNOWN, code(score["strategy"]), code(score["decode"])]
+        facts += [rated, score.get("subjects"), score.get("unparsed")]
         facts += [number(_float(score.get(metric.name)), _interval(score, metric.name)) for metric in shown]
         lines.append([*facts, *(_float(score.get(name)) for name in ("constant_acc", "constant_mae"))])
     return rows(lines)
@@ -118,7 +132,8 @@ def model_index(name: str, scores: Sequence[dict]) -> list[dict]:
             metrics.append({"type": HUB.get(metric.name, metric.name), "value": score[metric.name], "name": title})
         if metrics:
             title = f"{score['dataset']}, strategy {score['strategy']}, decode {score['decode']}, {score['n']} images"
-            dataset = {"type": score["dataset"], "name": title, "split": "test"}
+            dataset = {"type": score["dataset"], "name": title}
+            dataset |= {"split": score["split"]} if score["split"] else {}
             task = {"type": "image-text-to-text", "name": "Visual rating"}
             results.append({"task": task, "dataset": dataset, "metrics": metrics})
     return [{"name": name, "results": results}]

@@ -1,5 +1,6 @@
 """What the folder of a trained run says of its training; what nothing says stays unknown."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from train.plan import files_of
 from train.recipe import load
 from train.steps import DONE
 
+CHECKPOINT = re.compile(r"checkpoint-\d+")
 BOARD = "training_args.yaml"  # LLaMA Board keeps the keys of its trainings there
 
 
 @dataclass(frozen=True)
 class Trained:
     folder: Path
+    run: Path  # the output_dir of the training; of a checkpoint-N, the folder around it
     recipe: dict  # keys and values; {} if nothing says them
     source: str  # where the recipe is from, in words
     whole: bool  # whether that is all of the recipe
@@ -34,12 +37,15 @@ class Trained:
     adapter: bool  # LoRA: the folder holds no whole model
     model_type: str  # of config.json; "" if unknown
     numbers: dict  # of train_results.json and trainer_state.json
+    step: str  # which step's weights these are, in words; "" if it goes without saying
     commit: str | None
     versions: dict[str, str]
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        """That of the run; with -checkpoint-N behind it for one of its checkpoints."""
+        names = [self.run.resolve().name, self.folder.resolve().name]
+        return "-".join(dict.fromkeys(names))
 
     @property
     def family(self) -> str:
@@ -56,22 +62,26 @@ class Trained:
     def local_base(self) -> bool:
         """Whether the base model is a folder rather than a name on the hub: then it is no link."""
         path = Path(self.base)
-        beside = self.folder.resolve().parent / path.name
-        same_place = path.parent.name == self.folder.resolve().parent.name  # saves/demo_base of saves/demo
+        beside = self.run.resolve().parent / path.name
+        same_place = path.parent.name == self.run.resolve().parent.name  # saves/demo_base of saves/demo
         hub = re.fullmatch(r"[\w.-]+/[\w.-]+", self.base) and not self.base.startswith(".")
         return bool(self.base) and (not hub or path.is_dir() or beside.is_dir() or same_place)
 
 
 def read_trained(folder: Path, recipe: Path | None = None, settings: Sequence[str] = ()) -> Trained:
-    """Read a run. recipe, settings: the user's, for one that records none. Raises ValueError with the fix, OSError."""
+    """Read a run, or one of its checkpoints. recipe, settings: the user's, for a run that records none.
+
+    Raises ValueError with the fix, OSError.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; name the folder of a trained run, such as saves/demo")
-    if not (folder / DONE).is_file():
-        raise ValueError(f"{folder}: no {DONE}, so no training has finished in it; name the output_dir of a training")
-    stated, versions = read_host_card(folder)
+    run = folder.parent if CHECKPOINT.fullmatch(folder.name) else folder
+    if not (run / DONE).is_file():
+        raise ValueError(f"{run}: no {DONE}, so no training has finished in it; name the output_dir of a training")
+    stated, versions = read_host_card(run)
     facts, commit, whole = {}, None, True
-    if provenance.exists(folder):
-        facts = provenance.read(folder)
+    if provenance.exists(run):
+        facts = provenance.read(run)
         if recipe:
             raise ValueError(f"{folder} has a {provenance.FILE} with its recipe; leave --recipe out")
         keys = dict(facts.get("recipe") or {}) | ({"seed": facts["seed"]} if "seed" in facts else {})
@@ -80,8 +90,8 @@ def read_trained(folder: Path, recipe: Path | None = None, settings: Sequence[st
         keys, source = load(recipe, settings), "the recipe file named for this card, as the run records none"
         if other := contradiction(keys, stated):
             raise ValueError(f"{recipe}: not the recipe of {folder}: {other}")
-    elif (folder / BOARD).exists():
-        keys, source = _board(folder / BOARD), f"`{BOARD}` of the run"
+    elif (run / BOARD).exists():
+        keys, source = _board(run / BOARD), f"`{BOARD}` of the run"
     else:
         keys, source, whole = stated, "LLaMA-Factory's card of the run, which names only these", False
     data, hashed = _data(facts, keys)
@@ -91,12 +101,13 @@ def read_trained(folder: Path, recipe: Path | None = None, settings: Sequence[st
     model_type = next((config["model_type"] for config in configs if config.get("model_type")), "")
     if not config and not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: neither config.json nor adapter_config.json, so no model; name a trained run")
-    state, results = _json(folder / "trainer_state.json"), _json(folder / DONE)
-    numbers = {"steps": state.get("global_step"), "epochs": results.get("epoch"), "loss": results.get("train_loss")}
-    numbers |= {"seconds": results.get("train_runtime")}
+    state, results = _state(folder), _json(run / DONE) if run == folder else {}
+    numbers = {"steps": state.get("global_step"), "epochs": results.get("epoch", state.get("epoch"))}
+    numbers |= {"loss": results.get("train_loss"), "seconds": results.get("train_runtime")}
     return Trained(
-        folder, keys, source if keys else "", whole, data, hashed, str(base or ""), bool(config), str(model_type or ""),
-        numbers, commit, {str(name): str(value) for name, value in versions.items()},
+        folder, run, keys, source if keys else "", whole, data, hashed, str(base or ""), bool(config),
+        str(model_type or ""), numbers, _step(folder, run, keys), commit,
+        {str(name): str(value) for name, value in versions.items()},
     )  # fmt: skip
 
 
@@ -111,6 +122,33 @@ def _data(facts: dict, keys: dict) -> tuple[dict[str, str], str]:
         return hashes, "of the files as they were for this card: the training recorded none"
     except (ValueError, OSError):
         return dict.fromkeys(stanzas, ""), ""
+
+
+def _state(folder: Path) -> dict:
+    """trainer_state.json, which may hold NaN, {} if it is not there. Raises ValueError naming it if it is damaged."""
+    path = folder / "trainer_state.json"
+    try:
+        state = json.loads(read_text(path) or "{}")
+    except ValueError:
+        state = None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: not an object; is it damaged?")
+    return state
+
+
+def _step(folder: Path, run: Path, keys: dict) -> str:
+    """Which step's weights a folder holds, and whether they were the best of the training's own evaluations."""
+    state = _state(run)
+    best, metric = Path(str(state.get("best_model_checkpoint") or "")).name, state.get("best_metric")
+    chosen = isinstance(metric, (int, float)) and CHECKPOINT.fullmatch(best)
+    value = f"the best of the evaluations while training ({metric:.4g})" if chosen else ""
+    if folder != run:
+        text = f"The weights of {folder.name}, of {state.get('global_step') or 'an unknown number of'} steps."
+        kept = f" It was kept as {value}: on the rows of these its scores are too good."
+        return text + (kept if chosen and folder.name == best else "")
+    if not chosen or keys.get("load_best_model_at_end") or best == f"checkpoint-{state.get('global_step')}":
+        return ""
+    return f"The weights of the last step; {best} was {value}."
 
 
 def _board(path: Path) -> dict:

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from train.checkpoints import fault, last, other_ranks
+from train.checkpoints import OTHER_NAMES, fault, last, other_ranks, renamed_tensors
 from train.checks.finding import Finding, folder
 from train.checks.job import Checked, Job
 from train.checks.machine import expected_gpus
@@ -56,9 +56,22 @@ def check_written(job: Job) -> Checked:
     written = {"no": 0, "epoch": math.ceil(args.num_train_epochs)}.get(
         str(getattr(args.save_strategy, "value", args.save_strategy)), math.ceil(job.steps / every)
     )
-    limit = written if args.save_total_limit is None else args.save_total_limit + 1
+    limit = args.save_total_limit
+    if evaluations := _evaluations(job):
+        written += evaluations  # at most: each may be the best
+        limit = limit and max(limit, 2)  # the best and the last
+    limit = written if limit is None else limit + 1
     number = min(written, limit) if job.steps else limit
     return replace(job, bytes_written=weights + number * checkpoint), []
+
+
+def _evaluations(job: Job) -> int:
+    """How often the block of a recipe scores the model, and may save it."""
+    block = job.recipe.get("storm")
+    if not isinstance(block, dict) or not isinstance(asked := block.get("evaluate"), dict):
+        return 0
+    every = asked.get("every", 200)  # as in training/block.py, whose import takes seconds
+    return math.ceil(job.steps / every) if isinstance(every, int) and every > 0 else 0
 
 
 def written_to(job: Job) -> Path:
@@ -95,6 +108,9 @@ def check_disk(job: Job) -> Checked:
             reason = f"{out} holds a finished training: there is nothing to train; to train again: mv {out} {out}.old"
         elif job.recipe.get("deepspeed") and job.processes:
             level, reason = "error", other_ranks(step, job.processes)
+        if not reason and renamed_tensors(step):
+            fix = f"python -m train.checkpoints {out} before llamafactory-cli; train/run.py and the sweep do it"
+            level, reason = "warning", f"{step}: {OTHER_NAMES}; {fix}"
         if reason:
             findings.append(Finding(level, "disk", reason))
         text += "" if reason else f"; goes on from {step.name}"

@@ -34,7 +34,7 @@ def check_keys(job: Job) -> Checked:
     export = "export_dir" in job.recipe
     recipe, odd = sound(job.recipe)
     good, findings = _known_keys(recipe, export)
-    findings += odd + faults + traps(recipe, good, zero) + _block(recipe)
+    findings += odd + faults + traps(recipe, good, zero)
     good, faults = in_range(good)
     findings += faults
     parsed = None
@@ -49,18 +49,6 @@ def check_keys(job: Job) -> Checked:
     return replace(job, parsed=parsed, zero=zero), findings
 
 
-def _block(recipe: dict) -> list[Finding]:
-    """What is wrong with the recipe's `storm:` block."""
-    from train.training import block, setting  # imports torch
-
-    try:
-        if given := block.read(recipe):
-            setting.check(recipe, given)
-    except ValueError as error:
-        return [Finding("error", "keys", str(error))]
-    return []
-
-
 def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
     """The keys that LLaMA-Factory has and whose values are of their kind, and what is wrong with the others."""
     with quiet():
@@ -71,7 +59,7 @@ def _known_keys(recipe: dict, export: bool) -> tuple[dict, list[Finding]]:
     keys = [field.name for cls in classes for field in fields(cls) if field.init]
     good, findings = {}, []
     for key, value in recipe.items():
-        if key == "storm":  # train/run.py's, see _block()
+        if key == "storm":  # train/run.py's: block.py
             continue
         if key not in keys:
             match = get_close_matches(key, keys, 1)

@@ -13,7 +13,7 @@ from train.checks import devices
 from train.checks.finding import Finding
 from train.checks.job import Checked, Job
 from train.machines import switched_on, visible_gpus
-from train.recipe import share
+from train.recipe import clipping, share
 
 # Beside these, transformers 5.3.0-5.5.3 misplace still images (M; its issue 45325), 5.6.0 is broken for FlashAttention.
 # Package, versions, what is wrong with them, what to install. M: measured here or for this project, R: read.
@@ -150,7 +150,8 @@ def _other_batch(job: Job) -> str:
     except ValueError as error:
         return str(error)
     less = f"per_device_train_batch_size={fits} " if fits != size else ""
-    return f"but the header promises a batch of {promised}; {less}gradient_accumulation_steps={steps}"
+    limit = f" {limit}" if (limit := clipping(job.recipe, steps)) else ""
+    return f"but the header promises a batch of {promised}; {less}gradient_accumulation_steps={steps}{limit}"
 
 
 def expected_gpus(job: Job) -> int:

@@ -125,7 +125,8 @@ def compare(need: Need, gpu_memory: float, recipe: dict) -> Finding:
     if recipe.get("do_predict"):
         fixes.append("a smaller per_device_eval_batch_size")
     elif need.logits + need.activations > 0.3 * gpu_memory * GIB and recipe.get("per_device_train_batch_size", 8) > 1:
-        fixes.append("half the per_device_train_batch_size with twice the gradient_accumulation_steps")
+        limit = "" if recipe.get("deepspeed") else " and half the max_grad_norm"
+        fixes.append(f"half the per_device_train_batch_size with twice the gradient_accumulation_steps{limit}")
     if recipe.get("do_train") and recipe.get("finetuning_type", "lora") == "full":
         fixes.append("more GPUs" if recipe.get("deepspeed") else "deepspeed=ds_configs/zero3.json on several GPUs")
         fixes.append("LoRA, as in recipes/storm_lora_1gpu.yaml and storm_qwen3vl_4b_lora_1gpu.yaml")

@@ -33,6 +33,7 @@ LIMITS = {
     "max_samples": _between(1, LARGEST, "1 or more, or leave it out for all rows"),
     "learning_rate": _above_0(1, "more than 0, else nothing is learned, and 1 at most; ours are 1e-5 to 2e-3"),
     "warmup_ratio": _between(0, 1, "a share of the steps, from 0 to 1"),
+    "warmup_steps": _between(0, LARGEST, "a number of steps, or below 1 a share of them; 0 for no warm-up"),
     # Below 0 neither transformers nor DeepSpeed clips, as if it were 0.
     "max_grad_norm": _between(0, LARGEST, "the largest norm of the gradient, or 0 for no limit"),
     "weight_decay": _between(0, 1, "a number from 0 to 1"),

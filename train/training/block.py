@@ -3,24 +3,41 @@
 storm:
   objective: soft          # of OBJECTIVES (objectives.py); none: the host's cross-entropy
   weight: 1.0              # of the objective in the loss
-  sft: 0.0                 # of the host's cross-entropy beside it
+  sft: 0.0                 # of plain training beside it
   target: laplace          # of TARGETS (objectives.py): what the objective wants the model to give each level
   width: 0.5               # of laplace and normal, in levels; fit: to the votes of the val rows
   scale: data/my/scale.yaml   # of rows of your own
   evaluate: {every: 200, rows: 500}   # exact scores on the val parts, each so many steps
+
+A key that would change nothing is refused; null is as if the key were not there.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from storm.options import did_you_mean
+from storm.options import describe, did_you_mean
 from train.machines import switched_on
 from train.training.objectives import OBJECTIVES, SPREAD, TARGETS
 
 KEY = "storm"
 FIT = "fit"  # a width that is taken from votes: width.py
+EXACT = "exact"  # the only way to decode while training
+
+
+class Refused(ValueError):
+    """What was wrong before the training, in one line with the fix."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Makes Refused of what is raised in it; a ValueError of the training itself keeps its traceback."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise Refused(describe(error)) from error
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class Evaluate:
 
     every: int = 200  # steps
     rows: int = 500  # of all val parts together, shared evenly
+    decode: str = EXACT
 
 
 @dataclass(frozen=True)
@@ -63,13 +81,30 @@ def read(recipe: Mapping[str, Any]) -> Block | None:
             continue
         if not math.isfinite(value) or value < 0:
             raise ValueError(f"storm.{name}={value}: write a number of 0 or more")
-    if block.width == FIT and block.target not in SPREAD:
-        raise ValueError(f"storm.width=fit: target={block.target} has no width; storm.target={SPREAD[0]}")
+    _refuse_idle(block, {key for key, value in given.items() if value is not None})
     if block.objective and not block.weight:
         raise ValueError("storm.weight=0: the objective would not count; leave it out, or write a number above 0")
-    if block.objective or block.evaluate:
-        _refuse_ray(recipe)
+    if block.objective and not block.sft and not OBJECTIVES[block.objective].whole:
+        text = "says nothing about other texts than the answers, so it needs plain training beside it"
+        raise ValueError(f"storm.sft=0: {block.objective} {text}; storm.sft=1.0")
+    if block.evaluate and block.evaluate.decode != EXACT:
+        raise ValueError(f"storm.evaluate.decode={block.evaluate.decode}: while training, only {EXACT}")
+    _refuse_ray(recipe)
     return block
+
+
+def _refuse_idle(block: Block, given: set[str]) -> None:
+    """Raises ValueError for a key that would change nothing."""
+    if not block.objective and not block.evaluate:
+        key = f".{sorted(given)[0]}" if given else ""
+        fix = "add storm.objective=soft or storm.evaluate.every=200, or leave the block out (storm=null)"
+        raise ValueError(f"storm{key}: changes nothing without an objective or evaluate; {fix}")
+    for key in ("weight", "sft", "target", "width"):
+        if key in given and not block.objective:
+            raise ValueError(f"storm.{key}: changes nothing without an objective; storm.{key}=null")
+    if "width" in given and block.target not in SPREAD:
+        fix = f"storm.width=null, or storm.target={SPREAD[0]}"
+        raise ValueError(f"storm.width={block.width}: target={block.target} has no width; {fix}")
 
 
 def _refuse_ray(recipe: Mapping[str, Any]) -> None:
@@ -91,8 +126,10 @@ def _of(kind: type, name: str, given: Any) -> Any:
         if key not in known:
             raise ValueError(f"{name}.{key}: no such key; {did_you_mean(str(key), known)}")
         default = known[key].default
+        if value is None:
+            continue
         if key == "evaluate":
-            value = None if value is None else _of(Evaluate, f"{name}.{key}", value)
+            value = _of(Evaluate, f"{name}.{key}", value)
         elif isinstance(default, str):
             value = _text(f"{name}.{key}", value)
         elif isinstance(default, int):

@@ -2,74 +2,80 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from train.training.block import Block
+from train.machines import installed
+from train.training.block import Block, refusing
+
+PLACE = "FILE"  # stands for our file and its arguments in the host's command, which it splits at spaces
 
 
-def launch(file: str, run: Callable[[], None], words: Sequence[str]) -> None:
-    """What llamafactory-cli train does: on several GPUs, torchrun with `file`; else run().
+def launch(file: str, run: Callable[[], None], words: Sequence[str]) -> int:
+    """What llamafactory-cli train does: on several GPUs, torchrun with `file`; else run(). Returns the exit code.
 
-    The host's launcher names its own file to torchrun; told that it is ours, it starts ours. Raises ValueError if the
-    training fails under torchrun, whose processes have printed why.
+    The host's launcher names its own file to torchrun; its command is started with ours, and with the torchrun of this
+    Python, whatever PATH says. If it fails, its processes have printed why.
     """
     from llamafactory import launcher
     from llamafactory.train import tuner
 
-    here, argv = [], ["llamafactory-cli", "train", *words]
+    here = []
+
+    def started(command: Sequence[str], env: Mapping[str, str], **more: Any) -> subprocess.CompletedProcess:
+        return subprocess.run(installed([*command[: command.index(PLACE)], file, *words]), env=env)
+
     with (
-        mock.patch.object(launcher, "__file__", file),
+        mock.patch.object(launcher, "__file__", PLACE),
+        mock.patch.object(launcher, "subprocess", SimpleNamespace(run=started)),
         mock.patch.object(tuner, "run_exp", lambda: here.append(True)),
-        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(sys, "argv", ["llamafactory-cli", "train"]),
     ):
         try:
             launcher.launch()
-        except subprocess.CalledProcessError as error:
-            raise ValueError(f"the training ended with exit code {error.returncode}; see above") from None
-        except SystemExit as end:  # of torchrun that ended well
-            if end.code:
-                raise
+        except SystemExit as end:  # of torchrun
+            code = int(end.code or 0)
     if here:
         run()
+        return 0
+    if code:  # not "error: ", for which train/launch.py looks: the cause stands above
+        print(f"the training ended with exit code {code}; see above", file=sys.stderr)
+    return code if code >= 0 else 128 - code  # a signal, as a shell counts
 
 
 def train(recipe: dict[str, Any], block: Block | None, callbacks: Sequence = ()) -> None:
-    """Train a recipe without its block. Raises ValueError for rows that the block needs and that are not there.
+    """Train a recipe without its block. Raises Refused for what the block needs and is not there.
 
     callbacks: more of transformers' Trainer.
     """
+    from llamafactory.extras.misc import use_ray
     from llamafactory.train import tuner
 
     from train.training.lengths import quick_lengths
 
-    with quick_lengths(str(recipe.get("model_name_or_path"))):
+    if use_ray():
+        print("under Ray, tokens are counted by LLaMA-Factory: its workers do not get our way", file=sys.stderr)
+    with nullcontext() if use_ray() else quick_lengths(str(recipe.get("model_name_or_path"))):
         if block is None:
             tuner.run_exp(recipe, [*callbacks])
             return
-        if recipe.get("deepspeed") and block.evaluate:
-            _refuse_zero_3(recipe)
         with mock.patch.object(tuner, "run_sft", _with_block(tuner.run_sft, recipe, block)):
             tuner.run_exp(recipe, [*callbacks])
-
-
-def _refuse_zero_3(recipe: dict[str, Any]) -> None:
-    from train.recipe import read_zero
-
-    if read_zero(recipe).stage == 3:
-        text = "ZeRO-3 gathers weights in all processes at once, and these score rows of their own"
-        raise ValueError(f"storm.evaluate: {text}; use another DeepSpeed stage, or leave it out")
 
 
 def _with_block(run_sft: Callable, recipe: dict[str, Any], block: Block) -> Callable:
     def run(model_args: Any, data_args: Any, *more: Any) -> None:
         from llamafactory.train.sft import workflow
 
-        from train.training.setting import setting_of
+        from train.training.setting import check, setting_of
         from train.training.trainer import OrdinalTrainer
 
-        setting = setting_of(recipe, block, model_args, data_args)
+        with refusing():
+            check(recipe, block)
+            setting = setting_of(recipe, block, model_args, data_args)
         trainer = type("OrdinalTrainer", (OrdinalTrainer,), {"setting": setting})
         with mock.patch.object(workflow, "CustomSeq2SeqTrainer", trainer):
             run_sft(model_args, data_args, *more)

@@ -1,12 +1,13 @@
 """Tokens of training rows by the sizes of their images, which stand in the images' first bytes.
 
-LLaMA-Factory decodes, resizes and patches every image before the first step, only to count its tokens: 36 ms for a
-photograph of 0.8 megapixels, 183 ms for one of 12. A row differs from another of the same question and answer only in
+LLaMA-Factory decodes, resizes and patches every image before the first step, only to count its tokens
+(docs/training.md: how long it takes). A row differs from another of the same question and answer only in
 that count, so the host encodes the first ones, and the others are made from them. Rows that may be cut at cutoff_len,
 have several images, or are of a family that we do not know are left to the host.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ from PIL import Image, UnidentifiedImageError
 
 from storm import models
 
-CHECKED = 2  # rows of a question and answer that the host encodes, too, before others are made
+# Of a question and answer, how many rows of a new size of image the host encodes, too, before it is asked no more: of
+# rows that we made from another number of tokens, and of rows whose number of tokens an earlier one has.
+CHECKED = 2
 KEPT = 20_000  # rows at most; 14 datasets have some hundred questions and answers, each with some dozens of lengths
 
 
@@ -32,33 +35,40 @@ class Quick:
     def __init__(self, config: Any):
         self.config, self.token = config, config.image_token_id
         self.rows: dict[tuple, dict[tuple[int, ...], Row]] = {}  # text -> lines of image tokens -> row
-        self.checked: dict[tuple, int] = {}  # of a text, how many rows were equal to the host's; -1: one was not
+        self.sizes: dict[tuple, set[tuple[int, int]]] = {}  # text -> sizes of images that the host encoded
+        self.checked: Counter = Counter()  # (text, whether we made it) -> rows that were equal to the host's
+        self.wrong: set[tuple] = set()  # texts of which a row was not
 
     def encode(self, host: Callable[[], tuple[list[int], list[int]]], processor: Any, text: tuple, image: Any) -> tuple:
         """(input_ids, labels) of a row with one image. host: encodes it as LLaMA-Factory does."""
-        lines = self._lines(processor, image)
-        if lines is None or self.checked.get(text, 0) < 0:
+        size, lines = self._lines(processor, image)
+        if lines is None or text in self.wrong:
             return host()
-        rows, done = self.rows.setdefault(text, {}), self.checked.setdefault(text, 0)
-        made = rows.get(lines) or self._made(next(iter(rows.values()), None), lines, processor.cutoff_len)
-        if made is None or done < CHECKED:
+        rows, sizes = self.rows.setdefault(text, {}), self.sizes.setdefault(text, set())
+        kept = rows.get(lines)
+        made = kept or self._made(next(iter(rows.values()), None), lines, processor.cutoff_len)
+        proof = text, kept is None
+        if made is None or ((kept is None or size not in sizes) and self.checked[proof] < CHECKED):
             whole = Row(*map(tuple, host()))
-            if made is not None:
-                self.checked[text] = done + 1 if made == whole else -1
+            sizes.add(size)
+            if made == whole:
+                self.checked[proof] += 1
+            elif made is not None:
+                self.wrong.add(text)
             made = whole
         if len(made.ids) < processor.cutoff_len and sum(map(len, self.rows.values())) < KEPT:
             rows[lines] = made
         return [*made.ids], [*made.labels]
 
-    def _lines(self, processor: Any, image: Any) -> tuple[int, ...] | None:
-        """The lines of an image's tokens; None if its file does not tell, or the family cannot take it."""
+    def _lines(self, processor: Any, image: Any) -> tuple[tuple[int, int], tuple[int, ...] | None]:
+        """(size, lines of tokens) of an image; None if its file does not tell, or the family cannot take it."""
         try:
             with Image.open(image) as opened:  # reads the header only
                 size = opened.size
             pixel_limits = processor.image_max_pixels, processor.image_min_pixels
-            return models.lines_of(self.config, size, pixel_limits, processor.settings)
+            return size, models.lines_of(self.config, size, pixel_limits, processor.settings)
         except (OSError, ValueError, AttributeError, UnidentifiedImageError, Image.DecompressionBombError):
-            return None
+            return (0, 0), None
 
     def _made(self, row: Row | None, lines: tuple[int, ...], cutoff: int) -> Row | None:
         """The row with another number of image tokens; None if these do not stand in one line, or it may be cut."""

@@ -37,12 +37,14 @@ class Objective:
     function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     legend: str
     source: str
+    whole: bool = False  # whether it moves the mass of other texts to the answers, so that it needs no other loss
 
 
 _ROWS = (
     Objective(
         "soft", _cross_entropy, "cross-entropy of the answers with a target that is spread over the levels",
         "DeQA-Score (You et al. 2025), soft labels; here over whole answers and not over one token",
+        whole=True,
     ),
     Objective(
         "expected", _expected, "squared error of the expected level, as a share of the scale",

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from eval.inference.model import Loaded, uncut
 from eval.inference.reading import attends
 from storm.models import family_of, lines_of
-from train.training.block import Block
+from train.training.block import Block, refusing
 from train.training.objectives import OBJECTIVES, TARGETS
 from train.training.scores import Scores
 from train.training.setting import Setting
@@ -53,7 +53,8 @@ class OrdinalTrainer(CustomSeq2SeqTrainer):
         block, collator = self.setting.block, more["data_collator"]
         loaded = loaded_of(base_of(more["model"]), self.setting, collator)
         if block.objective:
-            _check(loaded.model, block)
+            with refusing():
+                _check(loaded.model, block)
             more["data_collator"] = TreeCollator(collator, Questions(loaded, self.setting.scales))
         super().__init__(**more)
         if block.evaluate:
@@ -62,7 +63,7 @@ class OrdinalTrainer(CustomSeq2SeqTrainer):
     def compute_loss(
         self, model: torch.nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False, **more: Any
     ) -> Any:
-        """The weighted sum of the objective, a mean over rows, and the host's cross-entropy, a mean over tokens."""
+        """The weighted sum of the objective, a mean over rows, and of plain training, a mean over tokens."""
         rows = inputs.pop(TARGET, None)
         if rows is None:
             return super().compute_loss(model, inputs, return_outputs, **more)
@@ -72,12 +73,18 @@ class OrdinalTrainer(CustomSeq2SeqTrainer):
 
 
 def mixed(logits: torch.Tensor, rows: list[Row], setting: Setting) -> torch.Tensor:
-    """The loss of a batch. logits: (rows, N, V) of the last prompt token and of the nodes of the tries."""
+    """The loss of a batch. logits: (rows, N, V) of the last prompt token and of the nodes of the tries.
+
+    Plain training beside it is over the tokens of the answer and its end token. The host's is also over what its
+    template writes behind that (a line break for Qwen's).
+    """
     block, function = setting.block, OBJECTIVES[setting.block.objective].function
     objective, plain, tokens = [], [], 0
     for number, row in enumerate(rows):
         logp = log_probabilities(logits, number, row.asked.trie)
         votes = setting.votes.get((row.image, row.asked.scale.name), ())
+        if block.target == "votes" and not votes:
+            raise ValueError(f"{row.image}: has no votes in the rows of the recipe; storm.target=laplace needs none")
         target = TARGETS[block.target](row.column, len(logp), block.width, votes).to(logp.device)
         objective.append(function(logp, target))
         plain.append(-logp[row.column])

@@ -136,11 +136,11 @@ def test_rows_taken_out_of_train_for_validation_are_no_fault(work):
 
 @pytest.mark.parametrize(("first", "shared"), [(20, 0), (15, 5)])
 def test_validation_rows_that_are_trained_on_are_an_error(work, first, shared):
-    write_jsonl(work / "data/demo/demo_val.jsonl", (row(n, images=[f"{n}.png"]) for n in range(first, first + 20)))
+    write_jsonl(work / "data/demo/demo_val.jsonl", (row(n, images=[f"./{n}.png"]) for n in range(first, first + 20)))
     _, findings = check_held_out(check_rows(check_datasets(tiny_job("eval_dataset=demo_val"))[0])[0])
     assert len(findings) == (shared > 0)
     for finding in findings:
-        assert finding.level == "error" and "5 of its 20" in finding.text and "'15.png'" in finding.text
+        assert finding.level == "error" and "5 of its 20" in finding.text and "'./15.png'" in finding.text
         assert "data/demo/demo_train.jsonl, line 16" in finding.text
 
 

@@ -48,11 +48,15 @@ def test_why_there_is_no_gpu(work, monkeypatch):
 
 def test_another_batch_than_the_header_promises(work, monkeypatch):
     assert gpus(2) == [Finding("ok", "gpus", "2 GPUs x 4 x 16 = 128, as the header says")]
-    assert the_one(gpus(64)).endswith("per_device_train_batch_size=2 gradient_accumulation_steps=1")
+    settings = "per_device_train_batch_size=2 gradient_accumulation_steps=1"
+    assert the_one(gpus(64)).endswith(f"{settings} max_grad_norm=1")
+    assert the_one(gpus(64, deepspeed="zero3.json")).endswith(settings), "which divides gradients once"
     assert "use 4 GPUs" in the_one(gpus(6))
     monkeypatch.setenv("NNODES", "2")
     text = the_one(gpus(8))
-    assert "16 GPUs on 2 machines x 4 x 16 = 1024" in text and text.endswith("gradient_accumulation_steps=2")
+    assert "16 GPUs on 2 machines x 4 x 16 = 1024" in text and text.endswith(
+        "gradient_accumulation_steps=2 max_grad_norm=0.5"
+    )
 
 
 def test_torchrun_is_needed(work, monkeypatch):

@@ -3,8 +3,11 @@
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from storm.files import write_json
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import the_one
 from train.checks import disk, memory
@@ -43,6 +46,7 @@ PARSED = SimpleNamespace(
     generating=SimpleNamespace(max_new_tokens=96),
 )
 FULL_3B, LORA_3B = Count(3_754_622_976, 3_754_622_976), Count(3_811_874_048, 57_251_072)
+SCORED = {"storm": {"evaluate": {"every": 100}}}
 LONGEST = RowTokens(1280, 500)
 
 
@@ -115,6 +119,10 @@ def test_predicting_needs_the_weights_and_little_more():
         ({"save_strategy": "no"}, {"bf16": True}, FULL_3B, Zero(3), 2 * FULL_3B.all),
         ({"max_steps": 100}, {"bf16": True}, FULL_3B, Zero(), (12 + 4) * FULL_3B.all),
         ({}, {"pure_bf16": True}, FULL_3B, Zero(), (3 * 6 + 2) * FULL_3B.all),
+        ({"save_total_limit": 1}, {"bf16": True}, FULL_3B, Zero(3), (2 * 14 + 2) * FULL_3B.all),
+        ({"save_total_limit": 1}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (3 * 14 + 2) * FULL_3B.all),
+        ({"save_total_limit": None}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (15 * 14 + 2) * FULL_3B.all),
+        ({"save_strategy": "no"}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (3 * 14 + 2) * FULL_3B.all),
     ],
 )
 def test_bytes_of_checkpoints(changed, recipe, count, zero, bytes_):
@@ -153,6 +161,16 @@ def test_a_checkpoint_of_another_number_of_gpus(work, monkeypatch):
     text = the_one(output(recipe, 0, 32))
     assert text.startswith("saves/tiny/checkpoint-8 ") and text.endswith("use 2, or mv saves/tiny saves/tiny.old")
     assert output(recipe, 0, 0)[0].level == "ok", "nobody knows how many there will be"
+
+
+def test_a_checkpoint_from_which_a_training_would_begin_anew(work, monkeypatch):
+    checkpoint = work / "saves/tiny/checkpoint-8"
+    checkpoint.mkdir(parents=True)
+    write_json(checkpoint / "config.json", {"model_type": "qwen2_5_vl"})
+    save_file({"model.layers.0.x": np.zeros(1)}, checkpoint / "model.safetensors")  # as transformers 5 saves it
+    monkeypatch.setattr(disk, "fault", lambda checkpoint: None)  # it is whole
+    text = the_one(output({"do_train": True, "output_dir": "saves/tiny"}), "warning")
+    assert text.startswith("saves/tiny/checkpoint-8: ") and "python -m train.checkpoints saves/tiny" in text
 
 
 def test_what_earlier_runs_left(work):

@@ -19,6 +19,7 @@ INF = float("inf")
         ("max_samples", -5, "max_samples=-5: write 1 or more"),
         ("warmup_ratio", 1.5, "warmup_ratio=1.5: write a share of the steps, from 0 to 1"),
         ("warmup_ratio", -0.1, "warmup_ratio=-0.1: write"),
+        ("warmup_steps", -5, "warmup_steps=-5: write a number of steps"),
         ("learning_rate", 0.0, "learning_rate=0.0: write more than 0"),
         ("learning_rate", 20, "learning_rate=20: write more than 0, else nothing is learned, and 1 at most"),
         ("max_grad_norm", -1, "max_grad_norm=-1: write the largest norm of the gradient, or 0"),

@@ -100,5 +100,16 @@ def test_the_header_is_all_that_is_read(folder, monkeypatch):
     quick = lengths.Quick(config(str(folder / "qwen2_5_vl")))
     limits = SimpleNamespace(image_max_pixels=12544, image_min_pixels=0, settings={}, cutoff_len=2048)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("the image was decoded"))
-    assert quick._lines(limits, str(folder / "1.png")) == (12,)
-    assert quick._lines(limits, str(folder / "missing.png")) is None
+    assert quick._lines(limits, str(folder / "1.png")) == ((112, 84), (12,))
+    assert quick._lines(limits, str(folder / "missing.png"))[1] is None
+
+
+def test_rows_of_the_same_size_do_not_prove_that_others_are_made_right(folder, monkeypatch):
+    """Four rows of one size, then one of another whose number of tokens we would count wrongly."""
+    from train.training import lengths
+
+    base, names = folder / "qwen2_5_vl", ["0.png", "7.png", "0.png", "7.png", "1.png"]
+    monkeypatch.setattr(lengths.models, "lines_of", lambda config, size, *_: (4 if size == (56, 56) else 7,))
+    host = processor_of(base, 2048, True).preprocess_dataset(examples(folder, names))
+    with lengths.quick_lengths(str(base)):
+        assert processor_of(base, 2048, True).preprocess_dataset(examples(folder, names)) == host
