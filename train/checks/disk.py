@@ -108,7 +108,7 @@ def check_disk(job: Job) -> Checked:
             reason = f"{out} holds a finished training: there is nothing to train; to train again: mv {out} {out}.old"
         elif job.recipe.get("deepspeed") and job.processes:
             level, reason = "error", other_ranks(step, job.processes)
-        if not reason and renamed_tensors(step):
+        if not reason and "storm" not in job.recipe and renamed_tensors(step):
             fix = f"python -m train.checkpoints {out} before llamafactory-cli; train/run.py and the sweep do it"
             level, reason = "warning", f"{step}: {OTHER_NAMES}; {fix}"
         if reason:

@@ -19,10 +19,8 @@ ADDED = {*OURS, *provenance.GPU_KEYS, "logging_nan_inf_filter", "max_grad_norm"}
 
 def check(recipe: Mapping[str, Any]) -> None:
     """Raises ValueError with the fix for an output_dir from which no training should start. Changes nothing."""
+    _refuse_finished(recipe)
     given, out = recipe.get("resume_from_checkpoint"), _goes_on_in(recipe)
-    if out and (out / DONE).exists():
-        more = f"or, to go on with more epochs, rm {out / DONE}"
-        raise ValueError(f"{out} holds a finished training: nothing to train; mv {out} {out}.old, {more}")
     step = Path(given) if isinstance(given, str) else last(out) if out else None
     if step and step.is_dir() and (reason := wrong_start(step)):
         raise ValueError(reason)
@@ -34,15 +32,22 @@ def prepare(recipe: Mapping[str, Any], name: str, settings: Sequence[str]) -> No
     Raises ValueError as check(), but for what can be mended, which is printed. name: of the recipe. Of several
     machines, the first one does it.
     """
+    _refuse_finished(recipe)
     if not recipe.get("do_train") or not recipe.get("output_dir") or os.environ.get("NODE_RANK", "0") != "0":
         return
-    if (out := _goes_on_in(recipe)) is not None and not (out / DONE).exists():
+    if (out := _goes_on_in(recipe)) is not None:
         for path, reason in discard_broken(out):
             print(f"{path} is broken ({reason}) and was renamed", file=sys.stderr)
     if isinstance(given := recipe.get("resume_from_checkpoint"), str) and Path(given).is_dir():
         rename_tensors(Path(given))
     check(recipe)
     _record(recipe, name, settings, began=not given and (out is None or last(out) is None))
+
+
+def _refuse_finished(recipe: Mapping[str, Any]) -> None:
+    if (out := _goes_on_in(recipe)) and (out / DONE).exists():
+        more = f"or, to go on with more epochs, rm {out / DONE}"
+        raise ValueError(f"{out} holds a finished training: nothing to train; mv {out} {out}.old, {more}")
 
 
 def _goes_on_in(recipe: Mapping[str, Any]) -> Path | None:

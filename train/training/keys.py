@@ -45,7 +45,7 @@ def refuse(recipe: Mapping[str, Any], block: Block) -> None:
         if recipe.get("deepspeed") and read_zero(dict(recipe)).stage == 3:
             text = "ZeRO-3 gathers weights in all processes at once, and these score rows of their own"
             raise ValueError(f"storm.evaluate: {text}; use another DeepSpeed stage, or leave it out")
-    if recipe.get("flash_attn", "auto") not in ("auto", "sdpa"):
+    if (recipe.get("flash_attn") or "auto") not in ("auto", "sdpa"):
         asked = f"storm.objective={block.objective}" if block.objective else "storm.evaluate"
         raise ValueError(f"{asked}: needs a mask that only sdpa takes; flash_attn: sdpa")
 

@@ -82,7 +82,7 @@ class Scores(TrainerCallback):
         finally:
             model.train(training)
         self.seconds += time.perf_counter() - begin
-        return scores | {WORSE: float(np.mean(errors)), "val_seconds": round(self.seconds, 1)} | count
+        return scores | {WORSE: float(np.mean(errors)), "val_seconds": round(self.seconds, 3)} | count
 
     def _answers(self, stanza: str) -> dict[str, dict]:
         """Id -> answer of the rows of a dataset that have one, each process rating every so many-th block of them."""

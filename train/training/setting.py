@@ -103,9 +103,6 @@ def data_of(recipe: Mapping[str, Any], block: Block) -> Data:
     if block.objective and block.width == FIT:
         rows = [row for part in rows_of(recipe, block, val_stanzas(recipe)).values() for row in part]
         block = replace(block, width=fit_width(block.target, rows))
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            about = f"the votes of {len(rows):,} val rows are likeliest under {block.target}"
-            print(f"storm.width: {block.width:.3f} levels; with it, {about}", file=sys.stderr)
     return Data(block, scales, votes, _scored(recipe, block) if block.evaluate else {})
 
 
@@ -142,4 +139,7 @@ def _val_command(stanza: str) -> str:
 def setting_of(recipe: Mapping[str, Any], block: Block, model_args: Any, data_args: Any) -> Setting:
     """data_of() with the host's arguments."""
     data = data_of(recipe, block)
+    if block.width == FIT and os.environ.get("RANK", "0") == "0":
+        about = f"the votes of the val rows are likeliest under {block.target}"
+        print(f"storm.width: {data.block.width:.3f} levels; with it, {about}", file=sys.stderr)
     return Setting(data.block, data.scales, data.votes, data.val, recipe, model_args, data_args)

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from storm.files import write_json
+from tests.helpers.checkpoint_layouts import plain, weights
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import the_one
 from train.checks import disk, memory
@@ -178,6 +179,12 @@ def test_what_earlier_runs_left(work):
     recipe = {"do_train": True, "output_dir": "saves/tiny"}
     text = the_one(output(recipe, 0), "warning")
     assert text.startswith("saves/tiny/checkpoint-9 ") and "mv saves/tiny/checkpoint-9" in text
+    sound = plain(work / "saves/tiny/checkpoint-10")
+    assert output(recipe, 0)[0].text.endswith("; goes on from checkpoint-10")
+    weights(sound / "model.safetensors", "visual.a")
+    text = the_one(output(recipe, 0), "warning")
+    assert "python -m train.checkpoints saves/tiny" in text, "llamafactory-cli would begin anew"
+    assert output(recipe | {"storm": {"objective": "soft"}}, 0)[0].level == "ok", "train/run.py gives the right names"
     (work / "saves/tiny/generated_predictions.jsonl").write_text("")
     predict = {"do_predict": True, "output_dir": "saves/tiny"}
     assert the_one(output(predict, 0), "warning").startswith("saves/tiny/generated_predictions.jsonl ")

@@ -111,6 +111,7 @@ def test_recipes_that_cannot_be_run_with_an_objective(recipe, words):
         check(TRAINS | recipe, read({"objective": "soft"}))
     off = {"flash_attn": "sdpa", "packing": False, "eval_strategy": "no", "val_size": 0, "label_smoothing_factor": 0.0}
     check(TRAINS | off, read({"objective": "soft"}))
+    check(TRAINS | {"flash_attn": None}, read({"objective": "soft"}))
 
 
 def test_scores_while_training_need_a_mask_that_only_sdpa_takes():

@@ -97,7 +97,7 @@ def test_a_family_that_is_not_known_is_left_to_the_host(tmp_path, capsys):
 def test_the_header_is_all_that_is_read(folder, monkeypatch):
     from train.training import lengths
 
-    quick = lengths.Quick(config(str(folder / "qwen2_5_vl")))
+    quick = lengths.Quick(config(str(save("qwen2_5_vl", folder / "header" / "qwen2_5_vl"))))
     limits = SimpleNamespace(image_max_pixels=12544, image_min_pixels=0, settings={}, cutoff_len=2048)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("the image was decoded"))
     assert quick._lines(limits, str(folder / "1.png")) == ((112, 84), (12,))
@@ -108,7 +108,7 @@ def test_rows_of_the_same_size_do_not_prove_that_others_are_made_right(folder, m
     """Four rows of one size, then one of another whose number of tokens we would count wrongly."""
     from train.training import lengths
 
-    base, names = folder / "qwen2_5_vl", ["0.png", "7.png", "0.png", "7.png", "1.png"]
+    base, names = save("qwen2_5_vl", folder / "same" / "qwen2_5_vl"), ["0.png", "7.png", "0.png", "7.png", "1.png"]
     monkeypatch.setattr(lengths.models, "lines_of", lambda config, size, *_: (4 if size == (56, 56) else 7,))
     host = processor_of(base, 2048, True).preprocess_dataset(examples(folder, names))
     with lengths.quick_lengths(str(base)):

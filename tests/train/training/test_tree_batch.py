@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from storm.datasets import SCALES
 from storm.prompts import question
 from storm.scales import IQA
 from tests.helpers.tiny_models import save
+from train.training.block import Block
+from train.training.trainer import mixed
 from train.training.tree_batch import TARGET, Questions, TreeCollator, log_probabilities
 
 pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
@@ -68,6 +71,37 @@ def test_answers_have_the_probabilities_of_the_exact_engine(loaded, name):
     assert all(torch.isfinite(part.grad).all() for part in rater.model.parameters() if part.grad is not None)
     assert any(part.grad is not None and part.grad.abs().sum() > 0 for part in rater.model.get_decoder().parameters())
     rater.model.zero_grad()
+
+
+def test_plain_training_beside_an_objective_is_the_hosts_without_what_follows_the_end(loaded):
+    """The host also learns what its template writes behind the end token, a line break for Qwen's."""
+    rater = loaded("qwen2_5_vl")
+    rows, collator = features(rater), rater.collator
+    host = replace(collator, model=rater.model, tokenizer=deepcopy(collator.tokenizer))
+    host.tokenizer.padding_side = "right"
+    batch = TreeCollator(host, Questions(rater, [scale for scale, *_ in ROWS]))(rows)
+    asked = batch.pop(TARGET)
+    setting = SimpleNamespace(block=Block(objective="soft", weight=0.0, sft=1.0), votes={})
+    ours = mixed(rater.model(**batch, use_cache=False).logits, asked, setting)
+    plain = dict(host([dict(row) for row in rows]))
+    labels = plain.pop("labels")
+    for row in labels:
+        row[(row != -100).nonzero()[-1]] = -100
+    logits = rater.model(**plain, use_cache=False).logits[:, :-1]
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels[:, 1:].flatten())
+    assert ours.item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_a_row_without_votes_is_named(loaded):
+    rater = loaded("qwen2_5_vl")
+    [first, *_] = features(rater)
+    row, _ = Questions(rater, [IQA]).row(first["input_ids"], first["labels"], "images/a.jpg")
+    logits = torch.zeros(1, len(row.asked.trie.tokens) + 1, rater.model.get_output_embeddings().weight.shape[0])
+    block = Block(objective="soft", target="votes")
+    with pytest.raises(ValueError, match=r"^images/a.jpg: "):
+        mixed(logits, [row], SimpleNamespace(block=block, votes={}))
+    votes = {("images/a.jpg", "iqa"): (0.0, 0.0, 0.5, 0.5, 0.0)}
+    assert mixed(logits, [row], SimpleNamespace(block=block, votes=votes)).item() > 0
 
 
 def test_rows_that_are_not_ours_are_named(loaded):
