@@ -6,7 +6,7 @@ eval/inference/run.py puts them in the order of the data at the end, as it does 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from eval.inference.output_rows import predictions, row_of
+from eval.inference.output_rows import DIGITS, predictions, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
 from eval.servers.faults import Fault
@@ -42,7 +42,9 @@ class Part:
     settings: Settings
     rows: asyncio.Queue  # rows to be written; None ends them
     progress: tqdm
+    say: Callable[[str], None]  # shows a line above the progress
     counts: Counter = field(default_factory=Counter)  # of odd answers, by kind
+    reasons: Counter = field(default_factory=Counter)  # why rows have an error
 
 
 def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
@@ -82,9 +84,10 @@ async def _predict_file(settings: Settings, request: "Request", servers: list[Se
         server.counts.clear()
     bar = {"total": len(request.ids), "initial": initial, "unit": "image", "file": terminal, "delay": 2}
     with tqdm(desc=request.name, **bar) as progress:
-        part = Part(settings, asyncio.Queue(), progress)
+        say = partial(_say, terminal)
+        part = Part(settings, asyncio.Queue(), progress, say)
         left = (row for row in request.rows() if row.id in wanted)
-        ask, give_up, say = partial(_ask, part), partial(_give_up, part), partial(_say, terminal)
+        ask, give_up = partial(_ask, part), partial(_give_up, part)
         asking = asyncio.ensure_future(share(left, servers, settings.servers.concurrency, ask, give_up, say))
         asking.add_done_callback(lambda _: part.rows.put_nowait(None))
         try:
@@ -138,6 +141,10 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         reply = Reply(odd="content filter")
     if reply.odd:
         part.counts[reply.odd] += 1
+    if reply.warning:
+        if not part.counts["warning"]:
+            part.say(f"{server.name} warns, first at {example.id}: {reply.warning}")
+        part.counts["warning"] += 1
     _finish(part, example, columns(reply, example, settings.decode))
     return True
 
@@ -155,7 +162,8 @@ def columns(reply: Reply, example: Example, decode: str) -> dict:
     odd = {"odd": reply.odd} if reply.odd else {}
     if reply.logp is not None:
         [answer] = predictions(np.array([reply.logp]), example.scale, example.strategy)
-        return answer | ({} if reply.mass else {"mass": None}) | odd
+        mass = None if reply.mass is None else round(float(reply.mass), DIGITS)
+        return answer | ({"mass": mass} if reply.normalized else {}) | odd
     if decode == "generate":
         return {"predict": reply.text} | odd
     return {"predict": "", "error": f"{WITHOUT}: {reply.odd}"} | odd

@@ -6,7 +6,8 @@ from storm.text import Cell
 
 TOKENS = ("tokens in", "tokens out")
 # In this order. "429" and "5xx" are HTTP answers, after which the request was sent again; "given up" are rows.
-COUNTS = ("requests", "429", "5xx", "refusal", "content filter", "empty", "cut off", "not greedy", "given up", *TOKENS)
+COUNTS = ("requests", "429", "5xx", "refusal", "content filter", "empty", "cut off", "broken off", "warning")
+COUNTS += ("not greedy", "given up", *TOKENS)
 
 
 def counts_table(files: Mapping[str, Mapping[str, int]], price: Sequence[float] | None) -> list[list[Cell]]:

@@ -38,6 +38,8 @@ def faults(host: str, key: str | None) -> Iterator[None]:
     except openai.APIStatusError as error:
         message = _said(error.body, error.response.text, key)
         raise Fault(*_status(host, error.status_code, getattr(error, "code", None), message)) from None
+    except RecursionError:
+        raise Fault(f"{host}: the answer is nested without end; correct --server", "again") from None
     except (json.JSONDecodeError, openai.APIError, UnicodeDecodeError) as error:
         raise Fault(f"{host}: the answer is not JSON ({first_line(error, key)}); is it cut off?", "again") from None
 

@@ -2,13 +2,15 @@
 
 OpenAI's decisions: the types of the openai SDK (openai/types/decision*.py, 3.57). systemone: TypeSafe's form, as vLLM
 0.32 has it (vllm/entrypoints/generate/structured_decisions). Keys that neither knows are refused: a setting that we do
-not have must not be ignored in silence. Keys that change no answer (prompt caches, priorities, ids) are accepted.
+not have must not be ignored in silence. Keys that change no answer (prompt caches, priorities, ids) are accepted,
+and so is the state of our own client (eval/servers), which says no more than that there is an image.
 """
 
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
+from eval.servers.decisions import STATE
 from eval.serving.admission import LEVELS, bad
 from eval.serving.questions import Option
 from storm.text import printable
@@ -174,5 +176,6 @@ def _systemone(request: SystemOne) -> Body:
         options = [(label, None) for label in spec.criteria] if score else spec.criteria.items()
         words = tuple(Option(label, description or "") for label, description in options)
         questions.append(Question(name, score, spec.instructions, words, tuple(row.label for row in words)))
-    texts = filter(str.strip, (request.instructions or "", request.state or ""))
+    state = "" if request.state in (None, STATE) else request.state
+    texts = filter(str.strip, (request.instructions or "", state))
     return Body(request.model, request.images, "\n".join(texts), questions)

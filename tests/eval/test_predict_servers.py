@@ -232,6 +232,31 @@ def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, ca
     assert all(row["predict"] == row["label"] for row in read(tmp_path)) and len(read(tmp_path)) == ROWS
 
 
+def test_an_answer_that_broke_off_is_asked_for_again_and_counts_as_none(world, tmp_path, capsys):
+    lock, seen = threading.Lock(), set()
+
+    def reply(body, stub):
+        number = row_number(body)
+        with lock:
+            again = number in seen
+            seen.add(number)
+        if number == 6 or (number == 5 and not again):
+            return chat("rate1(Poor)", "stop") | {"choices": [broken]}
+        if number == 7 and not again:
+            return Response("[" * 100_000, media_type="application/json")
+        return label(body)
+
+    broken = {"index": 0, "finish_reason": "abort", "message": {"role": "assistant", "content": "rate1(Poor)"}}
+    with serving(reply) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="10")) == 2
+    rows, out = read(tmp_path), capsys.readouterr().out
+    assert [row["id"] for row in rows if "error" in row] == ["6"] and rows[6]["predict"] == ""
+    assert all(row["predict"] == row["label"] for row in rows if row["id"] != "6")
+    head, _, counts = (line.split("  ") for line in out.splitlines()[4:7])
+    named = dict(zip(map(str.strip, filter(None, head)), map(str.strip, filter(None, counts))))
+    assert (named["broken off"], named["given up"]) == ("4", "1")
+
+
 def test_refusals_and_answers_that_are_none_are_counted_by_kind(world, tmp_path, capsys):
     odd = {
         1: ("refusal", chat(None, refusal="I cannot rate people")),
@@ -304,6 +329,67 @@ def test_decisions_become_the_same_columns(world, tmp_path, api):
         assert body["questions"]["rating"]["criteria"] == levels
 
 
+def of_decisions(change: Callable[[dict], object], api: str = "decisions") -> Callable:
+    """A server that answers with PROBABILITIES, after its answer was changed."""
+
+    def decide(body: dict, stub) -> dict:
+        if api == "decisions":
+            whole = decision(body, PROBABILITIES)
+            change(whole["answers"][0])
+            return whole
+        [(name, question)] = body["questions"].items()
+        legend = {str(n): word for n, word in enumerate(question["criteria"])}
+        found = {"type": "score", "legend": legend, "score": 1.95}
+        found |= {"probabilities": {str(n): p for n, p in enumerate(PROBABILITIES)}}
+        change(found)
+        return {"answers": {name: found}, "diagnostics": {name: {"label_mass": found.pop("label_mass", 0.9)}}}
+
+    return decide
+
+
+def _reversed_numbers(answer: dict) -> None:
+    for key in ("legend", "probabilities"):
+        answer[key] = {str(4 - int(number)): value for number, value in answer[key].items()}
+    answer["score"] = 4 - answer["score"]
+
+
+def _reversed_values(answer: dict) -> None:
+    for row in answer["probabilities"]:
+        row["value"] = 4 - row["value"]
+
+
+@pytest.mark.parametrize(
+    ("api", "change", "mass"),
+    [
+        ("systemone", _reversed_numbers, 0.9),
+        ("systemone", lambda answer: answer.update(label_mass=0.0), 0.0),
+        ("decisions", lambda answer: answer["probabilities"].reverse(), None),
+        ("decisions", lambda answer: answer.update(mass=0.75, trained=True, strategy="direct"), 0.75),
+    ],
+    ids=["legend", "no_mass", "order", "our_own"],
+)
+def test_levels_are_those_that_a_decision_names(world, tmp_path, api, change, mass):
+    with serving(of_decisions(change, api)) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, api=api, decode="exact", limit="2")) == 0
+    assert [(row["probs"], row["mass"]) for row in read(tmp_path)] == [(PROBABILITIES, mass)] * 2
+
+
+def _untrained(answer: dict) -> None:
+    answer.update(mass=0.0, trained=False, warning="mass less than 0.5: probably not trained")
+
+
+def test_what_a_server_doubts_is_shown_and_counted(world, tmp_path, capfd):
+    words = ["--images", str(world / "media"), "--scale", "spaq", "--out", str(tmp_path / "r.jsonl"), "--limit", "3"]
+    with serving(of_decisions(_untrained)) as stub:
+        words += ["--server", stub.url, "--served-model", MODEL, "--api", "decisions"]
+        assert predict.main(words) == 0
+    shown = capfd.readouterr()
+    assert shown.err.count("not trained on these levels") == 1 and "median mass" in shown.err
+    head, _, counts = (line.split() for line in shown.out.splitlines()[4:7])
+    assert dict(zip(head, counts))["warning"] == "3"
+    assert [line.row["mass"] for line in read_jsonl(tmp_path / "r.jsonl")] == [0.0] * 3
+
+
 def test_photographs_without_a_rating(world, tmp_path):
     with serving(lambda body, _: decision(body, PROBABILITIES)) as stub:
         words = ["--images", str(world / "media"), "--scale", "spaq", "--out", str(tmp_path / "r.jsonl")]
@@ -348,14 +434,25 @@ def test_exact_is_the_sum_over_the_tokens_of_each_answer(world, tmp_path):
     assert len(stub.bodies) == 6 * 5 + 1
 
 
-@pytest.mark.parametrize("odd", [math.nan, 3.0])
-def test_logarithms_that_are_none_of_a_probability_are_an_error_of_the_row(world, tmp_path, odd):
-    vllm = of_vllm(20, {text: [-2.0, -2.0, odd] for text in answers(IQA, "direct")})
-    kind = "application/json"
-    with serving(lambda body, stub: Response(json.dumps(vllm(body, stub)), media_type=kind)) as stub:  # with NaN
-        assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="2")) == 2
-    rows = read(tmp_path)
-    assert len(rows) == 2 and all(row["predict"] == "" and "probs" not in row for row in rows)
+@pytest.mark.parametrize("odd", [math.nan, 3.0, -math.inf])
+@pytest.mark.parametrize("first", [0, 2])
+def test_logarithms_that_are_none_of_a_probability_end_the_run_at_the_first_row_else_are_an_error_of_the_row(
+    world, tmp_path, odd, first
+):
+    """-inf for each answer: none of them has a probability."""
+    broken = of_vllm(20, {text: [-2.0, -2.0, odd] for text in answers(IQA, "direct")})
+    sound = of_vllm(20, {text: [-2.0, -2.0, -2.0] for text in answers(IQA, "direct")})
+
+    def vllm(body: dict, stub) -> Response:
+        reply = (broken if row_number(body) >= first else sound)(body, stub)
+        return Response(json.dumps(reply), media_type="application/json")  # with NaN
+
+    with serving(vllm) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="4")) == 2
+    if first:
+        assert ["error" in row for row in read(tmp_path)] == [False, False, True, True]
+    else:
+        assert len(stub.bodies) <= 6 and not (tmp_path / "own_test.jsonl").exists()
 
 
 def test_half_a_character_in_an_answer_costs_no_row(world, tmp_path):
@@ -378,6 +475,7 @@ def test_a_key_that_a_server_repeats_is_in_no_file(world, tmp_path, monkeypatch,
     assert not any("sk-secret" in text for text in (printed.out, printed.err, *files))
 
 
+DECISIONS, SYSTEMONE = ({"api": api, "decode": "exact"} for api in ("decisions", "systemone"))
 HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
 
 
@@ -394,8 +492,14 @@ HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
         (lambda *_: RedirectResponse("http://192.0.2.1/v1/chat/completions"), {}, "redirect"),
         (lambda *_: {"object": "list"}, {}, "--api"),
         (label, {"decode": "exact"}, "--decode generate"),
-        (label, {"api": "decisions", "decode": "exact"}, "--api"),
-        (label, {"api": "systemone", "decode": "exact"}, "--api"),
+        (label, DECISIONS, "--api"),
+        (label, SYSTEMONE, "--api"),
+        (of_decisions(lambda row: row.update(strategy="cot")), DECISIONS, "--strategy cot"),
+        (of_decisions(lambda row: row.update(name="other")), DECISIONS, "another question"),
+        (of_decisions(lambda row: row.update(score=77)), DECISIONS, "77"),
+        (of_decisions(_reversed_values), DECISIONS, "values"),
+        (of_decisions(lambda row: row.update(score=77), "systemone"), SYSTEMONE, "77"),
+        (of_decisions(lambda row: row["legend"].update({"0": "Other"}), "systemone"), SYSTEMONE, "legend"),
         (label, {"served_model": "other"}, f"--served-model is one of {MODEL}"),
     ],
 )
