@@ -56,6 +56,8 @@ class FileResult(NamedTuple):
     errors: int  # rows whose image could not be read
     seconds: float
     counts: Mapping[str, int] = {}  # of servers: requests, odd answers by kind, tokens
+    models: Mapping[str, int] = {}  # of servers: answers by the model that they say they are of
+    reasons: Mapping[str, int] = {}  # of servers: rows with an error by its reason
 
 
 def scales_of(settings: Settings) -> dict[str, Scale]:
@@ -116,7 +118,7 @@ def _ask_servers(settings: Settings, requests: Sequence[Request], terminal: Text
     from eval.inference import served
 
     done = served.predict(settings, requests, terminal)
-    return [_result(settings, part, seconds)._replace(counts=counts) for part, (seconds, counts) in zip(requests, done)]
+    return [_result(settings, part, seconds)._replace(**facts) for part, (seconds, facts) in zip(requests, done)]
 
 
 def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) -> list[FileResult]:

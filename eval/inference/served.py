@@ -6,7 +6,7 @@ eval/inference/run.py puts them in the order of the data at the end, as it does 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 from tqdm import tqdm
 
+from eval.inference import resume
 from eval.inference.output_rows import DIGITS, predictions, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
@@ -45,10 +46,14 @@ class Part:
     say: Callable[[str], None]  # shows a line above the progress
     counts: Counter = field(default_factory=Counter)  # of odd answers, by kind
     reasons: Counter = field(default_factory=Counter)  # why rows have an error
+    models: set[str] = field(default_factory=set)  # that answered in this folder, see resume.answered_by
 
 
-def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
-    """(seconds, counts) of each request, whose rows are then in files. Raises ValueError if no server is left."""
+def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, dict]]:
+    """(seconds, counts as in FileResult) of each request, whose rows are then in files.
+
+    Raises ValueError if no server is left.
+    """
     return _run(_predict(settings, requests, terminal))
 
 
@@ -62,30 +67,30 @@ def _run(work: Coroutine) -> list:
         return pool.submit(asyncio.run, work).result()
 
 
-async def _predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
+async def _predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, dict]]:
     done, servers = [], connect(settings.servers)
     if away := remote(settings.servers):
         print(f"images go to {', '.join(away)}", file=terminal)
     try:
         for request in requests:
             start = time.perf_counter()
-            counts = await _predict_file(settings, request, servers, terminal)
-            done.append((time.perf_counter() - start, counts))
+            facts = await _predict_file(settings, request, servers, terminal)
+            done.append((time.perf_counter() - start, facts))
     finally:
         for server in servers:
             await server.client.close()
     return done
 
 
-async def _predict_file(settings: Settings, request: "Request", servers: list[Server], terminal: TextIO) -> Counter:
+async def _predict_file(settings: Settings, request: "Request", servers: list[Server], terminal: TextIO) -> dict:
     wanted = set(request.ids) - set(request.before)
     path, initial = settings.out / f"{request.name}.jsonl", len(request.ids) - len(wanted)
     for server in servers:
-        server.counts.clear()
+        server.counts.clear(), server.models.clear()
     bar = {"total": len(request.ids), "initial": initial, "unit": "image", "file": terminal, "delay": 2}
     with tqdm(desc=request.name, **bar) as progress:
         say = partial(_say, terminal)
-        part = Part(settings, asyncio.Queue(), progress, say)
+        part = Part(settings, asyncio.Queue(), progress, say, models=set(resume.answered_by(settings.out)))
         left = (row for row in request.rows() if row.id in wanted)
         ask, give_up = partial(_ask, part), partial(_give_up, part)
         asking = asyncio.ensure_future(share(left, servers, settings.servers.concurrency, ask, give_up, say))
@@ -95,7 +100,8 @@ async def _predict_file(settings: Settings, request: "Request", servers: list[Se
         finally:
             asking.cancel()
         await asking
-    return sum((server.counts for server in servers), part.counts)
+    counts = sum((server.counts for server in servers), part.counts)
+    return {"counts": counts, "models": sum((server.models for server in servers), Counter()), "reasons": part.reasons}
 
 
 def _say(terminal: TextIO, line: str) -> None:
@@ -114,7 +120,10 @@ async def _write(path: Path, rows: asyncio.Queue, request: "Request") -> None:
             await asyncio.to_thread(append_jsonl, path, batch)
 
 
-def _finish(part: Part, example: Example, answer: dict) -> None:
+def _finish(part: Part, example: Example, answer: dict, reason: str = "") -> None:
+    """reason: why it is an error, if that is not the error's own text."""
+    if "error" in answer:
+        part.reasons[reason or answer["error"]] += 1
     part.rows.put_nowait(row_of(example) | answer)
     part.progress.update()
 
@@ -130,7 +139,7 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
     try:
         image = await asyncio.to_thread(_image, settings, example)
     except ImageFault as fault:
-        _finish(part, example, {"predict": "", "error": f"{settings.media / example.image}: {fault}"})
+        _finish(part, example, {"predict": "", "error": f"{settings.media / example.image}: {fault}"}, str(fault))
         return False
     question = Question(example.scale, example.strategy, image, settings.max_new_tokens)
     try:
@@ -139,6 +148,7 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         if fault.kind != "filtered":
             raise
         reply = Reply(odd="content filter")
+    _note_models(part, server)
     if reply.odd:
         part.counts[reply.odd] += 1
     if reply.warning:
@@ -147,6 +157,18 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         part.counts["warning"] += 1
     _finish(part, example, columns(reply, example, settings.decode))
     return True
+
+
+def _note_models(part: Part, server: Server) -> None:
+    """Keep which models a server says its answers are of, and show a name that was not asked for."""
+    if not (new := set(server.models) - part.models):
+        return
+    resume.add_answered_by(part.settings.out, new)
+    earlier = f"; earlier rows: {', '.join(sorted(part.models)[:3])}" if part.models else ""
+    for name in sorted(new):
+        if name != server.model or earlier:
+            part.say(f"{server.name}: answers as the model {name!r}, asked for as {server.model!r}{earlier}")
+    part.models |= new
 
 
 def _image(settings: Settings, example: Example) -> str:

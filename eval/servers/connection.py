@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 RETRIES = 4  # after 0.5, 1, 2 and 4 s, or what Retry-After says; our choice: a server that restarts takes longer
 TIMEOUT = 300  # seconds for one answer, waiting behind others included; our choice
 USAGE = {"tokens in": ("prompt_tokens", "input_tokens"), "tokens out": ("completion_tokens", "output_tokens")}
+NAMED = 100  # letters of a model's name that are kept; our choice
+MODELS = "/models"  # the list of models, which asks for nothing
 CONNECT = 10  # seconds until there is a connection; our choice
 
 
@@ -31,7 +33,8 @@ class Server:
     family: Family | None
     client: "AsyncOpenAI"
     calls: asyncio.Semaphore  # how many requests it may still get at once
-    counts: Counter = field(default_factory=Counter)  # of this run: requests, 429, 5xx, tokens in, tokens out
+    counts: Counter = field(default_factory=Counter)  # of a file: requests, 429, 5xx, tokens in, tokens out, no usage
+    models: Counter = field(default_factory=Counter)  # of a file: answers by the model that they say they are of
     tried: bool = False  # whether it has answered a question
     strikes: int = 0  # rows in a row that it did not answer at their first try
     left_out: str = ""  # why it is asked no more
@@ -52,6 +55,8 @@ def _server(servers: Servers, url: str) -> Server:
 
     async def count(response: Any) -> None:
         status = response.status_code
+        if response.request.url.path.endswith(MODELS):
+            return
         counts["requests"] += 1
         counts["429"] += status == 429
         counts["5xx"] += status >= 500
@@ -81,9 +86,14 @@ async def post(server: Server, path: str, body: dict) -> dict:
                 answer = await server.client.post(path, content=content, cast_to=object)
     answer = _object(server, answer)
     usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
+    usage, silent = usage if isinstance(usage, dict) else {}, False
     for name, keys in USAGE.items():
-        server.counts[name] += next((usage[key] for key in keys if type(usage.get(key)) is int), 0)
+        tokens = next((usage[key] for key in keys if type(usage.get(key)) is int), None)
+        server.counts[name] += tokens or 0
+        silent = silent or tokens is None
+    server.counts["no usage"] += silent
+    if isinstance(model := answer.get("model"), str):
+        server.models[first_line(model, server.key)[:NAMED]] += 1
     return answer
 
 
@@ -102,7 +112,7 @@ async def check_model(server: Server) -> None:
     try:
         with faults(server.name, server.key):
             client = server.client.with_options(max_retries=1)
-            answer = _object(server, await client.get("/models", cast_to=object))
+            answer = _object(server, await client.get(MODELS, cast_to=object))
     except Fault as fault:
         if fault.kind == "row" or " answers 404: " in str(fault):  # no list of models: the first question will tell
             return

@@ -77,7 +77,7 @@ def test_rows_are_as_of_a_model_here(world, tmp_path, capsys):
         assert set(row) == {"id", "dataset", "scale", "strategy", "image", "label", "predict"}
         assert row["predict"] == row["label"]
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["own_test", "41", "4,000", "400", "0.0096"] in table  # with the request for the list of models
+    assert ["own_test", "40", "4,000", "400", "0.0096"] in table  # without the request for the list of models
     facts = read_json(tmp_path / "provenance.json")
     assert (facts["model"], facts["server"], facts["api"]) == (MODEL, ["localhost"], "chat")
     assert facts["cutoff_len"] is None and facts["max_new_tokens"] == 96
@@ -194,7 +194,7 @@ def test_busy_and_broken_answers_are_tried_again_and_counted(world, tmp_path, ca
         assert predict.main(arguments(world, tmp_path, stub.url)) == 0
     assert all(row["predict"] == row["label"] for row in read(tmp_path))
     head, _, counts = (line.split() for line in capsys.readouterr().out.splitlines()[4:7])
-    assert head[:4] == ["file", "requests", "429", "5xx"] and counts[:4] == ["own_test", "49", "3", "4"]
+    assert head[:4] == ["file", "requests", "429", "5xx"] and counts[:4] == ["own_test", "48", "3", "4"]
 
 
 @pytest.mark.slow
@@ -230,6 +230,30 @@ def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, ca
         assert predict.main(arguments(world, tmp_path, stub.url)) == 0
     assert left == [12, 13, 14, 15, 20]
     assert all(row["predict"] == row["label"] for row in read(tmp_path)) and len(read(tmp_path)) == ROWS
+
+
+def test_the_last_lines_say_which_models_answered_why_rows_have_errors_and_that_a_cost_is_not_known(
+    world, tmp_path, capfd
+):
+    def reply(body, stub):
+        number = row_number(body)
+        if number in (3, 4):
+            return error(400, "the prompt is too long")
+        model = "another" if number == 5 else MODEL
+        return label(body) | {"model": model} | ({"usage": None} if number == 6 else {})
+
+    with serving(reply) as stub:
+        words = arguments(world, tmp_path, stub.url, limit="10", price="2,4")
+        assert predict.main(words) == 2
+        shown = capfd.readouterr()
+        assert "'another'" in shown.err and f"{MODEL} (7); another (1)" in shown.out
+        reasons = [line.split("  ")[-1] for line in shown.out.splitlines() if line.startswith("      2  ")]
+        assert len(reasons) == 1 and "the prompt is too long" in reasons[0]
+        head, row = (line.split() for line in shown.out.splitlines()[4:7:2])
+        assert head[-1] == "cost" and row[-1] == "70", "tokens out are the last number: the cost is empty"
+        assert read_json(tmp_path / "provenance.json")["answered_by"] == ["another", MODEL]
+        assert predict.main(words) == 2, "other names tell no folders apart"
+    assert read_json(tmp_path / "provenance.json")["answered_by"] == ["another", MODEL]
 
 
 def test_an_answer_that_broke_off_is_asked_for_again_and_counts_as_none(world, tmp_path, capsys):
