@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from eval.inference.settings import Settings, command, provenance_of
+from eval.inference.settings import Settings, command, has_rows, provenance_of
 from storm import provenance
 from storm.files import cut_unfinished, read_json, read_jsonl, write_json, write_jsonl
 
@@ -26,7 +26,7 @@ def check_or_write_provenance(settings: Settings, facts: Mapping[str, str] | Non
     provenance of a folder without rows is written anew.
     """
     out, now = settings.out, provenance_of(settings) | (facts or {})
-    if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
+    if not has_rows(out):
         provenance.write(out, now | {"command": command(settings)})
         return
     try:

@@ -44,17 +44,20 @@ class Part:
     rows: asyncio.Queue  # rows to be written; None ends them
     progress: tqdm
     say: Callable[[str], None]  # shows a line above the progress
+    notes: list[str]  # lines to show once a server has answered, of all files
     counts: Counter = field(default_factory=Counter)  # of odd answers, by kind
     reasons: Counter = field(default_factory=Counter)  # why rows have an error
     models: set[str] = field(default_factory=set)  # that answered in this folder, see resume.answered_by
 
 
-def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, dict]]:
+def predict(
+    settings: Settings, requests: Sequence["Request"], terminal: TextIO, note: str = ""
+) -> list[tuple[float, dict]]:
     """(seconds, counts as in FileResult) of each request, whose rows are then in files.
 
-    Raises ValueError if no server is left.
+    note: is shown once a server has answered. Raises ValueError if no server is left.
     """
-    return _run(_predict(settings, requests, terminal))
+    return _run(_predict(settings, requests, terminal, [note] if note else []))
 
 
 def _run(work: Coroutine) -> list:
@@ -67,14 +70,16 @@ def _run(work: Coroutine) -> list:
         return pool.submit(asyncio.run, work).result()
 
 
-async def _predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, dict]]:
+async def _predict(
+    settings: Settings, requests: Sequence["Request"], terminal: TextIO, notes: list[str]
+) -> list[tuple[float, dict]]:
     done, servers = [], connect(settings.servers)
     if away := remote(settings.servers):
         print(f"images go to {', '.join(away)}", file=terminal)
     try:
         for request in requests:
             start = time.perf_counter()
-            facts = await _predict_file(settings, request, servers, terminal)
+            facts = await _predict_file(settings, request, servers, terminal, notes)
             done.append((time.perf_counter() - start, facts))
     finally:
         for server in servers:
@@ -82,7 +87,9 @@ async def _predict(settings: Settings, requests: Sequence["Request"], terminal: 
     return done
 
 
-async def _predict_file(settings: Settings, request: "Request", servers: list[Server], terminal: TextIO) -> dict:
+async def _predict_file(
+    settings: Settings, request: "Request", servers: list[Server], terminal: TextIO, notes: list[str]
+) -> dict:
     wanted = set(request.ids) - set(request.before)
     path, initial = settings.out / f"{request.name}.jsonl", len(request.ids) - len(wanted)
     for server in servers:
@@ -90,7 +97,7 @@ async def _predict_file(settings: Settings, request: "Request", servers: list[Se
     bar = {"total": len(request.ids), "initial": initial, "unit": "image", "file": terminal, "delay": 2}
     with tqdm(desc=request.name, **bar) as progress:
         say = partial(_say, terminal)
-        part = Part(settings, asyncio.Queue(), progress, say, models=set(resume.answered_by(settings.out)))
+        part = Part(settings, asyncio.Queue(), progress, say, notes, models=set(resume.answered_by(settings.out)))
         left = (row for row in request.rows() if row.id in wanted)
         ask, give_up = partial(_ask, part), partial(_give_up, part)
         asking = asyncio.ensure_future(share(left, servers, settings.servers.concurrency, ask, give_up, say))
@@ -148,6 +155,8 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         if fault.kind != "filtered":
             raise
         reply = Reply(odd="content filter")
+    while part.notes:
+        part.say(part.notes.pop(0))
     _note_models(part, server)
     if reply.odd:
         part.counts[reply.odd] += 1

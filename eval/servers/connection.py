@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from eval.servers.faults import DEADLINE, Fault, faults, first_line
-from eval.servers.options import HOSTS_OF_KEY, Servers, host_of, key_of
+from eval.servers.options import HOSTS_OF_KEY, NONE, Servers, host_of, key_of
 from storm.families import FAMILIES, Family
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _server(servers: Servers, url: str) -> Server:
     if host_of(url) not in HOSTS_OF_KEY:
         client.organization = client.project = None  # the SDK takes them from the environment: they are OpenAI's
     name = url.split("://")[1].split("/")[0]
-    family = FAMILIES.get(servers.family)
+    family = FAMILIES.get(servers.family or NONE)
     return Server(url, name, servers.served_model, key, family, client, asyncio.Semaphore(servers.concurrency), counts)
 
 

@@ -106,7 +106,10 @@ def test_predictions_are_called_after_the_served_model_beside_the_papers_rows(wo
 
 def test_the_question_is_that_of_training(world, tmp_path):
     with serving(label) as stub:
-        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200")) == 0
+        assert (
+            predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200", family="qwen2_5_vl"))
+            == 0
+        )
     [body] = stub.bodies
     system, user = body["messages"]
     assert system == {"role": "system", "content": "You are a helpful assistant."}
@@ -129,11 +132,34 @@ def test_the_question_is_that_of_training(world, tmp_path):
 def test_the_question_is_that_of_the_family(world, tmp_path, capsys, family, system, kwargs):
     with serving(label) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url, limit="1", family=family)) == 0
-        assert predict.main(arguments(world, tmp_path, stub.url)) == 2, "answers to two questions in one file"
-    assert "family" in capsys.readouterr().err
-    [body] = stub.bodies
+        other = arguments(world, tmp_path, stub.url, family="qwen2_5_vl")
+        assert predict.main(other) == 2, "answers to two questions in one file"
+        assert "family" in capsys.readouterr().err
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0, "the rows that are there say it"
+    body, second = stub.bodies
+    assert [turn["role"] for turn in second["messages"]] == [*system, "user"]
     assert [turn["role"] for turn in body["messages"]] == [*system, "user"]
     assert body.get("chat_template_kwargs") == kwargs
+
+
+def test_rows_of_earlier_versions_go_on_as_they_were_asked(world, tmp_path):
+    """They sent every model the system message of Qwen2.5-VL, and their provenance says no family."""
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", family="qwen2_5_vl")) == 0
+        facts = read_json(tmp_path / "provenance.json")
+        assert facts.pop("family") is None
+        (tmp_path / "provenance.json").write_text(json.dumps(facts))
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0
+    first, second = (body["messages"][0] for body in stub.bodies)
+    assert first == second and first["role"] == "system"
+
+
+def test_without_a_family_the_name_says_it_and_the_screen_what_was_taken(world, tmp_path, capfd):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0
+    shown = capfd.readouterr().err
+    assert shown.count("--family") == 1 and "no system message" in shown
+    assert all([turn["role"] for turn in body["messages"]] == ["user"] for body in stub.bodies)
 
 
 def test_a_key_goes_only_where_it_belongs(world, tmp_path, monkeypatch):
