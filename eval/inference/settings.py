@@ -111,7 +111,7 @@ def provenance_of(settings: Settings) -> dict:
 
 
 def with_family(settings: Settings) -> tuple[Settings, str]:
-    """The settings with the family as which servers are asked, and a line that says why it was taken, "" if it is given.
+    """The settings with the family as which servers are asked, and a line that says why, "" if it is given.
 
     Without --family it is that of the rows in the output folder, else that of the served model's name.
     """

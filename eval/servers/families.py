@@ -8,8 +8,8 @@ from storm.families import FAMILIES, Family
 
 
 def family_in(name: str) -> str:
-    """The family whose title, or name of several words, is in a served model's name; NONE if there is none, or if it may
-    be two. The longest one counts: "llava-next-mistral-7b" is of LLaVA-NeXT (Mistral)."""
+    """The family whose title, or name of several words, is in a served model's name; NONE if there is none, or if there
+    are two. The longest one counts: "llava-next-mistral-7b" is of LLaVA-NeXT (Mistral)."""
     lengths: dict[str, int] = {}
     for family in FAMILIES.values():
         for words in _spellings(family):
