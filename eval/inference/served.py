@@ -20,7 +20,7 @@ from eval.inference import resume
 from eval.inference.output_rows import DIGITS, predictions, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
-from eval.servers.faults import Fault
+from eval.servers.faults import DEADLINE, Fault
 from eval.servers.images import data_url
 from eval.servers.options import remote
 from eval.servers.reply import Question, Reply
@@ -33,6 +33,7 @@ from storm.text import printable
 if TYPE_CHECKING:
     from eval.inference.run import Request
 
+QUIET = 60  # seconds without an answer after which the screen says so; our choice
 WITHOUT = "the server gave no probabilities"
 
 
@@ -102,10 +103,11 @@ async def _predict_file(
         ask, give_up = partial(_ask, part), partial(_give_up, part)
         asking = asyncio.ensure_future(share(left, servers, settings.servers.concurrency, ask, give_up, say))
         asking.add_done_callback(lambda _: part.rows.put_nowait(None))
+        watching = asyncio.ensure_future(_watch(part, servers))
         try:
             await _write(path, part.rows, request)  # to the end, also of what came before an error
         finally:
-            asking.cancel()
+            asking.cancel(), watching.cancel()
         await asking
     counts = sum((server.counts for server in servers), part.counts)
     return {"counts": counts, "models": sum((server.models for server in servers), Counter()), "reasons": part.reasons}
@@ -113,6 +115,19 @@ async def _predict_file(
 
 def _say(terminal: TextIO, line: str) -> None:
     tqdm.write(printable(line), file=terminal)
+
+
+async def _watch(part: Part, servers: Sequence[Server]) -> None:
+    """Say once of each standstill how many requests wait for an answer. Without end."""
+    before, shown = part.progress.n, False
+    while True:
+        await asyncio.sleep(QUIET)
+        still, before = part.progress.n == before, part.progress.n
+        waiting = {server.name: len(server.waiting) for server in servers if server.waiting}
+        if still and waiting and not shown:
+            where = ", ".join(f"{count} at {name}" for name, count in waiting.items())
+            part.say(f"no answer for {QUIET} s; requests that wait: {where}; each ends after {DEADLINE} s")
+        shown = still and (shown or bool(waiting))
 
 
 async def _write(path: Path, rows: asyncio.Queue, request: "Request") -> None:

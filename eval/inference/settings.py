@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eval.servers.families import family_in, said
+from eval.servers.families import explained, family_in
 from eval.servers.options import Servers, hosts
 from storm import provenance
 from storm.custom_scale import load
@@ -123,7 +123,7 @@ def with_family(settings: Settings) -> tuple[Settings, str]:
         why = f"asked as the rows in {settings.out}: --family {family}"
     else:
         family = family_in(servers.served_model)
-        why = said(family, servers.served_model)
+        why = explained(family, servers.served_model)
     return replace(settings, servers=replace(servers, family=family)), why
 
 

@@ -28,7 +28,7 @@ def _spellings(family: Family) -> Iterator[list[str]]:
         yield re.findall("[a-z0-9]+", name.lower())
 
 
-def said(family: str, name: str) -> str:
+def explained(family: str, name: str) -> str:
     """A line for the screen: how a model of this name is asked, after family_in()."""
     if family == NONE:
         about = f"no family of docs/models.md is in the name {name!r}, so the server is sent no system message"

@@ -132,10 +132,15 @@ def read(form: type[Decisions] | type[SystemOne], body: bytes) -> Body:
     try:
         request = form.model_validate_json(body)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        fault = max(faults, key=lambda one: len(one["loc"]))  # of a text or a list of parts, that in the parts
-        place = ".".join(map(str, fault["loc"]))[:100]
-        raise bad(printable(f"{place}: {fault['msg']}" if place else fault["msg"])[:300]) from None
+        faults = error.errors(include_url=False, include_input=False)
+        # Of a text or a list of parts, that in the parts.
+        fault = max(faults, key=lambda one: (one["type"] == "too_long", len(one["loc"])))
+        # Without the names of our types: "input.0.content" and not "input.list[...].0.content.list[...]".
+        place = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))[:100]
+        what = fault["msg"]
+        if fault["type"] == "too_long" and not place.startswith("questions"):
+            what = f"{fault['ctx']['actual_length']} of them; send one image a request, several are rated together"
+        raise bad(printable(f"{place}: {what}" if place else what)[:300]) from None
     return _decisions(request) if isinstance(request, Decisions) else _systemone(request)
 
 

@@ -1,14 +1,19 @@
 """eval/predict.py --server: what is asked, what is kept, and what happens when servers fail. The servers are stubs."""
 
 import asyncio
+import ipaddress
 import json
 import math
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from openai.types.decision_create_params import DecisionCreateParams
 from PIL import Image
@@ -16,7 +21,8 @@ from pydantic import TypeAdapter
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from eval import predict
-from eval.servers import connection
+from eval.inference import served
+from eval.servers import connection, share
 from eval.servers.faults import SHOWN
 from storm.datasets import SCALES
 from storm.files import read_json, read_jsonl, write_jsonl
@@ -225,7 +231,8 @@ def test_busy_and_broken_answers_are_tried_again_and_counted(world, tmp_path, ca
 
 @pytest.mark.slow
 def test_a_server_that_hangs_does_not_hold_up_the_run(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "DEADLINE", 3)
+    for module in (connection, share):
+        monkeypatch.setattr(module, "DEADLINE", 3)
     end = threading.Event()
 
     def hangs(body, stub):
@@ -237,6 +244,33 @@ def test_a_server_that_hangs_does_not_hold_up_the_run(world, tmp_path, monkeypat
         assert predict.main(arguments(world, tmp_path, bad.url, good.url, concurrency="4")) == 0
         end.set()
     assert len(read(tmp_path)) == ROWS and all(row["predict"] == row["label"] for row in read(tmp_path))
+
+
+def test_a_row_that_is_stuck_at_two_servers_is_given_up_and_both_go_on(world, tmp_path, monkeypatch, capfd):
+    for module in (connection, share):
+        monkeypatch.setattr(module, "DEADLINE", 1)
+    monkeypatch.setattr(served, "QUIET", 0.3)
+
+    async def stuck(body, stub):
+        await asyncio.sleep(4 if row_number(body) == 12 else 0)
+        return label(body)
+
+    with serving(stuck) as one, serving(stuck) as two:
+        assert predict.main(arguments(world, tmp_path, one.url, two.url, concurrency="2", family="none")) == 2
+    rows, shown = read(tmp_path), capfd.readouterr()
+    assert [row["id"] for row in rows if "error" in row] == ["12"] and len(rows) == ROWS
+    assert "left out" not in shown.err and "1 at 127.0.0.1:" in shown.err
+
+
+def test_refusals_in_a_row_end_the_run(world, tmp_path, capfd):
+    def refuses(body, stub):
+        return error(400, "bad picture") if row_number(body) > 4 else label(body)
+
+    with serving(refuses) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, concurrency="1", family="none")) == 2
+    shown = capfd.readouterr().err
+    assert len(stub.bodies) == 15 and "10 rows in a row" in shown and "the same command goes on" in shown
+    assert ["error" in row for row in read(tmp_path)] == [False] * 5 + [True] * 10
 
 
 def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, capsys):
@@ -536,6 +570,11 @@ HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
         (lambda body, _: truncated(label(body)), {}, "cut off"),
         (lambda *_: chat("x" * 1_000_000), {}, "1,000,000"),
         (lambda *_: error(400, "demo is not a multimodal model"), {}, "not a multimodal model"),
+        (lambda *_: error(400, "Invalid model name passed in model=x"), {}, "--served-model"),
+        (lambda *_: error(400, "image_url is not supported: text only"), {}, "takes images"),
+        (lambda *_: error(400, "maximum context length is 10 tokens"), {}, "--image-max-pixels"),
+        (lambda *_: error(500, "Internal Server Error"), {}, "images"),
+        (lambda *_: {"error": {"message": "upstream busy"}}, {}, "upstream busy"),
         (lambda *_: error(401, "Incorrect API key"), {}, "--api-key-env"),
         (lambda *_: error(404, "no such model"), {}, "--served-model"),
         (lambda *_: error(429, "no credit", "insufficient_quota"), {}, "credit"),
@@ -570,6 +609,37 @@ def test_no_server_and_no_tls_are_one_line(world, tmp_path, capfd):
         assert predict.main(arguments(world, tmp_path, stub.url.replace("http:", "https:"))) == 2
     said = capfd.readouterr().err
     assert "http://" in said and said.count("\n") == 1 and stub.bodies == []
+
+
+def test_a_certificate_of_ones_own_is_trusted_for_this_machine_and_http_is_told_from_https(
+    world, tmp_path, monkeypatch, capfd
+):
+    pem = write_pem(tmp_path / "own.pem")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with serving(label, pem=pem) as stub:
+        words = arguments(world, tmp_path / "out", stub.url, limit="2")
+        assert predict.main(words) == 2 and "SSL_CERT_FILE" in capfd.readouterr().err
+        monkeypatch.setenv("SSL_CERT_FILE", pem)
+        assert predict.main(words) == 0
+        capfd.readouterr()
+        plain = arguments(world, tmp_path / "plain", stub.url.replace("https:", "http:"))
+        assert predict.main(plain) == 2 and "https://" in capfd.readouterr().err
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+        assert predict.main([*words, "--limit", "3"]) == 2 and "gone.pem" in capfd.readouterr().err
+
+
+def write_pem(path: Path) -> str:
+    """A key and a certificate of 127.0.0.1 that it signs itself, valid for an hour."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now, address = datetime.now(UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    certificate = certificate.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    certificate = certificate.add_extension(x509.SubjectAlternativeName([address]), critical=False).sign(
+        key, hashes.SHA256()
+    )
+    plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(*plain) + certificate.public_bytes(plain[0]))
+    return str(path)
 
 
 @pytest.mark.parametrize(
