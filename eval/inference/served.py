@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import numpy as np
 from tqdm import tqdm
 
 from eval.inference import resume
-from eval.inference.output_rows import DIGITS, predictions, row_of
+from eval.inference.output_rows import columns, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
 from eval.servers.faults import DEADLINE, Fault
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from eval.inference.run import Request
 
 QUIET = 60  # seconds without an answer after which the screen says so; our choice
-WITHOUT = "the server gave no probabilities"
 
 
 @dataclass
@@ -198,18 +196,3 @@ def _note_models(part: Part, server: Server) -> None:
 def _image(settings: Settings, example: Example) -> str:
     path = locate(settings.media, example.image, example.file)
     return data_url(load_rgb(path, settings.upright), settings.image_max_pixels)
-
-
-def columns(reply: Reply, example: Example, decode: str) -> dict:
-    """What a row says of a reply: as of a model in this process, and "odd" where the answer is not an ordinary one.
-
-    mass is null where the server does not say it. Without probabilities, a row of --decode exact has an error.
-    """
-    odd = {"odd": reply.odd} if reply.odd else {}
-    if reply.logp is not None:
-        [answer] = predictions(np.array([reply.logp]), example.scale, example.strategy)
-        mass = None if reply.mass is None else round(float(reply.mass), DIGITS)
-        return answer | ({"mass": mass} if reply.normalized else {}) | odd
-    if decode == "generate":
-        return {"predict": reply.text} | odd
-    return {"predict": "", "error": f"{WITHOUT}: {reply.odd}"} | odd
