@@ -49,7 +49,7 @@ def predictions(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
     ]
 
 
-def columns(reply: Reply, example: Example, decode: str) -> dict:
+def answer_of(reply: Reply, example: Example, decode: str) -> dict:
     """What a row says of a reply: as of a model in this process, and "odd" where the answer is not an ordinary one.
 
     mass is null where the server does not say it. Without probabilities, a row of --decode exact has an error.

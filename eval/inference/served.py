@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from tqdm import tqdm
 
 from eval.inference import resume
-from eval.inference.output_rows import columns, row_of
+from eval.inference.output_rows import answer_of, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
 from eval.servers.faults import DEADLINE, Fault
@@ -177,7 +177,7 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         if not part.counts["warning"]:
             part.say(f"{server.name} warns, first at {example.id}: {reply.warning}")
         part.counts["warning"] += 1
-    _finish(part, example, columns(reply, example, settings.decode))
+    _finish(part, example, answer_of(reply, example, settings.decode))
     return True
 
 

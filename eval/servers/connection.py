@@ -1,6 +1,7 @@
 """One server and what is known of it: requests through the openai SDK, which waits and tries again by itself."""
 
 import asyncio
+import math
 import os
 import ssl
 import time
@@ -43,7 +44,7 @@ class Server:
     refused: int = 0  # rows in a row that it refused
     late: int = 0  # requests that it did not answer in time
     silent: int = 0  # the same, since its last answer
-    last: float = 0  # when its last answer came, by the monotonic clock
+    last: float = -math.inf  # when its last answer came, by the monotonic clock
     waiting: dict[object, float] = field(default_factory=dict)  # when each request that has no answer yet was sent
     left_out: str = ""  # why it is asked no more
     limit: str = "max_tokens"  # what it calls the most tokens of an answer

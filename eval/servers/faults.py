@@ -1,6 +1,7 @@
 """What can be wrong with a server or its answer, as one line each with what to do about it."""
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ FILTERED = ("content_filter", "content_policy_violation")  # codes of Azure and 
 DEADLINE = 600  # seconds for a request with all its tries; our choice
 # How it looks when a server that speaks TLS is asked without: uvicorn closes, others send bytes that are no HTTP.
 CLOSED = ("disconnected without", "reset by peer", "illegal", "status line")
-# What servers say with status 400 (vLLM, SGLang, LiteLLM, OpenAI), in lower case, what to do about it, and the kind.
+# What servers say (vLLM, SGLang, LiteLLM, OpenAI), in lower case, what to do about it, and the kind. Not each message
+# that names an image: one may be of a single image.
 FIXES = (
-    (("https port",), "write https:// in --server", "server"),
-    (("image input", "multimodal", "image_url", "text only", "text-only"), "serve a model that takes images", "server"),
-    (("invalid model", "model_not_found"), "correct --served-model (curl URL/v1/models)", "server"),
-    (("context length", "too long", "max_model_len", "maximum number of tokens"),
+    (r"https port", "write https:// in --server", "server"),
+    (r"image input|multimodal|text[- ]only|not support\w* .*image|image\w* .*not support",
+     "serve a model that takes images", "server"),
+    (r"invalid model|model_not_found", "correct --served-model (curl URL/v1/models)", "server"),
+    (r"context length|too long|max_model_len|maximum number of tokens",
      "lower --image-max-pixels, or serve the model with a longer context (vLLM: --max-model-len)", "row"),
 )  # fmt: skip
 SHOWN = 200  # letters of a server's own message
@@ -102,12 +105,11 @@ def _status(host: str, status: int, code: object, message: str) -> tuple[str, st
         return f"{about}; redirects are not followed: name the URL itself", "server"
     if code == "insufficient_quota":
         return f"{about}; add credit", "server"
-    if 400 <= status < 500:
-        for signs, fix, kind in FIXES:
-            if any(sign in message.lower() for sign in signs):
-                return f"{about}; {fix}", kind
     if status in (408, 409, 429):
         return f"{about}; lower --concurrency, or start the same command later", "again"
+    for signs, fix, kind in FIXES:
+        if re.search(signs, message.lower()) and (kind == "server" or status < 500):
+            return f"{about}; {fix}", kind
     if status >= 500:
         fix = "see what the server printed (does its model take images?), then start the same command again"
         return f"{about}; {fix}", "again"

@@ -573,6 +573,7 @@ HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
         (lambda *_: error(400, "Invalid model name passed in model=x"), {}, "--served-model"),
         (lambda *_: error(400, "image_url is not supported: text only"), {}, "takes images"),
         (lambda *_: error(400, "maximum context length is 10 tokens"), {}, "--image-max-pixels"),
+        (lambda *_: error(400, "The plain HTTP request was sent to HTTPS port"), {}, "https://"),
         (lambda *_: error(500, "Internal Server Error"), {}, "images"),
         (lambda *_: {"error": {"message": "upstream busy"}}, {}, "upstream busy"),
         (lambda *_: error(401, "Incorrect API key"), {}, "--api-key-env"),
