@@ -32,6 +32,7 @@ from storm.text import printable
 if TYPE_CHECKING:
     from eval.inference.run import Request
 
+NAMES = 20  # of models that are kept and shown; our choice: a server may answer each request under another one
 QUIET = 60  # seconds without an answer after which the screen says so; our choice
 
 
@@ -183,7 +184,8 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
 
 def _note_models(part: Part, server: Server) -> None:
     """Keep which models a server says its answers are of, and show a name that was not asked for."""
-    if not (new := set(server.models) - part.models):
+    new = set(server.models) - part.models
+    if not new or len(part.models) >= NAMES:
         return
     resume.add_answered_by(part.settings.out, new)
     earlier = f"; earlier rows: {', '.join(sorted(part.models)[:3])}" if part.models else ""
