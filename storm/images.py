@@ -23,6 +23,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # of a GIF, the first f
 # Photographs of phones, read where pillow-heif is installed. LLaMA-Factory does not read them: --resize writes JPEGs.
 HEIC = (".heic", ".heif")
 BYTES = 200_000_000  # of a file; our choice: an uncompressed photograph of 60 megapixels has 180 MB
+BEGINS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "GIF": b"GIF8"}  # first bytes of files
 HEADER = 1 << 16  # bytes; our choice: most files say their size in these
 PIXELS = 2 * 89_478_485  # Pillow's own limit, which LLaMA-Factory leaves as it is: a larger image would end a training
 ASPECT = 200  # the longer side over the shorter one: Qwen2-VL's image processor refuses more (smart_resize)
@@ -153,6 +154,8 @@ def _one_line(data: bytes) -> Iterator[None]:
         if is_heic(data) and "HEIF" not in formats():
             raise ImageFault("a HEIC photograph: uv pip install pillow-heif, or save it as JPEG") from None
         # Pillow's own message holds an address in memory.
+        if kind := next((kind for kind, begin in BEGINS.items() if data.startswith(begin)), ""):
+            raise ImageFault(f"begins like a {kind}, but its header cannot be read: damaged, or too large") from None
         raise ImageFault(f"starts with {data[:8]!r}: not {', '.join(FORMATS)}") from None
     except ImageFault:
         raise

@@ -6,12 +6,14 @@ Imports no torch: answers come from a model in this process, or from servers.
 import numpy as np
 
 from eval.inference import posterior
+from eval.servers.reply import Reply
 from storm.prompts import answer
 from storm.rows import Example
 from storm.scales import Scale
 
 DIGITS = 6  # of a probability in the file
 MOST = 0.001  # logarithm of the mass of all valid answers, which can be above 0 by rounding only
+WITHOUT = "the server gave no probabilities"
 NO_NUMBERS = "what the model gives are no probabilities (NaN or more than 1): are its weights damaged?"
 
 
@@ -45,3 +47,18 @@ def predictions(logp: np.ndarray, scale: Scale, strategy: str) -> list[dict]:
         }
         for row, mode, median, mean, entropy, whole in zip(*columns, posterior.entropy(probs), np.exp(mass))
     ]
+
+
+def answer_of(reply: Reply, example: Example, decode: str) -> dict:
+    """What a row says of a reply: as of a model in this process, and "odd" where the answer is not an ordinary one.
+
+    mass is null where the server does not say it. Without probabilities, a row of --decode exact has an error.
+    """
+    odd = {"odd": reply.odd} if reply.odd else {}
+    if reply.logp is not None:
+        [answer] = predictions(np.array([reply.logp]), example.scale, example.strategy)
+        mass = None if reply.mass is None else round(float(reply.mass), DIGITS)
+        return answer | ({"mass": mass} if reply.normalized else {}) | odd
+    if decode == "generate":
+        return {"predict": reply.text} | odd
+    return {"predict": "", "error": f"{WITHOUT}: {reply.odd}"} | odd

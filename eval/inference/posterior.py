@@ -34,7 +34,7 @@ def mean(probs: np.ndarray) -> np.ndarray:
 
 def entropy(probs: np.ndarray) -> np.ndarray:
     """In nats: 0 for certainty, log K for no idea."""
-    return -(probs * np.log(np.where(probs > 0, probs, 1))).sum(1)
+    return 0.0 - (probs * np.log(np.where(probs > 0, probs, 1))).sum(1)  # certainty is 0, and not -0
 
 
 def temper(probs: np.ndarray, temperature: float) -> np.ndarray:

@@ -1,11 +1,12 @@
 """What a prediction did, as text: of each file its rows, and what servers were asked."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from eval.inference.run import FileResult
 from eval.inference.settings import Settings
-from eval.servers.counts import counts_table
-from storm.text import table
+from eval.servers.counts import counts_table, notes
+from storm.text import printable, table
 
 
 def files_table(settings: Settings, results: Sequence[FileResult]) -> str:
@@ -25,6 +26,11 @@ def nobody(settings: Settings) -> str:
 
 
 def requests_lines(settings: Settings, results: Sequence[FileResult]) -> list[str]:
-    """The table of requests, tokens, cost and odd answers, behind an empty line; [] of a model in this process."""
-    rows = settings.servers and counts_table({file.name: file.counts for file in results}, settings.servers.price)
-    return ["", table(rows)] if rows else []
+    """Of servers, behind an empty line, the table of requests, tokens, cost and odd answers, and what to say of it."""
+    if not settings.servers:
+        return []
+    rows = counts_table({file.name: file.counts for file in results}, settings.servers.price)
+    names = ("counts", "models", "reasons")
+    sums = (sum((Counter(getattr(file, name)) for file in results), Counter()) for name in names)
+    lines = notes(*sums, bool(settings.servers.price))
+    return (["", table(rows)] if rows else []) + (["", *map(printable, lines)] if lines else [])

@@ -6,13 +6,14 @@ with several, each appends to <name>.<rank>.part, and the first one puts the row
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from eval.inference.settings import Settings, command, provenance_of
+from eval.inference.settings import Settings, command, has_rows, provenance_of
 from storm import provenance
 from storm.files import cut_unfinished, read_json, read_jsonl, write_json, write_jsonl
 
+ANSWERED = "answered_by"  # in provenance.json, of rows that servers answered
 MEMORY = "memory.json"  # in the output folder, after a batch that did not fit
 
 
@@ -25,7 +26,7 @@ def check_or_write_provenance(settings: Settings, facts: Mapping[str, str] | Non
     provenance of a folder without rows is written anew.
     """
     out, now = settings.out, provenance_of(settings) | (facts or {})
-    if not any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}")):
+    if not has_rows(out):
         provenance.write(out, now | {"command": command(settings)})
         return
     try:
@@ -46,6 +47,17 @@ def difference(old: dict, now: dict, settings: Settings) -> str | None:
     if set(now.get("server") or ()) <= set(old.get("server") or ()):  # one of several servers may be gone
         now = now | {"server": old.get("server")} if "server" in now else now
     return provenance.difference(old, now | {"commit": old.get("commit")}, files=files)
+
+
+def answered_by(out: Path) -> list[str]:
+    """The names of the models that served rows in this folder were answered by, as far as the answers say one."""
+    return list(provenance.read(out).get(ANSWERED) or ())
+
+
+def add_answered_by(out: Path, names: Collection[str]) -> None:
+    """Keep them in provenance.json. They tell no folders apart: hosted models answer with a date behind their name."""
+    facts = provenance.read(out)
+    provenance.write(out, facts | {ANSWERED: sorted({*(facts.get(ANSWERED) or ()), *names})})
 
 
 def max_tokens(out: Path) -> int:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from eval.inference import blocks, resume
 from eval.inference.behind import behind
 from eval.inference.quiet import quiet
-from eval.inference.settings import Settings, provenance_of, scales_with
+from eval.inference.settings import Settings, provenance_of, scales_with, with_family
 from eval.servers.options import refuse_closed
 from storm.files import append_jsonl, locked
 from storm.rows import Example, read_examples
@@ -56,6 +56,8 @@ class FileResult(NamedTuple):
     errors: int  # rows whose image could not be read
     seconds: float
     counts: Mapping[str, int] = {}  # of servers: requests, odd answers by kind, tokens
+    models: Mapping[str, int] = {}  # of servers: answers by the model that they say they are of
+    reasons: Mapping[str, int] = {}  # of servers: rows with an error by its reason
 
 
 def scales_of(settings: Settings) -> dict[str, Scale]:
@@ -91,6 +93,7 @@ def answer(settings: Settings, requests: Sequence[Request], facts: Mapping[str, 
     stands in the way of all of it; Locked if another command writes there.
     """
     rank, _ = rank_and_world()
+    settings, note = with_family(settings)
     if settings.servers:
         refuse_closed(settings.servers, (row.dataset for part in requests for row in part.rows()))
     with locked(settings.out) if rank == 0 else nullcontext():
@@ -104,7 +107,7 @@ def answer(settings: Settings, requests: Sequence[Request], facts: Mapping[str, 
         if all(part.before.issuperset(part.ids) for part in requests):
             return [_result(settings, part, 0.0) for part in requests] if rank == 0 else []
         with quiet(settings.out / LOG) as terminal:
-            return (_ask_servers if settings.servers else _predict)(settings, requests, terminal)
+            return (partial(_ask_servers, note) if settings.servers else _predict)(settings, requests, terminal)
 
 
 def _request(file: Path, scales: Mapping[str, Scale], limit: int | None) -> Request:
@@ -112,11 +115,11 @@ def _request(file: Path, scales: Mapping[str, Scale], limit: int | None) -> Requ
     return Request(file.stem, lambda: read_examples(file, scales), ids, ids[:limit])
 
 
-def _ask_servers(settings: Settings, requests: Sequence[Request], terminal: TextIO) -> list[FileResult]:
+def _ask_servers(note: str, settings: Settings, requests: Sequence[Request], terminal: TextIO) -> list[FileResult]:
     from eval.inference import served
 
-    done = served.predict(settings, requests, terminal)
-    return [_result(settings, part, seconds)._replace(counts=counts) for part, (seconds, counts) in zip(requests, done)]
+    done = served.predict(settings, requests, terminal, note)
+    return [_result(settings, part, seconds)._replace(**facts) for part, (seconds, facts) in zip(requests, done)]
 
 
 def _predict(settings: Settings, requests: Iterable[Request], terminal: TextIO) -> list[FileResult]:

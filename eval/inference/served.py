@@ -6,20 +6,20 @@ eval/inference/run.py puts them in the order of the data at the end, as it does 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import numpy as np
 from tqdm import tqdm
 
-from eval.inference.output_rows import predictions, row_of
+from eval.inference import resume
+from eval.inference.output_rows import answer_of, row_of
 from eval.inference.settings import Settings
 from eval.servers.connection import Server, connect
-from eval.servers.faults import Fault
+from eval.servers.faults import DEADLINE, Fault
 from eval.servers.images import data_url
 from eval.servers.options import remote
 from eval.servers.reply import Question, Reply
@@ -32,7 +32,8 @@ from storm.text import printable
 if TYPE_CHECKING:
     from eval.inference.run import Request
 
-WITHOUT = "the server gave no probabilities"
+NAMES = 20  # of models that are kept and shown; our choice: a server may answer each request under another one
+QUIET = 60  # seconds without an answer after which the screen says so; our choice
 
 
 @dataclass
@@ -42,12 +43,21 @@ class Part:
     settings: Settings
     rows: asyncio.Queue  # rows to be written; None ends them
     progress: tqdm
+    say: Callable[[str], None]  # shows a line above the progress
+    notes: list[str]  # lines to show once a server has answered, of all files
     counts: Counter = field(default_factory=Counter)  # of odd answers, by kind
+    reasons: Counter = field(default_factory=Counter)  # why rows have an error
+    models: set[str] = field(default_factory=set)  # that answered in this folder, see resume.answered_by
 
 
-def predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
-    """(seconds, counts) of each request, whose rows are then in files. Raises ValueError if no server is left."""
-    return _run(_predict(settings, requests, terminal))
+def predict(
+    settings: Settings, requests: Sequence["Request"], terminal: TextIO, note: str = ""
+) -> list[tuple[float, dict]]:
+    """(seconds, counts as in FileResult) of each request, whose rows are then in files.
+
+    note: is shown once a server has answered. Raises ValueError if no server is left.
+    """
+    return _run(_predict(settings, requests, terminal, [note] if note else []))
 
 
 def _run(work: Coroutine) -> list:
@@ -60,43 +70,63 @@ def _run(work: Coroutine) -> list:
         return pool.submit(asyncio.run, work).result()
 
 
-async def _predict(settings: Settings, requests: Sequence["Request"], terminal: TextIO) -> list[tuple[float, Mapping]]:
+async def _predict(
+    settings: Settings, requests: Sequence["Request"], terminal: TextIO, notes: list[str]
+) -> list[tuple[float, dict]]:
     done, servers = [], connect(settings.servers)
     if away := remote(settings.servers):
         print(f"images go to {', '.join(away)}", file=terminal)
     try:
         for request in requests:
             start = time.perf_counter()
-            counts = await _predict_file(settings, request, servers, terminal)
-            done.append((time.perf_counter() - start, counts))
+            facts = await _predict_file(settings, request, servers, terminal, notes)
+            done.append((time.perf_counter() - start, facts))
     finally:
         for server in servers:
             await server.client.close()
     return done
 
 
-async def _predict_file(settings: Settings, request: "Request", servers: list[Server], terminal: TextIO) -> Counter:
+async def _predict_file(
+    settings: Settings, request: "Request", servers: list[Server], terminal: TextIO, notes: list[str]
+) -> dict:
     wanted = set(request.ids) - set(request.before)
     path, initial = settings.out / f"{request.name}.jsonl", len(request.ids) - len(wanted)
     for server in servers:
-        server.counts.clear()
+        server.counts.clear(), server.models.clear()
     bar = {"total": len(request.ids), "initial": initial, "unit": "image", "file": terminal, "delay": 2}
     with tqdm(desc=request.name, **bar) as progress:
-        part = Part(settings, asyncio.Queue(), progress)
+        say = partial(_say, terminal)
+        part = Part(settings, asyncio.Queue(), progress, say, notes, models=set(resume.answered_by(settings.out)))
         left = (row for row in request.rows() if row.id in wanted)
-        ask, give_up, say = partial(_ask, part), partial(_give_up, part), partial(_say, terminal)
+        ask, give_up = partial(_ask, part), partial(_give_up, part)
         asking = asyncio.ensure_future(share(left, servers, settings.servers.concurrency, ask, give_up, say))
         asking.add_done_callback(lambda _: part.rows.put_nowait(None))
+        watching = asyncio.ensure_future(_watch(part, servers))
         try:
             await _write(path, part.rows, request)  # to the end, also of what came before an error
         finally:
-            asking.cancel()
+            asking.cancel(), watching.cancel()
         await asking
-    return sum((server.counts for server in servers), part.counts)
+    counts = sum((server.counts for server in servers), part.counts)
+    return {"counts": counts, "models": sum((server.models for server in servers), Counter()), "reasons": part.reasons}
 
 
 def _say(terminal: TextIO, line: str) -> None:
     tqdm.write(printable(line), file=terminal)
+
+
+async def _watch(part: Part, servers: Sequence[Server]) -> None:
+    """Say once of each standstill how many requests wait for an answer. Without end."""
+    before, shown = part.progress.n, False
+    while True:
+        await asyncio.sleep(QUIET)
+        still, before = part.progress.n == before, part.progress.n
+        waiting = {server.name: len(server.waiting) for server in servers if server.waiting}
+        if still and waiting and not shown:
+            where = ", ".join(f"{count} at {name}" for name, count in waiting.items())
+            part.say(f"no answer for {QUIET} s; requests that wait: {where}; each ends after {DEADLINE} s")
+        shown = still and (shown or bool(waiting))
 
 
 async def _write(path: Path, rows: asyncio.Queue, request: "Request") -> None:
@@ -111,7 +141,10 @@ async def _write(path: Path, rows: asyncio.Queue, request: "Request") -> None:
             await asyncio.to_thread(append_jsonl, path, batch)
 
 
-def _finish(part: Part, example: Example, answer: dict) -> None:
+def _finish(part: Part, example: Example, answer: dict, reason: str = "") -> None:
+    """reason: why it is an error, if that is not the error's own text."""
+    if "error" in answer:
+        part.reasons[reason or answer["error"]] += 1
     part.rows.put_nowait(row_of(example) | answer)
     part.progress.update()
 
@@ -127,7 +160,7 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
     try:
         image = await asyncio.to_thread(_image, settings, example)
     except ImageFault as fault:
-        _finish(part, example, {"predict": "", "error": f"{settings.media / example.image}: {fault}"})
+        _finish(part, example, {"predict": "", "error": f"{settings.media / example.image}: {fault}"}, str(fault))
         return False
     question = Question(example.scale, example.strategy, image, settings.max_new_tokens)
     try:
@@ -136,26 +169,32 @@ async def _ask(part: Part, server: Server, example: Example) -> bool:
         if fault.kind != "filtered":
             raise
         reply = Reply(odd="content filter")
+    while part.notes:
+        part.say(part.notes.pop(0))
+    _note_models(part, server)
     if reply.odd:
         part.counts[reply.odd] += 1
-    _finish(part, example, columns(reply, example, settings.decode))
+    if reply.warning:
+        if not part.counts["warning"]:
+            part.say(f"{server.name} warns, first at {example.id}: {reply.warning}")
+        part.counts["warning"] += 1
+    _finish(part, example, answer_of(reply, example, settings.decode))
     return True
+
+
+def _note_models(part: Part, server: Server) -> None:
+    """Keep which models a server says its answers are of, and show a name that was not asked for."""
+    new = set(server.models) - part.models
+    if not new or len(part.models) >= NAMES:
+        return
+    resume.add_answered_by(part.settings.out, new)
+    earlier = f"; earlier rows: {', '.join(sorted(part.models)[:3])}" if part.models else ""
+    for name in sorted(new):
+        if name != server.model or earlier:
+            part.say(f"{server.name}: answers as the model {name!r}, asked for as {server.model!r}{earlier}")
+    part.models |= new
 
 
 def _image(settings: Settings, example: Example) -> str:
     path = locate(settings.media, example.image, example.file)
     return data_url(load_rgb(path, settings.upright), settings.image_max_pixels)
-
-
-def columns(reply: Reply, example: Example, decode: str) -> dict:
-    """What a row says of a reply: as of a model in this process, and "odd" where the answer is not an ordinary one.
-
-    mass is null where the server does not say it. Without probabilities, a row of --decode exact has an error.
-    """
-    odd = {"odd": reply.odd} if reply.odd else {}
-    if reply.logp is not None:
-        [answer] = predictions(np.array([reply.logp]), example.scale, example.strategy)
-        return answer | ({} if reply.mass else {"mass": None}) | odd
-    if decode == "generate":
-        return {"predict": reply.text} | odd
-    return {"predict": "", "error": f"{WITHOUT}: {reply.odd}"} | odd

@@ -1,9 +1,10 @@
 """The settings of eval/predict.py, and the provenance of predictions with them. Imports no torch."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eval.servers.families import explained, family_in
 from eval.servers.options import Servers, hosts
 from storm import provenance
 from storm.custom_scale import load
@@ -14,6 +15,8 @@ from storm.scales import IQA, Scale
 
 PACKAGES = ("llamafactory", "transformers", "torch")  # whose versions may change a prediction
 SERVED = ("pillow",)  # the same, of a prediction by servers: it resizes
+EARLIER_FAMILY = "qwen2_5_vl"  # as which earlier versions asked servers, without saying so in provenance.json
+OTHER_FAMILY = f"not {EARLIER_FAMILY} but "
 DECODES = ("exact", "generate")
 
 
@@ -99,15 +102,41 @@ def provenance_of(settings: Settings) -> dict:
             "cutoff_len": None if servers else settings.cutoff_len,  # a server has a limit of its own
             "upright": settings.upright or None,  # None as in folders of earlier versions, which do not say it
             "bf16": settings.bf16 or None,  # None as in folders of earlier versions, which do not say it
-            # None as in folders of earlier versions, whose servers were asked so.
-            "family": f"not {Servers.family} but {servers.family}"
-            if servers and servers.family != Servers.family
-            else None,
+            "family": _family_as_kept(settings),
             "max_new_tokens": settings.max_new_tokens if settings.decode == "generate" else None,
             "data": {file.stem: provenance.file_hash(file) for file in settings.data},
         }
         | provenance.tools(SERVED if servers else PACKAGES)
     )
+
+
+def with_family(settings: Settings) -> tuple[Settings, str]:
+    """The settings with the family as which servers are asked, and a line that says why, "" if it is given.
+
+    Without --family it is that of the rows in the output folder, else that of the served model's name.
+    """
+    servers = settings.servers
+    if servers is None or servers.api != "chat" or servers.family:
+        return settings, ""
+    if has_rows(settings.out) and provenance.exists(settings.out):
+        family = (provenance.read(settings.out).get("family") or EARLIER_FAMILY).removeprefix(OTHER_FAMILY)
+        why = f"asked as the rows in {settings.out}: --family {family}"
+    else:
+        family = family_in(servers.served_model)
+        why = explained(family, servers.served_model)
+    return replace(settings, servers=replace(servers, family=family)), why
+
+
+def _family_as_kept(settings: Settings) -> str | None:
+    """What provenance.json says of the family; None as in folders of earlier versions, whose servers were asked so."""
+    servers = with_family(settings)[0].servers
+    family = servers.family if servers and servers.api == "chat" else EARLIER_FAMILY
+    return None if family == EARLIER_FAMILY else f"{OTHER_FAMILY}{family}"
+
+
+def has_rows(out: Path) -> bool:
+    """Whether an output folder holds predictions."""
+    return any(file.stat().st_size for ending in ("jsonl", "part") for file in out.glob(f"*.{ending}"))
 
 
 def trained_on(settings: Settings) -> dict[str, str] | None:

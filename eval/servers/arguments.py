@@ -16,7 +16,7 @@ def add_options(parser: Parser) -> None:
     add("--served-model", type=not_empty, metavar="NAME", help="the model, as the servers call it")
     text = "the form they speak: chat completions, or decisions (default: %(default)s)"
     add("--api", type=one_of(DECODES), default=Servers.api, metavar="|".join(DECODES), help=text)
-    text = "family of the served model (docs/models.md), for its system message; none: no such message (%(default)s)"
+    text = "family of the served model (docs/models.md), for its system message (default: by its name, else none)"
     add("--family", type=one_of([*FAMILIES, NONE]), default=Servers.family, metavar="NAME", help=text)
     text = "requests at once to each server (default: %(default)s)"
     add("--concurrency", type=positive, default=Servers.concurrency, metavar="N", help=text)

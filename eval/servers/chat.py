@@ -5,15 +5,19 @@ The messages are those of training: the family's system message, then the image 
 """
 
 import asyncio
+import math
 from collections.abc import Coroutine, Sequence
 
 from eval.servers.connection import Server, post
-from eval.servers.faults import Fault
+from eval.servers.faults import Fault, first_line
 from eval.servers.reply import LONGEST, Question, Reply
 from storm.prompts import question
 
 PATH = "/chat/completions"
+# Whole answers, and those that are counted as odd: OpenAI's words, and two of Text Generation Inference for "stop".
+FINISHED = ("stop", "length", "content_filter", "eos_token", "stop_sequence")
 LIMIT = "max_completion_tokens"
+ROUNDED = 0.001  # the most that the logarithm of a probability can be, by rounding only
 NO_LOGPROBS = "gives no log-probabilities of a prompt (vLLM does); write --decode generate"
 
 
@@ -53,6 +57,10 @@ async def generate(server: Server, asked: Question) -> Reply:
         raise Fault(f"{server.name}: answers {about}; is it the server of a model?", "again")
     if refusal:
         return Reply(text or refusal, odd="refusal")
+    if finish is not None and finish not in FINISHED:
+        server.counts["broken off"] += 1
+        about = f"the answer broke off (finish_reason {first_line(finish, server.key)!r})"
+        raise Fault(f"{server.name}: {about}; see what the server printed, then start the same command again", "again")
     odd = {"content_filter": "content filter", "length": "cut off"}.get(str(finish), "")
     return Reply(text, odd=odd or ("" if text.strip() else "empty"))
 
@@ -91,6 +99,8 @@ async def exact(server: Server, asked: Question) -> Reply:
         if tuple(ids[start:]) != tokens:
             raise Fault(f"{server.name}: the tokens of an answer changed; does a proxy share several models?", "again")
         logp.append(sum(logprobs[start : start + scored]))
+    if max(logp) == -math.inf:
+        raise Fault(f"{server.name}: no valid answer has a probability above 0; write --decode generate", "row")
     return Reply(logp=tuple(logp))
 
 
@@ -131,6 +141,10 @@ async def _read(server: Server, asked: Question, answer: str | None) -> tuple[tu
         values, words = [float(token["logprob"]) for token in tokens], [str(token["decoded_token"]) for token in tokens]
     except (KeyError, TypeError, ValueError):
         raise Fault(f"{server.name} {NO_LOGPROBS}", "server") from None
+    if max(values) == -math.inf or not all(value <= ROUNDED for value in values):
+        odd = next((value for value in values if not value <= ROUNDED), -math.inf)
+        text = f"gives {odd} as the log-probability of a token; are the model's weights damaged?"
+        raise Fault(f"{server.name} {text} --decode generate asks without them", "row")
     return tuple(ids), [0.0, *values], ["", *words]
 
 

@@ -14,7 +14,7 @@ from storm.options import did_you_mean
 
 KEY = "OPENAI_API_KEY"  # the environment's name of OpenAI's key
 HOSTS_OF_KEY = ("api.openai.com",)  # which hosts get it unasked: a key must not go to another company
-FAMILY, NONE = "qwen2_5_vl", "none"
+NONE = "none"  # --family of a model that is sent no system message
 DECODES = {"chat": ("exact", "generate"), "decisions": ("exact",), "systemone": ("exact",)}  # --api -> what it can give
 
 
@@ -30,7 +30,9 @@ class Servers:
     price: tuple[float, float] | None = None  # of a million tokens in, and out
     allow_remote: bool = False
     i_may_send: tuple[str, ...] = ()  # datasets
-    family: str = FAMILY  # of storm/families.py, or NONE: how the model was asked in its training
+    family: str | None = (
+        None  # of storm/families.py, or NONE: how the model was asked in its training; None: by its name
+    )
 
 
 def url_of(text: str) -> str:
@@ -82,7 +84,7 @@ def check(servers: Servers, decode: str) -> None:
         raise ValueError(
             f"--api {servers.api} gives probabilities and no text; write --decode {DECODES[servers.api][0]}"
         )
-    if servers.api != "chat" and servers.family != FAMILY:
+    if servers.api != "chat" and servers.family:
         raise ValueError(f"--family goes with --api chat: of {servers.api}, the server makes the prompt; leave it out")
     if twice := [url for url in servers.server if servers.server.count(url) > 1]:
         raise ValueError(f"--server: {twice[0]} is there twice; --concurrency sets how many requests it gets at once")

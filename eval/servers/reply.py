@@ -27,5 +27,7 @@ class Reply(NamedTuple):
 
     text: str = ""
     logp: tuple[float, ...] | None = None
-    mass: bool = True  # whether exp(logp) sums to the mass of all valid answers; else that is not known
+    normalized: bool = False  # whether exp(logp) sums to 1, so that only `mass` says the mass of all valid answers
+    mass: float | None = None  # None: not known
     odd: str = ""  # "refusal", "content filter", "empty" or "cut off"; "" for an ordinary answer
+    warning: str = ""  # why the server itself doubts the answer

@@ -1,6 +1,7 @@
 """Rows shared among servers: each takes the next row when it is free; the rows of one that dies go to the others."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from eval.servers import chat, decisions
 from eval.servers.chat import together
 from eval.servers.connection import Server, check_model
-from eval.servers.faults import Fault
+from eval.servers.faults import DEADLINE, Fault
 from eval.servers.reply import Question, Reply
 
 Row = TypeVar("Row")
@@ -21,6 +22,7 @@ ASK: dict[tuple[str, str], Callable[[Server, Question], Awaitable[Reply]]] = {
     ("systemone", "exact"): decisions.systemone,
 }
 TRIES = 3  # of a row, each with the SDK's own retries; our choice
+LATE = 2  # times that a row gets no answer in time, of one server or of two, after which it is given up; our choice
 STRIKES = 10  # rows in a row without an answer, after which a server is left out; our choice
 
 
@@ -36,14 +38,16 @@ async def share(
 
     Raises ValueError in one line if no server is left.
     """
-    todo, tries = iter(rows), Counter()
+    todo, tries, late = iter(rows), Counter(), Counter()
     while True:
         again: list[Row] = []
-        work = _Work(todo, again, tries, ask, give_up, say if len(servers) > 1 else None)
-        alive = [server for server in servers if not server.left_out]
+        work = _Work(todo, again, tries, late, ask, give_up, say if len(servers) > 1 else None)
+        # A row that got no answer in time goes to another server, which takes its rows first.
+        alive = sorted((server for server in servers if not server.left_out), key=lambda server: server.late)
         await together([_serve(server, work, concurrency) for server in alive])
         if all(server.left_out for server in servers):
-            raise ValueError("; ".join(dict.fromkeys(server.left_out for server in servers)))
+            kept = "; what is answered is kept: the same command goes on" * any(server.tried for server in servers)
+            raise ValueError("; ".join(dict.fromkeys(server.left_out for server in servers)) + kept)
         if not again:
             return
         todo = chain(again, todo)
@@ -55,6 +59,7 @@ class _Work(NamedTuple):
     todo: Iterator
     again: list  # rows for the next round
     tries: Counter  # of each id
+    late: Counter  # of each id: how often no answer came in time
     ask: Ask
     give_up: Callable[[Any, str], None]
     say: Callable[[str], None] | None  # None: of one server, the error that ends the run says it
@@ -78,11 +83,14 @@ async def _lane(server: Server, work: _Work) -> None:
     for row in work.todo:
         try:
             if await work.ask(server, row):
-                server.tried, server.strikes = True, 0
+                server.tried, server.strikes, server.refused = True, 0, 0
         except asyncio.CancelledError:
             work.again.append(row)
             raise
         except Fault as fault:
+            if fault.kind == "late":
+                _late(server, work, row, fault)
+                continue
             if fault.kind == "server" or not server.tried:
                 work.again.append(row)
                 raise
@@ -91,10 +99,30 @@ async def _lane(server: Server, work: _Work) -> None:
             return
 
 
+def _late(server: Server, work: _Work, row: Row, fault: Fault) -> None:
+    """Put a row back that got no answer in time, or give it up.
+
+    Raises the fault for a server that is stuck, and not only on this row: it has answered nothing for long, and others
+    wait as well, or have waited in vain.
+    """
+    work.late[row.id] += 1
+    server.late, server.silent = server.late + 1, server.silent + 1
+    if work.late[row.id] >= LATE:
+        return work.give_up(row, f"{LATE} times in vain: {fault}")
+    work.again.append(row)
+    if time.monotonic() - server.last > DEADLINE / 2 and (server.waiting or server.silent > 1):
+        raise fault
+    return None
+
+
 def _fail(server: Server, work: _Work, row: Row, fault: Fault) -> None:
     """Put a row back, or give it up. Raises Fault for a server whose turn is over."""
     if fault.kind == "row":
-        return work.give_up(row, str(fault))
+        work.give_up(row, str(fault))
+        server.refused += 1
+        if server.refused >= STRIKES:
+            raise Fault(f"{fault} ({STRIKES} rows in a row)", "server")
+        return
     work.tries[row.id] += 1
     server.strikes += work.tries[row.id] == 1  # a row that no server can answer does not end them all
     if work.tries[row.id] >= TRIES:
@@ -103,4 +131,4 @@ def _fail(server: Server, work: _Work, row: Row, fault: Fault) -> None:
         work.again.append(row)
     if server.strikes >= STRIKES:
         raise fault
-    return None
+    return

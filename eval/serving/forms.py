@@ -2,13 +2,15 @@
 
 OpenAI's decisions: the types of the openai SDK (openai/types/decision*.py, 3.57). systemone: TypeSafe's form, as vLLM
 0.32 has it (vllm/entrypoints/generate/structured_decisions). Keys that neither knows are refused: a setting that we do
-not have must not be ignored in silence. Keys that change no answer (prompt caches, priorities, ids) are accepted.
+not have must not be ignored in silence. Keys that change no answer (prompt caches, priorities, ids) are accepted,
+and so is the state of our own client (eval/servers), which says no more than that there is an image.
 """
 
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
 
+from eval.servers.decisions import STATE
 from eval.serving.admission import LEVELS, bad
 from eval.serving.questions import Option
 from storm.text import printable
@@ -130,10 +132,15 @@ def read(form: type[Decisions] | type[SystemOne], body: bytes) -> Body:
     try:
         request = form.model_validate_json(body)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        fault = max(faults, key=lambda one: len(one["loc"]))  # of a text or a list of parts, that in the parts
-        place = ".".join(map(str, fault["loc"]))[:100]
-        raise bad(printable(f"{place}: {fault['msg']}" if place else fault["msg"])[:300]) from None
+        faults = error.errors(include_url=False, include_input=False)
+        # Of a text or a list of parts, that in the parts.
+        fault = max(faults, key=lambda one: (one["type"] == "too_long", len(one["loc"])))
+        # Without the names of our types: "input.0.content" and not "input.list[...].0.content.list[...]".
+        place = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))[:100]
+        what = fault["msg"]
+        if fault["type"] == "too_long" and not place.startswith("questions"):
+            what = f"{fault['ctx']['actual_length']} of them; send one image a request, several are rated together"
+        raise bad(printable(f"{place}: {what}" if place else what)[:300]) from None
     return _decisions(request) if isinstance(request, Decisions) else _systemone(request)
 
 
@@ -174,5 +181,6 @@ def _systemone(request: SystemOne) -> Body:
         options = [(label, None) for label in spec.criteria] if score else spec.criteria.items()
         words = tuple(Option(label, description or "") for label, description in options)
         questions.append(Question(name, score, spec.instructions, words, tuple(row.label for row in words)))
-    texts = filter(str.strip, (request.instructions or "", request.state or ""))
+    state = "" if request.state in (None, STATE) else request.state
+    texts = filter(str.strip, (request.instructions or "", state))
     return Body(request.model, request.images, "\n".join(texts), questions)

@@ -1,14 +1,19 @@
 """eval/predict.py --server: what is asked, what is kept, and what happens when servers fail. The servers are stubs."""
 
 import asyncio
+import ipaddress
 import json
 import math
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from openai.types.decision_create_params import DecisionCreateParams
 from PIL import Image
@@ -16,7 +21,8 @@ from pydantic import TypeAdapter
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from eval import predict
-from eval.servers import connection
+from eval.inference import served
+from eval.servers import connection, share
 from eval.servers.faults import SHOWN
 from storm.datasets import SCALES
 from storm.files import read_json, read_jsonl, write_jsonl
@@ -77,7 +83,7 @@ def test_rows_are_as_of_a_model_here(world, tmp_path, capsys):
         assert set(row) == {"id", "dataset", "scale", "strategy", "image", "label", "predict"}
         assert row["predict"] == row["label"]
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["own_test", "41", "4,000", "400", "0.0096"] in table  # with the request for the list of models
+    assert ["own_test", "40", "4,000", "400", "0.0096"] in table  # without the request for the list of models
     facts = read_json(tmp_path / "provenance.json")
     assert (facts["model"], facts["server"], facts["api"]) == (MODEL, ["localhost"], "chat")
     assert facts["cutoff_len"] is None and facts["max_new_tokens"] == 96
@@ -106,7 +112,10 @@ def test_predictions_are_called_after_the_served_model_beside_the_papers_rows(wo
 
 def test_the_question_is_that_of_training(world, tmp_path):
     with serving(label) as stub:
-        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200")) == 0
+        assert (
+            predict.main(arguments(world, tmp_path, stub.url, limit="1", image_max_pixels="1200", family="qwen2_5_vl"))
+            == 0
+        )
     [body] = stub.bodies
     system, user = body["messages"]
     assert system == {"role": "system", "content": "You are a helpful assistant."}
@@ -129,11 +138,34 @@ def test_the_question_is_that_of_training(world, tmp_path):
 def test_the_question_is_that_of_the_family(world, tmp_path, capsys, family, system, kwargs):
     with serving(label) as stub:
         assert predict.main(arguments(world, tmp_path, stub.url, limit="1", family=family)) == 0
-        assert predict.main(arguments(world, tmp_path, stub.url)) == 2, "answers to two questions in one file"
-    assert "family" in capsys.readouterr().err
-    [body] = stub.bodies
+        other = arguments(world, tmp_path, stub.url, family="qwen2_5_vl")
+        assert predict.main(other) == 2, "answers to two questions in one file"
+        assert "family" in capsys.readouterr().err
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0, "the rows that are there say it"
+    body, second = stub.bodies
+    assert [turn["role"] for turn in second["messages"]] == [*system, "user"]
     assert [turn["role"] for turn in body["messages"]] == [*system, "user"]
     assert body.get("chat_template_kwargs") == kwargs
+
+
+def test_rows_of_earlier_versions_go_on_as_they_were_asked(world, tmp_path):
+    """They sent every model the system message of Qwen2.5-VL, and their provenance says no family."""
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="1", family="qwen2_5_vl")) == 0
+        facts = read_json(tmp_path / "provenance.json")
+        assert facts.pop("family") is None
+        (tmp_path / "provenance.json").write_text(json.dumps(facts))
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0
+    first, second = (body["messages"][0] for body in stub.bodies)
+    assert first == second and first["role"] == "system"
+
+
+def test_without_a_family_the_name_says_it_and_the_screen_what_was_taken(world, tmp_path, capfd):
+    with serving(label) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="2")) == 0
+    shown = capfd.readouterr().err
+    assert shown.count("--family") == 1 and "no system message" in shown
+    assert all([turn["role"] for turn in body["messages"]] == ["user"] for body in stub.bodies)
 
 
 def test_a_key_goes_only_where_it_belongs(world, tmp_path, monkeypatch):
@@ -194,12 +226,13 @@ def test_busy_and_broken_answers_are_tried_again_and_counted(world, tmp_path, ca
         assert predict.main(arguments(world, tmp_path, stub.url)) == 0
     assert all(row["predict"] == row["label"] for row in read(tmp_path))
     head, _, counts = (line.split() for line in capsys.readouterr().out.splitlines()[4:7])
-    assert head[:4] == ["file", "requests", "429", "5xx"] and counts[:4] == ["own_test", "49", "3", "4"]
+    assert head[:4] == ["file", "requests", "429", "5xx"] and counts[:4] == ["own_test", "48", "3", "4"]
 
 
 @pytest.mark.slow
 def test_a_server_that_hangs_does_not_hold_up_the_run(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "DEADLINE", 3)
+    for module in (connection, share):
+        monkeypatch.setattr(module, "DEADLINE", 3)
     end = threading.Event()
 
     def hangs(body, stub):
@@ -211,6 +244,33 @@ def test_a_server_that_hangs_does_not_hold_up_the_run(world, tmp_path, monkeypat
         assert predict.main(arguments(world, tmp_path, bad.url, good.url, concurrency="4")) == 0
         end.set()
     assert len(read(tmp_path)) == ROWS and all(row["predict"] == row["label"] for row in read(tmp_path))
+
+
+def test_a_row_that_is_stuck_at_two_servers_is_given_up_and_both_go_on(world, tmp_path, monkeypatch, capfd):
+    for module in (connection, share):
+        monkeypatch.setattr(module, "DEADLINE", 1)
+    monkeypatch.setattr(served, "QUIET", 0.3)
+
+    async def stuck(body, stub):
+        await asyncio.sleep(4 if row_number(body) == 12 else 0)
+        return label(body)
+
+    with serving(stuck) as one, serving(stuck) as two:
+        assert predict.main(arguments(world, tmp_path, one.url, two.url, concurrency="2", family="none")) == 2
+    rows, shown = read(tmp_path), capfd.readouterr()
+    assert [row["id"] for row in rows if "error" in row] == ["12"] and len(rows) == ROWS
+    assert "left out" not in shown.err and "1 at 127.0.0.1:" in shown.err
+
+
+def test_refusals_in_a_row_end_the_run(world, tmp_path, capfd):
+    def refuses(body, stub):
+        return error(400, "bad picture") if row_number(body) > 4 else label(body)
+
+    with serving(refuses) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, concurrency="1", family="none")) == 2
+    shown = capfd.readouterr().err
+    assert len(stub.bodies) == 15 and "10 rows in a row" in shown and "the same command goes on" in shown
+    assert ["error" in row for row in read(tmp_path)] == [False] * 5 + [True] * 10
 
 
 def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, capsys):
@@ -230,6 +290,55 @@ def test_a_row_that_no_server_answers_is_a_row_with_an_error(world, tmp_path, ca
         assert predict.main(arguments(world, tmp_path, stub.url)) == 0
     assert left == [12, 13, 14, 15, 20]
     assert all(row["predict"] == row["label"] for row in read(tmp_path)) and len(read(tmp_path)) == ROWS
+
+
+def test_the_last_lines_say_which_models_answered_why_rows_have_errors_and_that_a_cost_is_not_known(
+    world, tmp_path, capfd
+):
+    def reply(body, stub):
+        number = row_number(body)
+        if number in (3, 4):
+            return error(400, "the prompt is too long")
+        model = "another" if number == 5 else MODEL
+        return label(body) | {"model": model} | ({"usage": None} if number == 6 else {})
+
+    with serving(reply) as stub:
+        words = arguments(world, tmp_path, stub.url, limit="10", price="2,4")
+        assert predict.main(words) == 2
+        shown = capfd.readouterr()
+        assert "'another'" in shown.err and f"{MODEL} (7); another (1)" in shown.out
+        reasons = [line.split("  ")[-1] for line in shown.out.splitlines() if line.startswith("      2  ")]
+        assert len(reasons) == 1 and "the prompt is too long" in reasons[0]
+        head, row = (line.split() for line in shown.out.splitlines()[4:7:2])
+        assert head[-1] == "cost" and row[-1] == "70", "tokens out are the last number: the cost is empty"
+        assert read_json(tmp_path / "provenance.json")["answered_by"] == ["another", MODEL]
+        assert predict.main(words) == 2, "other names tell no folders apart"
+    assert read_json(tmp_path / "provenance.json")["answered_by"] == ["another", MODEL]
+
+
+def test_an_answer_that_broke_off_is_asked_for_again_and_counts_as_none(world, tmp_path, capsys):
+    lock, seen = threading.Lock(), set()
+
+    def reply(body, stub):
+        number = row_number(body)
+        with lock:
+            again = number in seen
+            seen.add(number)
+        if number == 6 or (number == 5 and not again):
+            return chat("rate1(Poor)", "stop") | {"choices": [broken]}
+        if number == 7 and not again:
+            return Response("[" * 100_000, media_type="application/json")
+        return label(body)
+
+    broken = {"index": 0, "finish_reason": "abort", "message": {"role": "assistant", "content": "rate1(Poor)"}}
+    with serving(reply) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, limit="10")) == 2
+    rows, out = read(tmp_path), capsys.readouterr().out
+    assert [row["id"] for row in rows if "error" in row] == ["6"] and rows[6]["predict"] == ""
+    assert all(row["predict"] == row["label"] for row in rows if row["id"] != "6")
+    head, _, counts = (line.split("  ") for line in out.splitlines()[4:7])
+    named = dict(zip(map(str.strip, filter(None, head)), map(str.strip, filter(None, counts))))
+    assert (named["broken off"], named["given up"]) == ("4", "1")
 
 
 def test_refusals_and_answers_that_are_none_are_counted_by_kind(world, tmp_path, capsys):
@@ -304,6 +413,67 @@ def test_decisions_become_the_same_columns(world, tmp_path, api):
         assert body["questions"]["rating"]["criteria"] == levels
 
 
+def of_decisions(change: Callable[[dict], object], api: str = "decisions") -> Callable:
+    """A server that answers with PROBABILITIES, after its answer was changed."""
+
+    def decide(body: dict, stub) -> dict:
+        if api == "decisions":
+            whole = decision(body, PROBABILITIES)
+            change(whole["answers"][0])
+            return whole
+        [(name, question)] = body["questions"].items()
+        legend = {str(n): word for n, word in enumerate(question["criteria"])}
+        found = {"type": "score", "legend": legend, "score": 1.95}
+        found |= {"probabilities": {str(n): p for n, p in enumerate(PROBABILITIES)}}
+        change(found)
+        return {"answers": {name: found}, "diagnostics": {name: {"label_mass": found.pop("label_mass", 0.9)}}}
+
+    return decide
+
+
+def _reversed_numbers(answer: dict) -> None:
+    for key in ("legend", "probabilities"):
+        answer[key] = {str(4 - int(number)): value for number, value in answer[key].items()}
+    answer["score"] = 4 - answer["score"]
+
+
+def _reversed_values(answer: dict) -> None:
+    for row in answer["probabilities"]:
+        row["value"] = 4 - row["value"]
+
+
+@pytest.mark.parametrize(
+    ("api", "change", "mass"),
+    [
+        ("systemone", _reversed_numbers, 0.9),
+        ("systemone", lambda answer: answer.update(label_mass=0.0), 0.0),
+        ("decisions", lambda answer: answer["probabilities"].reverse(), None),
+        ("decisions", lambda answer: answer.update(mass=0.75, trained=True, strategy="direct"), 0.75),
+    ],
+    ids=["legend", "no_mass", "order", "our_own"],
+)
+def test_levels_are_those_that_a_decision_names(world, tmp_path, api, change, mass):
+    with serving(of_decisions(change, api)) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, api=api, decode="exact", limit="2")) == 0
+    assert [(row["probs"], row["mass"]) for row in read(tmp_path)] == [(PROBABILITIES, mass)] * 2
+
+
+def _untrained(answer: dict) -> None:
+    answer.update(mass=0.0, trained=False, warning="mass less than 0.5: probably not trained")
+
+
+def test_what_a_server_doubts_is_shown_and_counted(world, tmp_path, capfd):
+    words = ["--images", str(world / "media"), "--scale", "spaq", "--out", str(tmp_path / "r.jsonl"), "--limit", "3"]
+    with serving(of_decisions(_untrained)) as stub:
+        words += ["--server", stub.url, "--served-model", MODEL, "--api", "decisions"]
+        assert predict.main(words) == 0
+    shown = capfd.readouterr()
+    assert shown.err.count("not trained on these levels") == 1 and "median mass" in shown.err
+    head, _, counts = (line.split() for line in shown.out.splitlines()[4:7])
+    assert dict(zip(head, counts))["warning"] == "3"
+    assert [line.row["mass"] for line in read_jsonl(tmp_path / "r.jsonl")] == [0.0] * 3
+
+
 def test_photographs_without_a_rating(world, tmp_path):
     with serving(lambda body, _: decision(body, PROBABILITIES)) as stub:
         words = ["--images", str(world / "media"), "--scale", "spaq", "--out", str(tmp_path / "r.jsonl")]
@@ -348,14 +518,25 @@ def test_exact_is_the_sum_over_the_tokens_of_each_answer(world, tmp_path):
     assert len(stub.bodies) == 6 * 5 + 1
 
 
-@pytest.mark.parametrize("odd", [math.nan, 3.0])
-def test_logarithms_that_are_none_of_a_probability_are_an_error_of_the_row(world, tmp_path, odd):
-    vllm = of_vllm(20, {text: [-2.0, -2.0, odd] for text in answers(IQA, "direct")})
-    kind = "application/json"
-    with serving(lambda body, stub: Response(json.dumps(vllm(body, stub)), media_type=kind)) as stub:  # with NaN
-        assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="2")) == 2
-    rows = read(tmp_path)
-    assert len(rows) == 2 and all(row["predict"] == "" and "probs" not in row for row in rows)
+@pytest.mark.parametrize("odd", [math.nan, 3.0, -math.inf])
+@pytest.mark.parametrize("first", [0, 2])
+def test_logarithms_that_are_none_of_a_probability_end_the_run_at_the_first_row_else_are_an_error_of_the_row(
+    world, tmp_path, odd, first
+):
+    """-inf for each answer: none of them has a probability."""
+    broken = of_vllm(20, {text: [-2.0, -2.0, odd] for text in answers(IQA, "direct")})
+    sound = of_vllm(20, {text: [-2.0, -2.0, -2.0] for text in answers(IQA, "direct")})
+
+    def vllm(body: dict, stub) -> Response:
+        reply = (broken if row_number(body) >= first else sound)(body, stub)
+        return Response(json.dumps(reply), media_type="application/json")  # with NaN
+
+    with serving(vllm) as stub:
+        assert predict.main(arguments(world, tmp_path, stub.url, decode="exact", limit="4")) == 2
+    if first:
+        assert ["error" in row for row in read(tmp_path)] == [False, False, True, True]
+    else:
+        assert len(stub.bodies) <= 6 and not (tmp_path / "own_test.jsonl").exists()
 
 
 def test_half_a_character_in_an_answer_costs_no_row(world, tmp_path):
@@ -378,6 +559,7 @@ def test_a_key_that_a_server_repeats_is_in_no_file(world, tmp_path, monkeypatch,
     assert not any("sk-secret" in text for text in (printed.out, printed.err, *files))
 
 
+DECISIONS, SYSTEMONE = ({"api": api, "decode": "exact"} for api in ("decisions", "systemone"))
 HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
 
 
@@ -388,14 +570,26 @@ HTML = HTMLResponse("<!DOCTYPE html><title>Welcome</title>")
         (lambda body, _: truncated(label(body)), {}, "cut off"),
         (lambda *_: chat("x" * 1_000_000), {}, "1,000,000"),
         (lambda *_: error(400, "demo is not a multimodal model"), {}, "not a multimodal model"),
+        (lambda *_: error(400, "Invalid model name passed in model=x"), {}, "--served-model"),
+        (lambda *_: error(400, "image_url is not supported: text only"), {}, "takes images"),
+        (lambda *_: error(400, "maximum context length is 10 tokens"), {}, "--image-max-pixels"),
+        (lambda *_: error(400, "The plain HTTP request was sent to HTTPS port"), {}, "https://"),
+        (lambda *_: error(500, "Internal Server Error"), {}, "images"),
+        (lambda *_: {"error": {"message": "upstream busy"}}, {}, "upstream busy"),
         (lambda *_: error(401, "Incorrect API key"), {}, "--api-key-env"),
         (lambda *_: error(404, "no such model"), {}, "--served-model"),
         (lambda *_: error(429, "no credit", "insufficient_quota"), {}, "credit"),
         (lambda *_: RedirectResponse("http://192.0.2.1/v1/chat/completions"), {}, "redirect"),
         (lambda *_: {"object": "list"}, {}, "--api"),
         (label, {"decode": "exact"}, "--decode generate"),
-        (label, {"api": "decisions", "decode": "exact"}, "--api"),
-        (label, {"api": "systemone", "decode": "exact"}, "--api"),
+        (label, DECISIONS, "--api"),
+        (label, SYSTEMONE, "--api"),
+        (of_decisions(lambda row: row.update(strategy="cot")), DECISIONS, "--strategy cot"),
+        (of_decisions(lambda row: row.update(name="other")), DECISIONS, "another question"),
+        (of_decisions(lambda row: row.update(score=77)), DECISIONS, "77"),
+        (of_decisions(_reversed_values), DECISIONS, "values"),
+        (of_decisions(lambda row: row.update(score=77), "systemone"), SYSTEMONE, "77"),
+        (of_decisions(lambda row: row["legend"].update({"0": "Other"}), "systemone"), SYSTEMONE, "legend"),
         (label, {"served_model": "other"}, f"--served-model is one of {MODEL}"),
     ],
 )
@@ -416,6 +610,37 @@ def test_no_server_and_no_tls_are_one_line(world, tmp_path, capfd):
         assert predict.main(arguments(world, tmp_path, stub.url.replace("http:", "https:"))) == 2
     said = capfd.readouterr().err
     assert "http://" in said and said.count("\n") == 1 and stub.bodies == []
+
+
+def test_a_certificate_of_ones_own_is_trusted_for_this_machine_and_http_is_told_from_https(
+    world, tmp_path, monkeypatch, capfd
+):
+    pem = write_pem(tmp_path / "own.pem")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with serving(label, pem=pem) as stub:
+        words = arguments(world, tmp_path / "out", stub.url, limit="2")
+        assert predict.main(words) == 2 and "SSL_CERT_FILE" in capfd.readouterr().err
+        monkeypatch.setenv("SSL_CERT_FILE", pem)
+        assert predict.main(words) == 0
+        capfd.readouterr()
+        plain = arguments(world, tmp_path / "plain", stub.url.replace("https:", "http:"))
+        assert predict.main(plain) == 2 and "https://" in capfd.readouterr().err
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+        assert predict.main([*words, "--limit", "3"]) == 2 and "gone.pem" in capfd.readouterr().err
+
+
+def write_pem(path: Path) -> str:
+    """A key and a certificate of 127.0.0.1 that it signs itself, valid for an hour."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now, address = datetime.now(UTC), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    certificate = certificate.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    certificate = certificate.add_extension(x509.SubjectAlternativeName([address]), critical=False).sign(
+        key, hashes.SHA256()
+    )
+    plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(*plain) + certificate.public_bytes(plain[0]))
+    return str(path)
 
 
 @pytest.mark.parametrize(

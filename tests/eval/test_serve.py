@@ -15,6 +15,7 @@ from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI, 
 from openai.types import Decision
 
 from eval import predict, serve
+from eval.servers.decisions import STATE
 from storm.datasets import SCALES
 from storm.files import read_jsonl, write_jsonl
 from storm.rows import Example, to_row
@@ -176,6 +177,8 @@ def test_systemone_gives_the_same_numbers(server, base, media, predicted):
     assert [chosen["probabilities"][word] for word in WORDS] == pytest.approx(row["probs"], abs=DIGITS)
     assert answer["diagnostics"]["q"]["label_mass"] == pytest.approx(row["mass"], abs=DIGITS)
     assert (answer["object"], answer["model"]) == ("structured_decision", base.name)
+    for state, status in ((None, 200), (STATE, 200), ("a text that has no place in the trained question", 400)):
+        assert post(server, "/v1/systemone", json.dumps(body | {"state": state}).encode()).status_code == status
     assert answer["usage"]["output_tokens"] == 0
 
 

@@ -49,7 +49,18 @@ def quick(monkeypatch):
 
 
 def arguments(world: Path, out: Path, *urls: str, concurrency: int = 4) -> list[str]:
-    words = ["--server", ",".join(urls), "--served-model", MODEL, "--decode", "generate", "--out", out]
+    words = [
+        "--server",
+        ",".join(urls),
+        "--served-model",
+        MODEL,
+        "--decode",
+        "generate",
+        "--out",
+        out,
+        "--family",
+        "none",
+    ]
     words += ["--media", world, "--concurrency", concurrency, "--data", *(world / f"{name}.jsonl" for name in NAMES)]
     return list(map(str, words))
 

@@ -1,6 +1,7 @@
 """A server in a thread that speaks the forms of hosted APIs, with answers built from the openai SDK's types."""
 
 import base64
+import inspect
 import io
 import json
 import os
@@ -45,6 +46,8 @@ class Stub:
             self.headers.append(dict(request.headers))
             self.bodies.append(await request.json())
             found = self.reply(self.bodies[-1], self)
+            if inspect.isawaitable(found):
+                found = await found
             return found if isinstance(found, Response) else JSONResponse(found)
 
         paths = ("/v1/chat/completions", "/v1/decisions", "/v1/systemone")
@@ -57,16 +60,17 @@ class Stub:
 
 
 @contextmanager
-def serving(reply: Reply, app: Callable | None = None, port: int = 0) -> Iterator[Stub]:
+def serving(reply: Reply, app: Callable | None = None, port: int = 0, pem: str | None = None) -> Iterator[Stub]:
     """A stub that answers with reply(body, stub): a response, or the JSON of one. app: other than the stub's. port: 0
-    for a free one."""
+    for a free one. pem: a file with a key and a certificate, for https."""
     stub = Stub(reply)
-    stub.server = uvicorn.Server(uvicorn.Config(app or stub.app(), port=port, log_level="critical", lifespan="off"))
+    more = {"log_level": "critical", "lifespan": "off", "ssl_certfile": pem}
+    stub.server = uvicorn.Server(uvicorn.Config(app or stub.app(), port=port, **more))
     thread = threading.Thread(target=stub.server.run, daemon=True)
     thread.start()
     while not stub.server.started:
         time.sleep(0.01)
-    stub.url = f"http://127.0.0.1:{stub.server.servers[0].sockets[0].getsockname()[1]}"
+    stub.url = f"http{'s' if pem else ''}://127.0.0.1:{stub.server.servers[0].sockets[0].getsockname()[1]}"
     try:
         yield stub
     finally:

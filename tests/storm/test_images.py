@@ -2,8 +2,10 @@
 
 import io
 import os
+import struct
 import time
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -76,6 +78,13 @@ def test_pixels_are_as_stored_because_llamafactory_ignores_exif(tmp_path):
     exif[274] = 6  # turned by a quarter
     Image.new("RGB", (40, 30)).save(tmp_path / "x.jpg", exif=exif)
     assert load_rgb(tmp_path / "x.jpg").size == (40, 30)
+
+
+def test_a_png_with_an_impossible_size_is_not_called_another_format():
+    size = b"IHDR" + struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
+    with pytest.raises(ImageFault, match="like a PNG"):
+        stored_size(png)
 
 
 def test_the_limit_on_the_shape_is_that_of_the_processor():

@@ -28,7 +28,7 @@ ALL = ROWS + 13 * OTHERS
 
 def asked(body: dict) -> tuple:
     """(scale, strategy) of a request."""
-    return ASKED[body["messages"][1]["content"][1]["text"]]
+    return ASKED[body["messages"][-1]["content"][1]["text"]]
 
 
 def lowest(body: dict, stub: Stub) -> dict:

@@ -48,6 +48,7 @@ def test_a_tie_at_one_half_is_the_lower_level():
 
 def test_entropy_runs_from_certain_to_no_idea():
     assert posterior.entropy(np.array([[0, 1.0, 0], [1 / 3] * 3])) == pytest.approx([0, np.log(3)])
+    assert str(posterior.entropy(np.array([[1.0, 0]]))[0]) == "0.0", "a table does not say -0.0"
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])

@@ -3,6 +3,7 @@
 import pytest
 
 from eval.predict import arguments
+from eval.servers.families import family_in
 from eval.servers.options import Servers, host_of, hosts, key_of, refuse_closed, url_of
 from storm.datasets import DATASETS
 
@@ -71,3 +72,28 @@ def test_a_price_that_is_none_is_explained(price, capsys):
     with pytest.raises(SystemExit):
         arguments().parse_args(["--server", "http://127.0.0.1", "--data", "x.jsonl", "--out", "o", f"--price={price}"])
     assert price in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl"),
+        ("qwen2_5_vl", "qwen2_5_vl"),
+        ("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl"),
+        ("Qwen/Qwen3-VL-4B-Instruct", "qwen3_vl"),
+        ("Qwen/Qwen3.5-9B", "qwen3_5"),
+        ("Qwen3-5B", "none"),
+        ("llava-hf/llava-1.5-7b-hf", "llava"),
+        ("llava-onevision-qwen2-7b", "none"),
+        ("llava-next-mistral-7b", "llava_next_mistral"),
+        ("llava-next-34b", "none"),
+        ("OpenGVLab/InternVL3-8B-hf", "internvl"),
+        ("google/gemma-3-4b-it", "gemma3"),
+        ("google/gemma-3n-E4B", "none"),
+        ("LiquidAI/LFM2-VL-1.6B", "lfm2_vl"),
+        ("gpt-4o", "none"),
+        ("storm", "none"),
+    ],
+)
+def test_a_served_models_name_says_its_family(name, family):
+    assert family_in(name) == family
