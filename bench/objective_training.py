@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench import rated_crops
 from bench.objective_scores import BASE, words
-from storm.provenance import file_hash
+from storm.files import read_json, write_json
+from storm.provenance import file_hash, tools
 from storm.rows import Example, read_examples
 from train.recipe import load
 
@@ -43,20 +44,25 @@ def prepare(work: Path, seeds: Sequence[int], crops: int, steps: int) -> dict:
     Returns the rows of each part, and what results depend on: hashes of the data and of the model, and the device.
     """
     rows, data = rated_crops.write(work, seeds, crops), hashlib.sha256()
-    for file in (*sorted(work.glob("images/*.png")), *sorted(work.glob(f"split{seeds[0]}/*.jsonl"))):
+    splits = [file for seed in seeds for file in sorted(work.glob(f"split{seed}/*.jsonl"))]
+    for file in (*sorted(work.glob("images/*.png")), *splits):
         data.update(file.read_bytes())
     import torch
 
     from demo import model
     from train.training import host
 
-    first = work / rated_crops.FIRST / "model"
-    if not (first / "model.safetensors").exists():
+    first, of = work / rated_crops.FIRST / "model", {"steps": steps, "crops": crops}
+    made_of = first.with_name("model_of.json")
+    if not made_of.exists() or read_json(made_of) != of:
+        shutil.rmtree(first, ignore_errors=True)
         model.OUT = work / "random"
         model.main([])
         keys = {"max_steps": steps, "learning_rate": FIRST_RATE}
         host.train(recipe_of(model.OUT, work, work / rated_crops.FIRST, first, 0) | keys, None)
-    facts = {"data": data.hexdigest()[:16], "first": file_hash(first / "model.safetensors"), "torch": torch.__version__}
+        write_json(made_of, of)
+    facts = {"data": data.hexdigest()[:16], "first": file_hash(first / "model.safetensors")}
+    facts |= tools(("torch", "transformers", "llamafactory"))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return {"rows": rows, "device": device} | facts
 

@@ -141,7 +141,7 @@ def main() -> None:
         facts = run(args.limit_s, work / "prepare.log", prepare, work, [CHOICE, *seeds], size["crops"], size["first"])
         if "error" in facts:
             parser.exit(1, f"error: {facts['error']}\n")
-        print(f"{facts['device']}, torch {facts['torch']}; rows: {facts['rows']}")
+        print(f"{facts['device']}, torch {facts['versions']['torch']}; rows: {facts['rows']}")
         print(f"{len(TRIALS) * (size['trials'] + args.seeds)} trainings, {args.jobs} at a time", flush=True)
         os.environ["OMP_NUM_THREADS"] = "1"  # of each training
         runs = Runs(work, args.jobs, size["steps"], start + args.limit_s, args.out, facts | {"steps": size["steps"]})

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from storm.files import read_json
 from storm.options import describe, did_you_mean
 
-LIMIT = "integer string conversion"  # of Python's message about a whole number of more than 4,300 digits
-DIGITS = "a whole number of thousands of digits; write a smaller one"
+TOO_LONG_A_NUMBER = "integer string conversion"  # of Python's message about a whole number of more than 4,300 digits
+MANY_DIGITS = "a whole number of thousands of digits; write a smaller one"
 MAX_GRAD_NORM = 1.0  # transformers' default, which the paper's recipes leave as it is
 
 
@@ -75,7 +75,7 @@ def load(path: Path, settings: Sequence[str] = ()) -> dict:
             OmegaConf.from_cli([setting])
         # ValueError: a whole number of more digits than Python reads.
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            reason = DIGITS if LIMIT in str(error) else str(error).splitlines()[0]
+            reason = MANY_DIGITS if TOO_LONG_A_NUMBER in str(error) else str(error).splitlines()[0]
             raise ValueError(f"setting {setting[:40]}: not a value: {reason}") from None
     if path.exists() and not path.is_file():  # a pipe would wait for ever, and is empty when it is read again
         raise ValueError(f"{path}: a folder, pipe or device, not a file; save the recipe as a file")
@@ -102,7 +102,7 @@ def _reason(error: Exception) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark and problem:
         return f"line {mark.line + 1}: {problem}"
-    return DIGITS if LIMIT in str(error) else describe(error).splitlines()[0]
+    return MANY_DIGITS if TOO_LONG_A_NUMBER in str(error) else describe(error).splitlines()[0]
 
 
 def header(path: Path) -> Header:

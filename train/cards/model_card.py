@@ -136,7 +136,7 @@ def _measured(measured: Sequence[dict]) -> list[str]:
     for score in measured:
         name, subjects, few = code(score["dataset"]), score.get("subjects"), score["n"] < 100
         if score["split"] == SPLITS["val"]:
-            lines.append(f"{name}: the scores are of validation rows; what was chosen on these scores better there.")
+            lines.append(f"{name}: the scores are of validation rows: too good if anything was chosen by them.")
         elif not score["split"]:
             lines.append(f"{name}: nothing says whether the scores are of test rows, or of rows that were trained on.")
         if (subjects or 100) < 10:

@@ -144,9 +144,11 @@ def _step(folder: Path, run: Path, keys: dict) -> str:
     value = f"the best of the evaluations while training ({metric:.4g})" if chosen else ""
     if folder != run:
         text = f"The weights of {folder.name}, of {state.get('global_step') or 'an unknown number of'} steps."
-        kept = f" It was kept as {value}: on the rows of these its scores are too good."
+        kept = f" It was kept as {value}: its scores on those rows are too good."
         return text + (kept if chosen and folder.name == best else "")
-    if not chosen or keys.get("load_best_model_at_end") or best == f"checkpoint-{state.get('global_step')}":
+    # A full training without DeepSpeed keeps the last step's weights all the same (huggingface/transformers#43701).
+    loaded = keys.get("load_best_model_at_end") and (keys.get("deepspeed") or keys.get("finetuning_type") != "full")
+    if not chosen or loaded or best == f"checkpoint-{state.get('global_step')}":
         return ""
     return f"The weights of the last step; {best} was {value}."
 

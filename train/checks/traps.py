@@ -30,6 +30,9 @@ def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
         if good.get("pure_bf16") and good.get("finetuning_type") == "full":
             text = "pure_bf16 rounds most updates away at rates like 2e-5 (they are below half a step of a bf16 weight)"
             warnings.append(f"{text}; bf16=true pure_bf16=false")
+        if good.get("load_best_model_at_end") and good.get("finetuning_type") == "full" and not recipe.get("deepspeed"):
+            text = "load_best_model_at_end keeps the last step's weights here: transformers cannot load its own names"
+            errors.append(f"{text} of tensors (#43701); leave it out, and use the checkpoint in trainer_state.json")
     if recipe.get("predict_with_generate") and zero.stage == 3:
         errors.append("predict_with_generate does not work with ZeRO-3; leave deepspeed out of a prediction")
     if recipe.get("pure_bf16") and zero.stage == 3:

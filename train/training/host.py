@@ -42,7 +42,8 @@ def launch(file: str, run: Callable[[], None], words: Sequence[str]) -> int:
         run()
         return 0
     if code:  # not "error: ", for which train/launch.py looks: the cause stands above
-        print(f"the training ended with exit code {code}; see above", file=sys.stderr)
+        killed = " (killed; often for lack of memory)" if code in (-9, 137) else ""
+        print(f"the training ended with exit code {code}{killed}; see above", file=sys.stderr)
     return code if code >= 0 else 128 - code  # a signal, as a shell counts
 
 
@@ -57,7 +58,7 @@ def train(recipe: dict[str, Any], block: Block | None, callbacks: Sequence = ())
     from train.training.lengths import quick_lengths
 
     if use_ray():
-        print("under Ray, tokens are counted by LLaMA-Factory: its workers do not get our way", file=sys.stderr)
+        print("Ray: LLaMA-Factory counts the tokens itself, as its processes are not ours", file=sys.stderr)
     with nullcontext() if use_ray() else quick_lengths(str(recipe.get("model_name_or_path"))):
         if block is None:
             tuner.run_exp(recipe, [*callbacks])
