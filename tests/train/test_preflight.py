@@ -128,7 +128,7 @@ def test_a_sound_recipe_has_nothing_but_ok(tiny):
         (["save_strategy=no"], 'write save_strategy: "no"'),
         (["trust_remote_code=true"], "trust_remote_code=true runs"),
         (["push_to_hub=true"], "push_to_hub=true uploads"),
-        (["load_best_model_at_end=true", "val_size=0.1", "eval_strategy=steps"], "use the checkpoint in trainer_state.json"),
+        (["load_best_model_at_end=true", "val_size=0.1", "eval_strategy=steps"], "in trainer_state.json"),
         (["run_name=${x}"], "run_name=${x}: LLaMA-Factory does not resolve"),
         (["warmup_ratio=7"], "warmup_ratio=7: write a share of the steps, from 0 to 1"),
         (["val_size=0.1", "streaming=true"], "LLaMA-Factory refuses the recipe: Streaming mode should have an integer"),

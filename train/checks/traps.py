@@ -1,5 +1,7 @@
 """Values of a recipe that LLaMA-Factory takes and that make no sense. Evidence: its 0.9.5, read and measured."""
 
+from pathlib import Path
+
 from storm.rows import dataset_and_part
 from train.checks.finding import Finding, names
 from train.recipe import Zero
@@ -27,6 +29,9 @@ def traps(recipe: dict, good: dict, zero: Zero) -> list[Finding]:
             better = dataset_and_part(tested[0])[0]
             what = f"eval_dataset={tested[0]} scores test rows while training, so the best step is chosen on them"
             errors.append(f"{what}; name the validation rows ({better}_val), or leave it out")
+        if (path := good.get("tokenized_path")) and Path(str(path)).is_dir():
+            text = f"tokenized_path={path} holds rows: LLaMA-Factory trains on these, whatever dataset and pixels say"
+            warnings.append(f"{text}; leave it out, or name a new folder")
         if good.get("pure_bf16") and good.get("finetuning_type") == "full":
             text = "pure_bf16 rounds most updates away at rates like 2e-5 (they are below half a step of a bf16 weight)"
             warnings.append(f"{text}; bf16=true pure_bf16=false")

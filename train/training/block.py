@@ -1,7 +1,7 @@
 """What a recipe's `storm:` block may say: keys that train/run.py adds to those of LLaMA-Factory.
 
 storm:
-  objective: soft          # of OBJECTIVES (objectives.py); none: the host's cross-entropy
+  objective: soft          # of OBJECTIVES (objectives.py); without it: the host's cross-entropy
   weight: 1.0              # of the objective in the loss
   sft: 0.0                 # of plain training beside it
   target: laplace          # of TARGETS (objectives.py): what the objective wants the model to give each level

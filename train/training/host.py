@@ -55,16 +55,18 @@ def train(recipe: dict[str, Any], block: Block | None, callbacks: Sequence = ())
     from llamafactory.extras.misc import use_ray
     from llamafactory.train import tuner
 
+    from train.training.diverged import Diverged
     from train.training.lengths import quick_lengths
 
+    callbacks = [*callbacks, Diverged()]
     if use_ray():
         print("Ray: LLaMA-Factory counts the tokens itself, as its processes are not ours", file=sys.stderr)
     with nullcontext() if use_ray() else quick_lengths(str(recipe.get("model_name_or_path"))):
         if block is None:
-            tuner.run_exp(recipe, [*callbacks])
+            tuner.run_exp(recipe, callbacks)
             return
         with mock.patch.object(tuner, "run_sft", _with_block(tuner.run_sft, recipe, block)):
-            tuner.run_exp(recipe, [*callbacks])
+            tuner.run_exp(recipe, callbacks)
 
 
 def _with_block(run_sft: Callable, recipe: dict[str, Any], block: Block) -> Callable:

@@ -28,7 +28,7 @@ EVALUATE = TRAINERS | {
     **dict.fromkeys(("load_best_model_at_end", "metric_for_best_model", "early_stopping_steps"), _BEST),
     "fsdp": "the weights lie in several processes, and these score rows of their own",
 }
-OFF = {"eval_strategy": "no", "val_size": 0, "label_smoothing_factor": 0}  # what to write; of others false or null
+OFF = {"eval_strategy": '"no"', "val_size": 0, "label_smoothing_factor": 0}  # what to write; of others false or null
 NAMED = ("eval_dataset", "metric_for_best_model", "early_stopping_steps", "fsdp")  # whose off is null
 
 
@@ -36,6 +36,9 @@ def refuse(recipe: Mapping[str, Any], block: Block) -> None:
     """Raises ValueError in one line for a recipe that cannot be run with its block."""
     if not recipe.get("do_train") or recipe.get("stage", "sft") != "sft":
         raise ValueError("storm: is for trainings of stage: sft; leave the block out")
+    if recipe.get("eval_strategy") is False:
+        text = "YAML reads no as false, with which LLaMA-Factory ends"
+        raise ValueError(f'eval_strategy: {text}; write eval_strategy: "no" (as an argument: \'eval_strategy="no"\')')
     if block.objective:
         _refuse(f"storm.objective={block.objective}", OBJECTIVE, recipe)
     if block.evaluate:
@@ -52,6 +55,7 @@ def refuse(recipe: Mapping[str, Any], block: Block) -> None:
 
 def _refuse(asked: str, keys: Mapping[str, str], recipe: Mapping[str, Any]) -> None:
     on: Sequence[str] = [key for key in keys if recipe.get(key) and str(recipe[key]).lower() != "no"]
-    for key in on:
-        off = OFF.get(key, "null" if key in NAMED else "false")
-        raise ValueError(f"{asked}: does not work with {key}: {keys[key]}; {key}: {off}")
+    if on:
+        why = "; ".join(dict.fromkeys(keys[key] for key in on))
+        off = ", ".join(f"{key}: {OFF.get(key, 'null' if key in NAMED else 'false')}" for key in on)
+        raise ValueError(f"{asked}: does not work with {', '.join(on)}: {why}; {off}")

@@ -93,9 +93,9 @@ def data_of(recipe: Mapping[str, Any], block: Block) -> Data:
     """
     scales = list(dict.fromkeys(_scales(block.scale).values()))
     votes: dict[tuple[str, str], tuple[float, ...]] = {}
-    if block.objective and block.target == "votes":
+    if block.objective:  # read for any target: a row of an unknown scale would end the training at its first step
         for stanza, rows in rows_of(recipe, block, names(recipe.get("dataset"))).items():
-            for row in rows:
+            for row in rows if block.target == "votes" else ():
                 if not row.votes:
                     text = "has no votes, which storm.target=votes needs"
                     raise ValueError(f"{stanza}: {row.id} {text}; storm.target=laplace, or other datasets")

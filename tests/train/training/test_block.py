@@ -100,8 +100,10 @@ def test_a_block_is_refused_under_ray_whose_processes_would_train_without_it(mon
         ({"use_hyper_parallel": True}, "use_hyper_parallel: false"),
         ({"val_size": 0.1}, "storm.evaluate; val_size: 0"),
         ({"eval_dataset": "demo_val"}, "storm.evaluate; eval_dataset: null"),
-        ({"eval_strategy": "steps"}, "storm.evaluate; eval_strategy: no"),
+        ({"eval_strategy": "steps"}, 'storm.evaluate; eval_strategy: "no"'),
         ({"load_best_model_at_end": True}, "storm.evaluate; load_best_model_at_end: false"),
+        ({"eval_dataset": "a", "eval_strategy": "epoch"}, 'eval_dataset: null, eval_strategy: "no"'),
+        ({"eval_strategy": False}, 'eval_strategy: "no"'),
     ],
 )
 def test_recipes_that_cannot_be_run_with_an_objective(recipe, words):

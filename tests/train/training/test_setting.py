@@ -93,3 +93,11 @@ def test_a_row_of_another_scale_names_the_key_of_the_block(folder):
     with pytest.raises(ValueError, match=r"storm.scale=SCALE.yaml") as raised:
         data_of(folder, {"objective": "soft", "target": "votes"})
     assert "--scale" not in str(raised.value)
+
+
+def test_rows_of_a_scale_that_is_not_named_are_refused_before_the_model_is_loaded(folder):
+    rows = (folder / "my_train.jsonl").read_text().replace('"scale":"iqa"', '"scale":"mine"')
+    assert "mine" in rows
+    (folder / "my_train.jsonl").write_text(rows)
+    with pytest.raises(ValueError, match="storm.scale="):
+        data_of(folder, {"objective": "soft", "target": "laplace"})
