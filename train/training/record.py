@@ -7,6 +7,7 @@ from typing import Any
 
 from storm import provenance
 from storm.options import describe
+from train.checkpoints import last
 from train.checks.finding import names
 from train.plan import OURS, files_of
 
@@ -45,10 +46,13 @@ def record(recipe: Mapping[str, Any], name: str, settings: Sequence[str], step: 
         return
     facts = {"run": name, "settings": list(settings), "recipe": keys, "seed": recipe.get("seed", provenance.SEED)}
     facts |= {"data": data} | provenance.tools()
+    here = bool(step) and began_in.resolve() == out.resolve()
+    if not here and last(out) and provenance.exists(out):  # a later start may go on from these checkpoints
+        _compare(out, provenance.read(out), facts)
     if step:
         old = provenance.read(began_in)
         longer = _compare(began_in, old, facts)
-        if not longer and began_in.resolve() == out.resolve():
+        if here and not longer:
             return
         facts = old | {"run": name, "settings": list(settings), "recipe": (old.get("recipe") or {}) | longer}
     out.mkdir(parents=True, exist_ok=True)
@@ -62,7 +66,9 @@ def _compare(place: Path, old: dict, now: dict) -> dict:
     ignored = {*ADDED, *HARMLESS, *PRINTED, *longer}
 
     def compared(facts: dict, recipe: dict) -> dict:
-        return facts | {"recipe": {key: value for key, value in recipe.items() if key not in ignored}}
+        block = {key: value for key, value in (recipe.get("storm") or {}).items() if key != "evaluate"}
+        kept = {key: value for key, value in recipe.items() if key not in ignored}
+        return facts | {"recipe": kept | {"storm": block}}
 
     changed = provenance.difference(compared(old, before), compared(now, keys), any_commit=True)
     provenance.refuse(place, "a training", changed)

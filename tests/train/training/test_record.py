@@ -53,7 +53,8 @@ def test_the_same_training_goes_on_with_its_record(recipe, interrupted, capsys):
     """The sweep adds the last two."""
     before = interrupted.read_bytes()
     prepare(recipe | {"dataset": "my_train,my_train", "logging_nan_inf_filter": False}, "mine", [])
-    prepare(recipe | {"save_steps": 5, "gradient_accumulation_steps": 2}, "mine", [])
+    scored = {"storm": STORM | {"evaluate": {"every": 5}}}  # which changes no step
+    prepare(recipe | {"save_steps": 5, **scored, "gradient_accumulation_steps": 2}, "mine", [])
     assert capsys.readouterr().err == "" and interrupted.read_bytes() == before
     prepare(recipe | {"max_grad_norm": 0.5}, "mine", [])
     assert "max_grad_norm" in capsys.readouterr().err, "of another number of GPUs, or another training"
@@ -66,7 +67,9 @@ def test_the_same_training_goes_on_with_its_record(recipe, interrupted, capsys):
 )
 def test_another_training_does_not_go_on(recipe, interrupted, changed):
     before, out = interrupted.read_bytes(), interrupted.parent
-    for more in ({}, {"resume_from_checkpoint": True}, {"resume_from_checkpoint": str(out / "checkpoint-8")}):
+    from_here = {"resume_from_checkpoint": str(out / "checkpoint-8")}
+    over_it = {"overwrite_output_dir": True}  # a start without this key would go on from the old checkpoint
+    for more in ({}, {"resume_from_checkpoint": True}, from_here, over_it):
         with pytest.raises(ValueError, match=f"mv {out} {out}.old$"):
             prepare(recipe | changed | more, "mine", [])
     assert interrupted.read_bytes() == before
