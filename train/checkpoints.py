@@ -1,4 +1,4 @@
-"""Whole and broken checkpoints of a training, as transformers 5.2.0 and DeepSpeed 0.19.8 write them.
+"""Whole and broken checkpoints of a training, as transformers 5.2.0, DeepSpeed 0.19.8 and accelerate's FSDP write them.
 
 LLaMA-Factory 0.9.5 goes on from the checkpoint-N of the highest N in output_dir, whole or not: one that a kill or a
 full disk left half-written is what every later start dies of.
@@ -6,21 +6,28 @@ full disk left half-written is what every later start dies of.
 
 import json
 import re
-import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
-from storm.families import FAMILIES
-from storm.files import read_json, whole_files
+from storm.files import locked, read_json
 from storm.options import Parser, print_errors
+from train.tensor_names import (
+    FSDP_MODEL,
+    INDEX,
+    OTHER_NAMES,
+    WEIGHTS,
+    rename_tensors,
+    renamed_tensors,
+    sharded_names,
+)
 
-INDEX = "model.safetensors.index.json"
-WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
-OTHER_NAMES = "its tensors have names by which a training would begin anew (huggingface/transformers#43701)"
+STATES = ("optimizer*", "scheduler.pt", "rng_state*.pth", "latest", "global_step*")  # none with save_only_model
 OPTIMIZER = r".*_rank_(\d+)_mp_rank_00_optim_states\.pt"  # DeepSpeed's, a file for each GPU
 
 
@@ -56,11 +63,16 @@ def _parts(folder: Path) -> Iterator[tuple[Path, Callable]]:
     # Written last. By json: it may hold NaN, which orjson does not read.
     yield folder / "trainer_state.json", lambda path: json.loads(path.read_bytes())["global_step"]
     adapter, index = (folder / "adapter_config.json").exists(), folder / INDEX
+    of_fsdp = sorted(folder.glob(FSDP_MODEL))
+    yield from map(_of_fsdp, of_fsdp)
     if index.exists():
         yield index, lambda path: read_json(path)["weight_map"].values()
-    for name in sorted(set(read_json(index)["weight_map"].values())) if index.exists() else [WEIGHTS[adapter]]:
-        yield folder / name, tensors
-    yield folder / ("adapter_config.json" if adapter else "config.json"), read_json
+    if not any(path.is_dir() for path in of_fsdp):  # that training writes neither these nor the configuration
+        for name in sorted(set(read_json(index)["weight_map"].values())) if index.exists() else [WEIGHTS[adapter]]:
+            yield folder / name, tensors
+        yield folder / ("adapter_config.json" if adapter else "config.json"), read_json
+    if not any(any(folder.glob(name)) for name in STATES):
+        return  # model_only
     ranks = _numbers(folder, r"rng_state_(\d+)\.pth")  # of one process: rng_state.pth
     if (folder / "latest").exists() or any(folder.glob("global_step*")):  # DeepSpeed
         yield folder / "latest", lambda path: (folder / (path.read_text() or "?")).resolve(strict=True)
@@ -72,10 +84,17 @@ def _parts(folder: Path) -> Iterator[tuple[Path, Callable]]:
         for rank in range(max(ranks, default=0) + 1):
             yield states / f"{bf16}zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", pickled
             yield states / f"{f'zero_pp_rank_{rank}_' if zero3 else ''}mp_rank_00_model_states.pt", pickled
+    elif of_fsdp:
+        yield from map(_of_fsdp, sorted(folder.glob("optimizer*")) or [folder / "optimizer.bin"])
     else:
         yield folder / "optimizer.pt", pickled
     random = [f"rng_state_{rank}.pth" for rank in range(max(ranks) + 1)] if ranks else ["rng_state.pth"]
     yield from ((folder / name, pickled) for name in ["scheduler.pt", *random])
+
+
+def _of_fsdp(path: Path) -> tuple[Path, Callable]:
+    """Of a folder of shards, what torch.distributed.checkpoint writes last."""
+    return (path / ".metadata", Path.read_bytes) if path.is_dir() else (path, pickled)
 
 
 def fault(checkpoint: Path) -> str | None:
@@ -113,68 +132,66 @@ def other_ranks(checkpoint: Path, processes: int) -> str | None:
     return f"{about}, and DeepSpeed goes on with the same number only; use {gpus}, or mv {folder} {folder}.old"
 
 
-def renamed_tensors(checkpoint: Path) -> dict:
-    """The header of a model's weights with the names that its tensors have in memory, {} if it has these already.
+def model_only(checkpoint: Path) -> str | None:
+    """Why no training can go on from a checkpoint of save_only_model, in one line with the fix; None for others.
 
-    transformers 5 saves others (`in_memory`). from_pretrained reads both. Going on without DeepSpeed reads those in
-    memory only: it would print a warning about missing keys and go on with the model that the training began with, or
-    (5.3 and later) with its language model (huggingface/transformers#43701).
+    trainer_state.json is written last: without it, the others may be missing because of a kill.
     """
-    weights = checkpoint / WEIGHTS[0]
-    if (checkpoint / "latest").exists() or not weights.exists():
-        return {}
-    kind = read_json(checkpoint / "config.json").get("model_type")
-    family = next((row for row in FAMILIES.values() if row.model_type == kind), None)
-    with weights.open("rb") as file:
-        spans, renamed = json.loads(file.read(int.from_bytes(file.read(8), "little"))), {}
-    for name, span in spans.items():
-        for pattern, replacement in family.in_memory if family else ():
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = span
-    return renamed if renamed != spans else {}
-
-
-def rename_tensors(checkpoint: Path) -> None:
-    """Give the tensors of a model the names that they have in memory."""
-    if not (renamed := renamed_tensors(checkpoint)):
-        return
-    weights, header = checkpoint / WEIGHTS[0], json.dumps(renamed).encode()
-    header += b" " * (-len(header) % 8)
-    with weights.open("rb") as old, whole_files() as open_:
-        old.seek(int.from_bytes(old.read(8), "little") + 8)
-        new = open_(weights)
-        new.write(len(header).to_bytes(8, "little") + header)
-        shutil.copyfileobj(old, new, 2**24)
+    if not (checkpoint / "trainer_state.json").exists() or any(any(checkpoint.glob(name)) for name in STATES):
+        return None
+    out = checkpoint.parent
+    about = f"{checkpoint} has no optimizer (save_only_model), so no training can go on from it"
+    return f"{about}; to begin anew: mv {out} {out}.old, and save_only_model=false for a training that can go on"
 
 
 def wrong_start(step: Path) -> str | None:
     """Why a training must not go on from a checkpoint as it is, in one line with the fix; or None."""
     reason = fault(step)
+    if not reason and (final := model_only(step) or sharded_names(step)):
+        return final
     if not reason and renamed_tensors(step):
         reason = OTHER_NAMES
     return f"{step}: {reason}; python -m train.checkpoints {step.parent}" if reason else None
 
 
-def discard_broken(output_dir: Path) -> list[tuple[Path, str]]:
-    """Rename each broken checkpoint-N to broken-checkpoint-N; returns what they were called, with the reasons.
+class Broken(NamedTuple):
+    path: Path  # what it was called
+    reason: str
+    now: Path
+
+
+def discard_broken(output_dir: Path) -> list[Broken]:
+    """Rename each broken checkpoint-N to broken-checkpoint-N, or broken-checkpoint-N.2 and so on if that is taken.
 
     LLaMA-Factory then goes on from the last sound one, whose tensors get the names that it needs for that. Without one
     it starts over, whatever else lies there (and appends to trainer_log.jsonl), but with weights beside it refuses:
-    ValueError. Only for an output_dir that nothing is writing to. Nothing reads what was renamed: delete it when the
-    disk is full; the next broken one of its name replaces it.
+    ValueError. So for a last one from which no training can go on; then nothing is renamed. Only for an output_dir that
+    nothing is writing to: hold its lock. Nothing reads what was renamed: delete it when the disk is full.
     """
     checkpoints = [output_dir / f"checkpoint-{step}" for step in sorted(_numbers(output_dir, r"checkpoint-(\d+)"))]
-    broken = {path: reason for path in checkpoints if (reason := fault(path))}
-    for path in broken:
-        shutil.rmtree(output_dir / f"broken-{path.name}", ignore_errors=True)
-        path.rename(output_dir / f"broken-{path.name}")
-    sound = [path for path in checkpoints if path not in broken]
+    faults = {path: reason for path in checkpoints if (reason := fault(path))}
+    sound = [path for path in checkpoints if path not in faults]
+    if sound and (reason := model_only(sound[-1]) or sharded_names(sound[-1])):
+        raise ValueError(reason)
+    broken = []
+    for path, reason in faults.items():
+        name = f"broken-{path.name}"
+        names = (output_dir / (name if number == 1 else f"{name}.{number}") for number in count(1))
+        broken.append(Broken(path, reason, path.rename(next(new for new in names if not new.exists()))))
     weights = [name for name in (*WEIGHTS, INDEX) if (output_dir / name).is_file()]
     if sound:
         rename_tensors(sound[-1])
     elif weights:
         raise ValueError(f"{output_dir} holds {weights[0]} but no sound checkpoint: mv {output_dir} {output_dir}.old")
-    return list(broken.items())
+    return broken
+
+
+def report(output_dir: Path, broken: Sequence[Broken]) -> list[str]:
+    """What was renamed, and where the training goes on from, a line each; none if nothing was."""
+    lines = [f"{path} is broken ({reason}) and was renamed {now}" for path, reason, now in broken]
+    step = last(output_dir)
+    start = f"goes on from {step.name}" if step else "begins from step 0"
+    return [*lines, f"{output_dir}: {start}"] if lines else []
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -182,8 +199,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="OUTPUT_DIR", help="its output_dir; it need not exist")
     folder = parser.parse_args(argv).folder
     try:
-        for path, reason in discard_broken(folder) if folder.is_dir() else []:
-            print(f"{path} is broken ({reason}) and was renamed")
+        if folder.is_dir():
+            with locked(folder):
+                for line in report(folder, discard_broken(folder)):
+                    print(line)
     except (ValueError, OSError) as error:
         print_errors([error])
         return 1

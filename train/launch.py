@@ -5,6 +5,7 @@ python -m train.launch FOLDER -- COMMAND...: the same for one command by hand. I
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from storm.files import locked
 from storm.options import Parser, print_errors
 
 LOSSES = "trainer_log.jsonl"  # LLaMA-Factory's: a line for each logged step
+HELD = "STORM_HELD"  # in the environment of a command: the folder, as an absolute path, whose lock it inherits
 PATIENCE = 30  # seconds that a process has to end itself after a polite signal
 
 
@@ -119,6 +121,8 @@ def launch(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) if watch.locks else nullcontext() as lock, log.open("ab") as output:
         begin, fds = output.tell(), [] if lock is None else [lock]
+        if fds:
+            env = (os.environ if env is None else env) | {HELD: str(folder.resolve())}
         how = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": session, "pass_fds": fds}
         try:
             process = psutil.Popen(command, env=env, **how)

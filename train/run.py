@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,8 +58,11 @@ def train(path: Path, settings: Sequence[str]) -> int:
             setting.data_of(recipe, extra)  # a fault must not show once for each GPU
         if switched_on("USE_RAY"):
             _check_ray()
-        folder.prepare(recipe, path.stem, settings)
-    return host.launch(__file__, here, [str(path), *settings])
+    with ExitStack() as stack:
+        with block.refusing():
+            locks = stack.enter_context(folder.held(recipe))
+            folder.prepare(recipe, path.stem, settings)
+        return host.launch(__file__, here, [str(path), *settings], locks)
 
 
 def _check_ray() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from eval.inference.run import LOG, scales_of
 from storm import provenance
+from storm.files import locked
 from storm.rows import dataset_and_part
 from train.checkpoints import discard_broken, last, other_ranks
 from train.launch import Stopped, launch, steps_of
@@ -11,6 +12,7 @@ from train.machines import environment, installed, on_all_machines
 from train.plan import Options, Run, training
 from train.predictions import settings_of
 
+RECORDED = "STORM_RECORDED"  # in the environment of a training whose provenance.json a sweep wrote and compares
 DONE = "train_results.json"  # what the host writes at the end of a training
 
 
@@ -31,19 +33,20 @@ def train(run: Run, options: Options) -> str:
     hand = "" if begun else " by hand"
     if done:
         return f"was trained{hand}"
-    broken = discard_broken(run.saved) if run.saved.exists() else []
-    resumed = last(run.saved)
-    if not resumed:
-        provenance.write(run.saved, now)
-    elif "deepspeed" in run.recipe and (reason := other_ranks(resumed, options.processes)):
+    with locked(run.saved):
+        broken = discard_broken(run.saved)
+        resumed = last(run.saved)
+        if not resumed:
+            provenance.write(run.saved, now)
+    if resumed and "deepspeed" in run.recipe and (reason := other_ranks(resumed, options.processes)):
         raise ValueError(reason)
     command = installed(on_all_machines(training(run, options.processes), options.nodes))
-    env = environment(options.gpus or 0, options.nodes, "deepspeed" in run.recipe)
+    env = environment(options.gpus or 0, options.nodes, "deepspeed" in run.recipe) | {RECORDED: "1"}
     launch(command, run.saved, steps_of(run.saved, f"{run.name}: train"), env)
     if not (run.saved / DONE).exists():
         raise Stopped(f"the training ended without {run.saved}/{DONE}; its output: {run.saved / LOG}")
     outcome = f"resumed{hand}" if resumed else "trained"
-    return outcome + "".join(f", {path.name} was broken: {reason}" for path, reason in broken)
+    return outcome + "".join(f", {path.name} was broken, now {new.name}: {reason}" for path, reason, new in broken)
 
 
 def refuse_other(run: Run, old: dict, now: dict, any_commit: bool) -> None:

@@ -67,6 +67,21 @@ def lora(folder: Path) -> Path:
     return folder
 
 
+def fsdp(folder: Path, sharded: bool) -> Path:
+    """Two processes with FSDP. In shards, transformers writes no model beside accelerate's."""
+    (parallel(folder) / "optimizer.pt").unlink()
+    if not sharded:
+        pickled(folder / "optimizer.bin")
+        pickled(folder / "pytorch_model_fsdp.bin")
+        return folder
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).unlink()
+    for name in ("optimizer_0", "pytorch_model_fsdp_0"):
+        (folder / name).mkdir()
+        (folder / name / ".metadata").write_bytes(b"pickle")
+    return folder
+
+
 LAYOUTS = {
     "plain": plain,
     "parallel": parallel,
@@ -74,6 +89,8 @@ LAYOUTS = {
     "zero3": lambda folder: zero(folder, 3),
     "sharded": sharded,
     "lora": lora,
+    "fsdp": lambda folder: fsdp(folder, False),
+    "fsdp_shards": lambda folder: fsdp(folder, True),
 }
 STATES = "trainer_state.json scheduler.pt rng_state_0.pth"
 ZERO = f"{STATES} rng_state_1.pth latest model.safetensors global_step8/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt"
@@ -84,4 +101,5 @@ NEEDED = {
     "zero3": f"{ZERO} global_step8/zero_pp_rank_0_mp_rank_00_model_states.pt",
     "sharded": "model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json",
     "lora": "adapter_model.safetensors adapter_config.json",
+    "fsdp": f"{STATES} optimizer.bin",
 }

@@ -1,6 +1,7 @@
 """A checkpoint that a training cannot go on from is named, with the reason, and put aside. The files are made by hand;
 test_parallel.py takes real ones apart."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from storm.files import locked
 from tests.helpers.checkpoint_layouts import LAYOUTS, NEEDED, lora, parallel, plain, weights, zero
-from train.checkpoints import discard_broken, fault, main
+from train.checkpoints import discard_broken, fault, main, wrong_start
+from train.tensor_names import renamed_tensors
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -98,17 +101,19 @@ def test_broken_checkpoints_are_put_aside(tmp_path):
     shutil.copytree(tmp_path / "checkpoint-4", tmp_path / "broken-checkpoint-12" / "older")
     (tmp_path / "checkpoint-of-mine").mkdir()
     renamed = discard_broken(tmp_path)
-    assert [path for path, _ in renamed] == [tmp_path / "checkpoint-12", tmp_path / "checkpoint-100"]
-    assert [reason.split(" (")[0] for _, reason in renamed] == ["trainer_state.json is missing", "optimizer.pt"]
+    assert [path.name for path, _, _ in renamed] == ["checkpoint-12", "checkpoint-100"]
+    assert [now.name for _, _, now in renamed] == ["broken-checkpoint-12.2", "broken-checkpoint-100"]
+    assert [reason.split(" (")[0] for _, reason, _ in renamed] == ["trainer_state.json is missing", "optimizer.pt"]
     assert {path.name for path in tmp_path.iterdir()} == {
         "checkpoint-4",
         "checkpoint-8",
         "broken-checkpoint-12",
+        "broken-checkpoint-12.2",
         "broken-checkpoint-100",
         "checkpoint-of-mine",
     }
-    assert not (tmp_path / "broken-checkpoint-12" / "older").exists()
-    assert (tmp_path / "broken-checkpoint-12" / "model.safetensors").exists(), "nothing is deleted but the older one"
+    assert (tmp_path / "broken-checkpoint-12" / "older" / "optimizer.pt").exists(), "nothing is deleted"
+    assert (tmp_path / "broken-checkpoint-12.2" / "model.safetensors").exists()
     assert discard_broken(tmp_path) == []
 
 
@@ -123,9 +128,10 @@ def test_a_finished_model_without_a_sound_checkpoint_is_refused(tmp_path):
     assert (tmp_path / "broken-checkpoint-8").is_dir()
 
 
-@pytest.mark.parametrize(("layout", "renamed"), [("plain", True), ("parallel", True), ("zero3", False)])
-def test_the_last_sound_checkpoint_gets_the_names_of_tensors_in_memory(layout, renamed, tmp_path):
-    """But DeepSpeed reads its own files."""
+@pytest.mark.parametrize("layout", ["plain", "parallel", "zero3", "fsdp"])
+def test_the_last_sound_checkpoint_gets_the_names_of_tensors_in_memory(layout, tmp_path):
+    """But DeepSpeed and FSDP read their own files."""
+    renamed = layout in ("plain", "parallel")
     saved = {
         "model.embed_tokens.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
         "model.layers.0.mlp.up_proj.weight": np.arange(4, dtype=np.float16),
@@ -150,6 +156,44 @@ def test_the_last_sound_checkpoint_gets_the_names_of_tensors_in_memory(layout, r
         assert fault(tmp_path / "checkpoint-8") is None
 
 
+def test_a_checkpoint_without_an_optimizer_is_refused_and_stays(tmp_path):
+    """save_only_model: transformers would go on with a new optimizer. A broken one beside it stays, too."""
+    for step in (4, 8):
+        plain(tmp_path / f"checkpoint-{step}")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        (tmp_path / "checkpoint-8" / name).unlink()
+    cut(tmp_path / "checkpoint-4" / "optimizer.pt")
+    for refuses in (lambda: discard_broken(tmp_path), lambda: refuse(wrong_start(tmp_path / "checkpoint-8"))):
+        with pytest.raises(ValueError, match=f"checkpoint-8 .*mv {tmp_path} {tmp_path}.old, and save_only_model=false"):
+            refuses()
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "checkpoint-8"}
+    (tmp_path / "checkpoint-8" / "trainer_state.json").unlink()
+    assert len(discard_broken(tmp_path)) == 2, "that was cut off before its optimizer was written"
+
+
+def refuse(reason: str | None) -> None:
+    raise ValueError(reason)
+
+
+def test_names_in_shards_are_not_changed_but_refused(tmp_path):
+    checkpoint = LAYOUTS["sharded"](tmp_path / "checkpoint-8")
+    assert discard_broken(tmp_path) == [] and wrong_start(checkpoint) is None
+    names = {"model.embed_tokens.weight": "model-00001-of-00002.safetensors"}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    for refuses in (lambda: discard_broken(tmp_path), lambda: refuse(wrong_start(checkpoint))):
+        with pytest.raises(ValueError, match=f"{checkpoint}: .*mv {tmp_path} {tmp_path}.old$"):
+            refuses()
+    (checkpoint / "latest").write_text("global_step8")
+    assert renamed_tensors(checkpoint) == {}, "DeepSpeed reads its own files"
+
+
+@pytest.mark.parametrize("name", ["optimizer_0", "pytorch_model_fsdp_0"])
+def test_shards_of_fsdp_without_their_last_file_are_broken(name, tmp_path):
+    checkpoint = LAYOUTS["fsdp_shards"](tmp_path / "checkpoint-8")
+    (checkpoint / name / ".metadata").unlink()
+    assert fault(checkpoint) == ".metadata is missing"
+
+
 def test_names_of_other_models_and_of_lora_stay(tmp_path):
     for layout, name in ((plain, "model.safetensors"), (lora, "adapter_model.safetensors")):
         checkpoint = layout(tmp_path / layout.__name__ / "checkpoint-8")
@@ -166,7 +210,11 @@ def test_the_command_renames_what_is_broken_and_only_help_prints_help(tmp_path, 
         main(["--help"])
     assert stopped.value.code == 0 and (tmp_path / "checkpoint-8").is_dir() and "OUTPUT_DIR" in capsys.readouterr().out
     assert main([str(tmp_path)]) == 0
-    assert str(tmp_path / "checkpoint-8") in capsys.readouterr().out and (tmp_path / "broken-checkpoint-8").is_dir()
+    renamed, start = capsys.readouterr().out.splitlines()
+    assert renamed.endswith(str(tmp_path / "broken-checkpoint-8")) and "step 0" in start
+    with locked(tmp_path):
+        assert main([str(tmp_path)]) == 1, "another process trains there"
+    assert str(tmp_path) in capsys.readouterr().err
     weights(tmp_path / "model.safetensors", "a")
     assert main([str(tmp_path)]) == 1 and f"mv {tmp_path} {tmp_path}.old" in capsys.readouterr().err
     assert main([str(tmp_path / "nothing")]) == 0

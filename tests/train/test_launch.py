@@ -99,6 +99,16 @@ def test_a_folder_that_another_process_writes_to_is_left_alone(folder, capsys):
     assert "out: another process" in capsys.readouterr().err and not (folder / "trainer_log.jsonl").exists()
 
 
+def test_a_training_that_it_starts_takes_the_lock_for_its_own(tmp_path):
+    """train/run.py must not take the lock that it inherits for that of another process, and takes no other folder."""
+    text = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from train.training.folder import held\n"
+    text += "with held({'do_train': True, 'output_dir': sys.argv[1]}) as locks: print('locks', len(locks))"
+    for name, count in (("run", 0), ("other", 1)):
+        command = [sys.executable, "-c", text, str(tmp_path / name)]
+        launch(command, tmp_path / "run", steps_of(tmp_path / "run", "run"))
+        assert (tmp_path / "run" / "output.log").read_text().splitlines()[-1] == f"locks {count}"
+
+
 def test_steps_of_an_earlier_start_are_not_judged_and_half_a_line_waits(tmp_path):
     log = tmp_path / "trainer_log.jsonl"
     append_jsonl(log, [{"current_steps": 1, "total_steps": 9, "loss": 0.0}])

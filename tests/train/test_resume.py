@@ -104,7 +104,7 @@ def test_a_broken_checkpoint_is_put_aside(name, inputs, unbroken, out):
     assert code == 1
     assert ("file not fully covered" if name == "model.safetensors" else "No such file or directory") in printed
 
-    [(broken, reason)] = discard_broken(out)
+    [(broken, reason, _)] = discard_broken(out)
     assert (broken, reason.split()[0]) == (out / "checkpoint-8", name)
     assert finish(inputs, out, unbroken) == "checkpoint-4"
     assert checkpoints(out) == {"broken-checkpoint-8", "checkpoint-8", "checkpoint-12"}
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(inputs, unbroken, out):
     assert (out / "checkpoint-8" / "model.safetensors").exists()
     assert fault(out / "checkpoint-4") is None
 
-    [(broken, _)] = discard_broken(out)
+    [(broken, _, _)] = discard_broken(out)
     assert broken == out / "checkpoint-8"
     assert finish(inputs, out, unbroken, "save_total_limit=1") == "checkpoint-4"
     assert checkpoints(out) == {"broken-checkpoint-8", "checkpoint-12"}

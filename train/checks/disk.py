@@ -6,11 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from train.checkpoints import OTHER_NAMES, fault, last, other_ranks, renamed_tensors
+from train.checkpoints import fault, last, model_only, other_ranks
 from train.checks.finding import Finding, folder
 from train.checks.job import Checked, Job
 from train.checks.machine import expected_gpus
 from train.checks.memory import per_parameter
+from train.tensor_names import OTHER_NAMES, copied_bytes, renamed_tensors, sharded_names
 
 FEW = 20  # our choice: below, a fine-tuning has hardly begun
 
@@ -70,7 +71,8 @@ def _evaluations(job: Job) -> int:
     block = job.recipe.get("storm")
     if not isinstance(block, dict) or not isinstance(asked := block.get("evaluate"), dict):
         return 0
-    every = asked.get("every", 200)  # as in training/block.py, whose import takes seconds
+    every = asked.get("every")
+    every = 200 if every is None else every  # as in training/block.py, whose import takes seconds
     return math.ceil(job.steps / every) if isinstance(every, int) and every > 0 else 0
 
 
@@ -95,23 +97,34 @@ def check_disk(job: Job) -> Checked:
     free, findings = shutil.disk_usage(parent).free + taken, []
     text = f"{out}: {job.bytes_written / 1e9:,.1f} GB of weights and checkpoints, {free / 1e9:,.1f} GB are free"
     if job.bytes_written > free:
-        fix = "output_dir on another disk, a smaller save_total_limit, or save_only_model=true (then it cannot go on)"
-        findings.append(Finding("error", "disk", f"{text}; {fix}"))
+        fix = "output_dir on another disk, a smaller save_total_limit, or save_only_model=true"
+        findings.append(Finding("error", "disk", f"{text}; {fix} (then a run that is interrupted cannot go on)"))
     if job.predicts and (out / "generated_predictions.jsonl").exists():
         about = f"{out}/generated_predictions.jsonl will be written over; output_dir=ANOTHER keeps it"
         findings.append(Finding("warning", "disk", about))
     if job.trains and (step := last(out)):
-        level, reason = "warning", fault(step)
-        if reason:
-            reason = f"{step} is broken ({reason}), and LLaMA-Factory would go on from it; mv {step} {step}.old"
-        elif (out / "train_results.json").exists():
-            reason = f"{out} holds a finished training: there is nothing to train; to train again: mv {out} {out}.old"
-        elif job.recipe.get("deepspeed") and job.processes:
-            level, reason = "error", other_ranks(step, job.processes)
-        if not reason and "storm" not in job.recipe and renamed_tensors(step):
-            fix = f"python -m train.checkpoints {out} before llamafactory-cli; train/run.py and the sweep do it"
-            level, reason = "warning", f"{step}: {OTHER_NAMES}; {fix}"
+        level, reason = _of_last(job, out, step, free - taken)
         if reason:
             findings.append(Finding(level, "disk", reason))
         text += "" if reason else f"; goes on from {step.name}"
     return job, findings or [Finding("ok", "disk", text)]
+
+
+def _of_last(job: Job, out: Path, step: Path, free: int) -> tuple[str, str | None]:
+    """Level and text of what is wrong with the last checkpoint; None if a training can go on from it. free: bytes."""
+    if reason := fault(step):
+        return "warning", f"{step} is broken ({reason}), and LLaMA-Factory would go on from it; mv {step} {step}.old"
+    if (out / "train_results.json").exists():
+        text = f"{out} holds a finished training: there is nothing to train; to train again: mv {out} {out}.old"
+        return "warning", text
+    if reason := model_only(step) or sharded_names(step):
+        return "error", reason
+    if job.recipe.get("deepspeed") and job.processes and (reason := other_ranks(step, job.processes)):
+        return "error", reason
+    if (copied := copied_bytes(step)) > free:
+        text = f"{step}: its tensors are renamed in a copy of {copied / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free"
+        return "error", f"{text}; make room, or mv {out} to a larger disk"
+    if "storm" not in job.recipe and renamed_tensors(step):
+        fix = f"python -m train.checkpoints {out} before llamafactory-cli; train/run.py and the sweep do it"
+        return "warning", f"{step}: {OTHER_NAMES}; {fix}"
+    return "ok", None

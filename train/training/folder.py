@@ -1,47 +1,77 @@
-"""The output_dir of a run before it trains: what an earlier training left there, and what the new one is."""
+"""The output_dir of a run before it trains: its lock, what an earlier training left there, and what the new one is."""
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from storm import provenance
-from storm.options import describe
-from train.checkpoints import discard_broken, last, rename_tensors, wrong_start
-from train.checks.finding import names
-from train.plan import OURS, files_of
-from train.steps import DONE
+from storm.files import locked
+from train.checkpoints import discard_broken, fault, last, model_only, report, wrong_start
+from train.launch import HELD
+from train.machines import switched_on
+from train.steps import DONE, RECORDED
+from train.tensor_names import rename_tensors, renamed_tensors
+from train.training.record import record
 
-# What the sweep, which writes provenance.json from the recipe alone, adds to the keys of a run.
-ADDED = {*OURS, *provenance.GPU_KEYS, "logging_nan_inf_filter", "max_grad_norm"}
+
+@contextmanager
+def held(recipe: Mapping[str, Any]) -> Iterator[Sequence[int]]:
+    """Hold the lock of output_dir, unless a sweep, which started this, does; yields its descriptors for a child.
+
+    Raises Locked. Of several machines, the first one does it.
+    """
+    if not _is_ours(recipe):
+        yield ()
+        return
+    out = Path(str(recipe["output_dir"]))
+    with nullcontext() if os.environ.get(HELD) == str(out.resolve()) else locked(out) as lock:
+        yield () if lock is None else (lock,)
 
 
 def check(recipe: Mapping[str, Any]) -> None:
     """Raises ValueError with the fix for an output_dir from which no training should start. Changes nothing."""
     _refuse_finished(recipe)
-    given, out = recipe.get("resume_from_checkpoint"), _goes_on_in(recipe)
-    step = Path(given) if isinstance(given, str) else last(out) if out else None
-    if step and step.is_dir() and (reason := wrong_start(step)):
+    step, given = _start(recipe), recipe.get("resume_from_checkpoint")
+    if given is True and recipe.get("do_train") and not step:
+        out = recipe.get("output_dir")
+        raise ValueError(f"resume_from_checkpoint=true: no checkpoint in {out}; to begin from step 0, leave it out")
+    if step and not step.is_dir():
+        raise ValueError(f"resume_from_checkpoint={given}: not a folder; name a checkpoint, or leave it out")
+    if step and (reason := wrong_start(step)):
         raise ValueError(reason)
 
 
 def prepare(recipe: Mapping[str, Any], name: str, settings: Sequence[str]) -> None:
-    """Make output_dir ready: put broken checkpoints aside, and write provenance.json if none is there.
+    """Make output_dir, which held() keeps, ready: put broken checkpoints aside, and write provenance.json.
 
-    Raises ValueError as check(), but for what can be mended, which is printed. name: of the recipe. Of several
-    machines, the first one does it.
+    Raises ValueError as check(), but for what can be mended, which is printed; and for a training of other settings or
+    rows than that which it would go on with. name: of the recipe. Of several machines, the first one does it.
     """
     _refuse_finished(recipe)
-    if not recipe.get("do_train") or not recipe.get("output_dir") or os.environ.get("NODE_RANK", "0") != "0":
+    if not _is_ours(recipe):
         return
     if (out := _goes_on_in(recipe)) is not None:
-        for path, reason in discard_broken(out):
-            print(f"{path} is broken ({reason}) and was renamed", file=sys.stderr)
-    if isinstance(given := recipe.get("resume_from_checkpoint"), str) and Path(given).is_dir():
-        rename_tensors(Path(given))
+        for line in report(out, discard_broken(out)):
+            print(line, file=sys.stderr)
+    elif (step := _start(recipe)) and step.is_dir() and not (fault(step) or model_only(step)):
+        _rename(step, Path(str(recipe["output_dir"])))
     check(recipe)
-    _record(recipe, name, settings, began=not given and (out is None or last(out) is None))
+    if not switched_on(RECORDED):
+        record(recipe, name, settings, _start(recipe))
+
+
+def _rename(step: Path, out: Path) -> None:
+    """Of a checkpoint that the recipe names, in out, whose lock is held, or elsewhere."""
+    if renamed_tensors(step):
+        with nullcontext() if step.parent.resolve() == out.resolve() else locked(step.parent):
+            rename_tensors(step)
+
+
+def _is_ours(recipe: Mapping[str, Any]) -> bool:
+    """Whether this process makes output_dir ready."""
+    return bool(recipe.get("do_train") and recipe.get("output_dir")) and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def _refuse_finished(recipe: Mapping[str, Any]) -> None:
@@ -51,32 +81,17 @@ def _refuse_finished(recipe: Mapping[str, Any]) -> None:
 
 
 def _goes_on_in(recipe: Mapping[str, Any]) -> Path | None:
-    """The folder where LLaMA-Factory looks for a checkpoint to go on from (hparams/parser.py), None if it does not."""
-    out = Path(str(recipe.get("output_dir") or ""))
-    looks = recipe.get("do_train") and recipe.get("output_dir") and not recipe.get("overwrite_output_dir")
-    return out if looks and not recipe.get("resume_from_checkpoint") and out.is_dir() else None
+    """The folder whose last checkpoint the training goes on from, if that has one; None if none is looked for.
+
+    LLaMA-Factory looks there without resume_from_checkpoint (hparams/parser.py), transformers if that is true.
+    """
+    out, given = Path(str(recipe.get("output_dir") or "")), recipe.get("resume_from_checkpoint")
+    looks = given is True or (given is None and not recipe.get("overwrite_output_dir"))
+    return out if looks and recipe.get("do_train") and recipe.get("output_dir") and out.is_dir() else None
 
 
-def _record(recipe: Mapping[str, Any], name: str, settings: Sequence[str], began: bool) -> None:
-    """began: with this start. The beginning of another is not known, unless it left its own provenance."""
-    out = Path(str(recipe["output_dir"]))
-    keys = {key: value for key, value in recipe.items() if key not in provenance.GPU_KEYS}
-    if provenance.exists(out) and not recipe.get("overwrite_output_dir"):
-        old = provenance.read(out).get("recipe") or {}
-        other = [key for key in sorted(old.keys() | keys.keys()) if old.get(key) != keys.get(key) and key not in ADDED]
-        if other:
-            fix = f"to begin anew: mv {out} {out}.old"
-            print(f"{out / provenance.FILE} records other settings ({', '.join(other)}); {fix}", file=sys.stderr)
-        return
-    if not began:
-        print(f"{out}: goes on from a training that recorded no {provenance.FILE}, nor does this one", file=sys.stderr)
-        return
-    try:
-        files = files_of(names(recipe.get("dataset")), Path(str(recipe.get("dataset_dir") or "data")))
-        data = {stanza: provenance.file_hash(file) for stanza, file in files.items()}
-    except ValueError as error:  # rows that are not ours, such as of the hub: LLaMA-Factory may have them
-        print(f"no {provenance.FILE}: {describe(error)}", file=sys.stderr)
-        return
-    facts = {"run": name, "settings": list(settings), "recipe": keys, "seed": recipe.get("seed", provenance.SEED)}
-    out.mkdir(parents=True, exist_ok=True)
-    provenance.write(out, facts | {"data": data} | provenance.tools())
+def _start(recipe: Mapping[str, Any]) -> Path | None:
+    """The checkpoint that the training goes on from, None if it begins from step 0."""
+    if isinstance(given := recipe.get("resume_from_checkpoint"), str) and recipe.get("do_train"):
+        return Path(given)
+    return last(out) if (out := _goes_on_in(recipe)) else None

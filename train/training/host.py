@@ -14,8 +14,10 @@ from train.training.block import Block, refusing
 PLACE = "FILE"  # stands for our file and its arguments in the host's command, which it splits at spaces
 
 
-def launch(file: str, run: Callable[[], None], words: Sequence[str]) -> int:
+def launch(file: str, run: Callable[[], None], words: Sequence[str], locks: Sequence[int] = ()) -> int:
     """What llamafactory-cli train does: on several GPUs, torchrun with `file`; else run(). Returns the exit code.
+
+    locks: descriptors that torchrun inherits, so that it keeps them after a kill of this process.
 
     The host's launcher names its own file to torchrun; its command is started with ours, and with the torchrun of this
     Python, whatever PATH says. If it fails, its processes have printed why.
@@ -26,7 +28,7 @@ def launch(file: str, run: Callable[[], None], words: Sequence[str]) -> int:
     here = []
 
     def started(command: Sequence[str], env: Mapping[str, str], **more: Any) -> subprocess.CompletedProcess:
-        return subprocess.run(installed([*command[: command.index(PLACE)], file, *words]), env=env)
+        return subprocess.run(installed([*command[: command.index(PLACE)], file, *words]), env=env, pass_fds=locks)
 
     with (
         mock.patch.object(launcher, "__file__", PLACE),

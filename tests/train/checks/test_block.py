@@ -22,6 +22,7 @@ def block(*settings: str) -> list[Finding]:
     ("settings", "words"),
     [
         (["storm.objectiv=emd"], "objective"),
+        (["storm={}"], "storm=null"),
         (["storm.objective=soft", "storm.target=votes"], "storm.target=laplace"),
         (["storm.objective=soft", "storm.target=laplace", "storm.scale=nowhere.yaml"], "nowhere.yaml"),
         (["storm.evaluate.every=2"], "python -m demo.photographs"),
@@ -44,4 +45,4 @@ def test_a_block_that_can_be_run(work):
     assert block() == []
     [finding] = block("storm.objective=soft", "storm.target=laplace", "storm.evaluate.every=2")
     assert finding == Finding("ok", "block", "scores 8 rows of demo_val")
-    assert block("storm.objective=emd", "storm.sft=1", "dataset=nowhere")[0].level == "ok", "an error of its own"
+    assert block("storm.objective=emd", "storm.sft=1", "dataset=nowhere") == [], "nothing was looked at"

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from storm.files import write_json
-from tests.helpers.checkpoint_layouts import plain, weights
+from tests.helpers.checkpoint_layouts import plain, sharded, weights
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import the_one
 from train.checks import disk, memory
@@ -48,6 +48,7 @@ PARSED = SimpleNamespace(
 )
 FULL_3B, LORA_3B = Count(3_754_622_976, 3_754_622_976), Count(3_811_874_048, 57_251_072)
 SCORED = {"storm": {"evaluate": {"every": 100}}}
+UNSAID = {"storm": {"evaluate": {"every": None}}}
 LONGEST = RowTokens(1280, 500)
 
 
@@ -124,6 +125,8 @@ def test_predicting_needs_the_weights_and_little_more():
         ({"save_total_limit": 1}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (3 * 14 + 2) * FULL_3B.all),
         ({"save_total_limit": None}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (15 * 14 + 2) * FULL_3B.all),
         ({"save_strategy": "no"}, {"bf16": True} | SCORED, FULL_3B, Zero(3), (3 * 14 + 2) * FULL_3B.all),
+        # Each 200 steps, as train/run.py reads null.
+        ({"save_total_limit": None}, {"bf16": True} | UNSAID, FULL_3B, Zero(3), (10 * 14 + 2) * FULL_3B.all),
     ],
 )
 def test_bytes_of_checkpoints(changed, recipe, count, zero, bytes_):
@@ -139,7 +142,7 @@ def test_a_full_disk(work, monkeypatch):
     assert output(recipe, 9e9)[0].level == "ok"
     text = the_one(output(recipe, 165e9))
     assert text.startswith("saves/tiny: 165.0 GB ") and "10.0 GB" in text
-    assert "save_total_limit" in text
+    assert "save_total_limit" in text and "save_only_model=true (then a run that is interrupted cannot go on)" in text
     (work / "saves/tiny/checkpoint-200").mkdir(parents=True)
     with (work / "saves/tiny/checkpoint-200/model.safetensors").open("wb") as file:
         file.truncate(160_000_000_000)  # a file of holes: its room is free again when it is deleted
@@ -172,6 +175,31 @@ def test_a_checkpoint_from_which_a_training_would_begin_anew(work, monkeypatch):
     monkeypatch.setattr(disk, "fault", lambda checkpoint: None)  # it is whole
     text = the_one(output({"do_train": True, "output_dir": "saves/tiny"}), "warning")
     assert text.startswith("saves/tiny/checkpoint-8: ") and "python -m train.checkpoints saves/tiny" in text
+
+
+def test_room_for_the_copy_in_which_tensors_are_renamed(work, monkeypatch):
+    """What lies in checkpoints is not free yet: the copy is written before the training begins."""
+    weights(plain(work / "saves/tiny/checkpoint-8") / "model.safetensors", "visual.a")
+    size = (work / "saves/tiny/checkpoint-8/model.safetensors").stat().st_size
+    recipe = {"do_train": True, "output_dir": "saves/tiny", "storm": {"objective": "soft"}}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=size))
+    assert output(recipe)[0].level == "ok"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=size - 1))
+    assert the_one(output(recipe)).startswith("saves/tiny/checkpoint-8: ")
+
+
+def test_checkpoints_from_which_no_training_can_go_on(work):
+    recipe = {"do_train": True, "output_dir": "saves/tiny"}
+    weights(sharded(work / "saves/tiny/checkpoint-8") / "model-00001-of-00002.safetensors", "visual.a")
+    names = {"visual.a": "model-00001-of-00002.safetensors"}
+    write_json(work / "saves/tiny/checkpoint-8/model.safetensors.index.json", {"weight_map": names})
+    assert the_one(output(recipe)).endswith("mv saves/tiny saves/tiny.old")
+    model = plain(work / "saves/tiny/checkpoint-9")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        (model / name).unlink()
+    assert "save_only_model=false" in the_one(output(recipe))
+    (work / "saves/tiny/train_results.json").write_text("{}")
+    assert "finished" in the_one(output(recipe), "warning")
 
 
 def test_what_earlier_runs_left(work):

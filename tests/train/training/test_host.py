@@ -17,15 +17,16 @@ pytestmark = pytest.mark.slow  # imports torch and LLaMA-Factory
 def test_torchrun_of_this_python_gets_our_file_and_whole_words(monkeypatch, capsys, ended, code):
     commands = []
 
-    def started(command, env):
+    def started(command, env, pass_fds):
         commands.append(command)
+        assert pass_fds == (5,), "the folder stays locked after a kill of this process"
         return subprocess.CompletedProcess(command, ended)
 
     monkeypatch.setattr(host.subprocess, "run", started)
     for name, value in {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "PATH": "/bin"}.items():
         monkeypatch.setenv(name, value)
     words = ["my recipe.yaml", "seed=1"]
-    assert host.launch("a folder/run.py", lambda: pytest.fail("not here"), words) == code
+    assert host.launch("a folder/run.py", lambda: pytest.fail("not here"), words, (5,)) == code
     [command] = commands
     assert command[0] == str(Path(sys.executable).parent / "torchrun") and command[-3:] == ["a folder/run.py", *words]
     assert "--nproc_per_node" in command
