@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,10 +54,11 @@ def served(model: Path, folder: Path, *more: object, **env: str) -> Iterator[Ser
 
 @contextmanager
 def running(words: Sequence[object], folder: Path, port: int, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
-    """A program that serves at a port, from when its /health answers; killed at the end if it still runs."""
+    """A program that serves at a port, from when its /health answers; killed with its processes at the end."""
     with log.open("w") as output:
         settings = os.environ | ENV | env | {"PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(list(map(str, words)), cwd=folder, env=settings, stdout=output, stderr=output)
+        streams = {"stdout": output, "stderr": output, "start_new_session": True}
+        process = subprocess.Popen(list(map(str, words)), cwd=folder, env=settings, **streams)
     server, end = Server(f"http://127.0.0.1:{port}", process, log), time.monotonic() + PATIENCE
     try:
         while True:
@@ -69,5 +70,6 @@ def running(words: Sequence[object], folder: Path, port: int, log: Path, env: Ma
                 time.sleep(0.2)
         yield server
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):  # its own processes, too: vLLM's outlive a kill -9 of their parent
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
