@@ -25,7 +25,7 @@ def test_killed_it_goes_on_and_ends_as_an_unbroken_run(photos, tmp_path):
     process = subprocess.Popen(words, cwd=ROOT, env={"ASKED": f"{out}.asked"}, stderr=subprocess.DEVNULL)
     rows = Path(f"{out}.rows/rows.jsonl")
     end = time.time() + 60
-    while not rows.exists() and process.poll() is None:
+    while not (rows.exists() and rows.read_bytes()) and process.poll() is None:
         assert time.time() < end
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
