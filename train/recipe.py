@@ -52,8 +52,8 @@ def clipping(recipe: dict, accumulation: int) -> str:
     """
     if recipe.get("deepspeed"):
         return ""
-    own = recipe.get("gradient_accumulation_steps", 1)
-    limit = recipe["max_grad_norm"] * own if "max_grad_norm" in recipe else MAX_GRAD_NORM
+    accumulated = recipe.get("gradient_accumulation_steps", 1)
+    limit = recipe["max_grad_norm"] * accumulated if "max_grad_norm" in recipe else MAX_GRAD_NORM
     return f"max_grad_norm={limit / accumulation:.6g}"
 
 

@@ -45,13 +45,13 @@ def train(path: Path, settings: Sequence[str]) -> int:
             setting.check(recipe, extra)
     bare = {key: value for key, value in recipe.items() if key != block.KEY}
 
-    def here() -> None:
+    def train_here() -> None:
         host.train(bare, extra)
 
     if "LOCAL_RANK" in os.environ:  # torchrun, which the host started below or a user by hand
         with block.refusing():
             folder.check(recipe)  # another process may read what one changes
-        here()
+        train_here()
         return 0
     with block.refusing():
         if extra:
@@ -62,7 +62,7 @@ def train(path: Path, settings: Sequence[str]) -> int:
         with block.refusing():
             locks = stack.enter_context(folder.held(recipe))
             folder.prepare(recipe, path.stem, settings)
-        return host.launch(__file__, here, [str(path), *settings], locks)
+        return host.launch(__file__, train_here, [str(path), *settings], locks)
 
 
 def _check_ray() -> None:

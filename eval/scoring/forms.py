@@ -147,10 +147,10 @@ def answer_of(row: object, chosen: tuple[tuple[str, str], ...] = ()) -> Answer:
     text, none = text_of(row if form.predict == "*" else _at(row, form.predict))
     if none == "no answer" and row.get("error"):
         none = "error"
-    own = form.name == PREDICT
+    by_predict = form.name == PREDICT
     doc = row.get("doc")
-    facts = doc | row if isinstance(doc, dict) and not own else row  # lmms-eval hands our row through in "doc"
-    id_key = form.id if own or form.server or not isinstance(facts.get("id"), str | int) else "id"
+    facts = doc | row if isinstance(doc, dict) and not by_predict else row  # lmms-eval hands our row through in "doc"
+    id_key = form.id if by_predict or form.server or not isinstance(facts.get("id"), str | int) else "id"
     id = _at(facts, id_key) if id_key else None  # an "id" beside an index is ours, which the tool handed through
     label = _label_of(_at(row, form.label)) if form.label else None
     image_key = form.image or (_usual("image", tuple(doc), ()) if isinstance(doc, dict) else "")

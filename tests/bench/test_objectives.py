@@ -90,7 +90,7 @@ def test_the_settings_with_the_least_rps_on_val_are_chosen(tmp_path, capsys):
     assert chosen(runs, "emd", {number: trials[number] for number in range(3)}) == {"weight": 1}
     # FLAT for label 0 and 4: (.8^2 + .6^2 + .4^2 + .2^2) / 4.
     assert "rps 0.3000 on val: emd weight=0" in capsys.readouterr().out
-    # The fourth is not there, and there is no time: nothing is chosen, and what is missing has a name.
+    # The fourth is not there, and the time is over: nothing is chosen, and what is missing has a name.
     assert chosen(runs, "emd", trials) is None and {trainings[3].name, "emd, all seeds"} <= set(runs.missing)
 
 

@@ -164,7 +164,7 @@ def test_the_block_of_a_run_is_yaml():
     text = card_of(run_folder(recipe=RECIPE | {"storm": storm}))
     fence = text.split("```yaml\n")[1].split("\n```")[0]
     assert yaml.safe_load(fence) == {"storm": storm | {"scale": "scale.yaml"}}
-    assert "`storm`" not in text, "it is no key of LLaMA-Factory's table"
+    assert "`storm`" not in text, "the table has LLaMA-Factory's keys only"
 
 
 def checkpoint_of(folder: Path, step: int) -> Path:

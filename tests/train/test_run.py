@@ -89,12 +89,12 @@ def test_an_objective_is_learned(inputs, tmp_path, objective):
 
 def test_two_processes_and_deepspeed_take_the_steps_of_one(inputs, tmp_path):
     storm = {"objective": "soft", "target": "laplace"}  # a mean over rows, as LLaMA-Factory's over tokens is not
-    one = trained(inputs, tmp_path / "one", storm, "per_device_train_batch_size=8")
+    single = trained(inputs, tmp_path / "one", storm, "per_device_train_batch_size=8")
     two = trained(inputs, tmp_path / "two", storm, "per_device_train_batch_size=4", processes=2)
     zero = f"deepspeed={ROOT / 'ds_configs/zero3.json'}"
     third = trained(inputs, tmp_path / "zero", storm, "per_device_train_batch_size=4", zero, processes=2)
     for key in ("loss", "grad_norm"):
-        expected = [step[key] for step in one]
+        expected = [step[key] for step in single]
         for steps in (two, third):
             assert [step[key] for step in steps] == pytest.approx(expected, rel=1e-2)
             assert steps[0][key] == pytest.approx(expected[0], rel=1e-3)
@@ -102,13 +102,13 @@ def test_two_processes_and_deepspeed_take_the_steps_of_one(inputs, tmp_path):
 
 def test_lora_and_accumulation_take_the_steps_of_a_larger_batch(inputs, tmp_path):
     storm, lora = {"objective": "soft", "target": "laplace"}, ("finetuning_type=lora", "lora_target=all", "lora_rank=4")
-    one = trained(inputs, tmp_path / "one", storm, *lora, "per_device_train_batch_size=8")
+    single = trained(inputs, tmp_path / "one", storm, *lora, "per_device_train_batch_size=8")
     two = trained(inputs, tmp_path / "two", storm, *lora, "gradient_accumulation_steps=2")
     assert (tmp_path / "two" / "adapter_model.safetensors").is_file()
-    assert [step["loss"] for step in two] == pytest.approx([step["loss"] for step in one], rel=1e-2)
-    assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-4)
+    assert [step["loss"] for step in two] == pytest.approx([step["loss"] for step in single], rel=1e-2)
+    assert two[0]["loss"] == pytest.approx(single[0]["loss"], rel=1e-4)
     # Without DeepSpeed, transformers and accelerate both divide by the accumulation, as in every training of the host.
-    assert 2 * two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-3)
+    assert 2 * two[0]["grad_norm"] == pytest.approx(single[0]["grad_norm"], rel=1e-3)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

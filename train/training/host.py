@@ -25,7 +25,7 @@ def launch(file: str, run: Callable[[], None], words: Sequence[str], locks: Sequ
     from llamafactory import launcher
     from llamafactory.train import tuner
 
-    here = []
+    single = []
 
     def started(command: Sequence[str], env: Mapping[str, str], **more: Any) -> subprocess.CompletedProcess:
         return subprocess.run(installed([*command[: command.index(PLACE)], file, *words]), env=env, pass_fds=locks)
@@ -33,14 +33,14 @@ def launch(file: str, run: Callable[[], None], words: Sequence[str], locks: Sequ
     with (
         mock.patch.object(launcher, "__file__", PLACE),
         mock.patch.object(launcher, "subprocess", SimpleNamespace(run=started)),
-        mock.patch.object(tuner, "run_exp", lambda: here.append(True)),
+        mock.patch.object(tuner, "run_exp", lambda: single.append(True)),
         mock.patch.object(sys, "argv", ["llamafactory-cli", "train"]),
     ):
         try:
             launcher.launch()
         except SystemExit as end:  # of torchrun
             code = int(end.code or 0)
-    if here:
+    if single:  # the host started no torchrun
         run()
         return 0
     if code:  # not "error: ", for which train/launch.py looks: the cause stands above

@@ -46,13 +46,13 @@ def record(recipe: Mapping[str, Any], name: str, settings: Sequence[str], step: 
         return
     facts = {"run": name, "settings": list(settings), "recipe": keys, "seed": recipe.get("seed", provenance.SEED)}
     facts |= {"data": data} | provenance.tools()
-    here = bool(step) and began_in.resolve() == out.resolve()
-    if not here and last(out) and provenance.exists(out):  # a later start may go on from these checkpoints
+    same_folder = bool(step) and began_in.resolve() == out.resolve()
+    if not same_folder and last(out) and provenance.exists(out):  # a later start may go on from these checkpoints
         _compare(out, provenance.read(out), facts)
     if step:
         old = provenance.read(began_in)
         longer = _compare(began_in, old, facts)
-        if here and not longer:
+        if same_folder and not longer:
             return
         facts = old | {"run": name, "settings": list(settings), "recipe": (old.get("recipe") or {}) | longer}
     out.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def test_a_new_training_is_recorded_with_its_block(recipe, tmp_path):
     facts = read_json(tmp_path / "out" / "provenance.json")
     assert (facts["run"], facts["settings"], facts["seed"], facts["recipe"]["storm"]) == ("mine", ["seed=7"], 7, STORM)
     assert list(facts["data"]) == ["my_train"] and facts["versions"]["llamafactory"]
-    assert "gradient_accumulation_steps" not in facts["recipe"], "another number of GPUs is no other recipe"
+    assert "gradient_accumulation_steps" not in facts["recipe"], "the recipe is the same on another number of GPUs"
 
 
 def test_what_died_before_its_first_checkpoint_leaves_no_record(recipe, tmp_path):
